@@ -1,0 +1,114 @@
+// Package config holds what the operator asked for: its types, their defaults, how a file is decoded and checked, and
+// the JSON Schema that says the same. It does no I/O but Load, and knows nothing of sockets.
+//
+// A configuration is plain data. Every type below is comparable or a slice of comparable values, so two
+// configurations, or two parts of them, are equal exactly when == or slices.Equal says so.
+package config
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Config is one complete configuration: every default is filled in and every rule of Parse holds.
+//
+// A Config may also be built by hand. It then has no places to give: see Errorf and PortPath.
+type Config struct {
+	MaxWorkers   int           `json:"max_workers" min:"1" max:"1000000"`  // the pool: how many sessions may be open at once
+	Engine       string        `json:"engine" enum:"copy"`                 // EngineCopy
+	DrainTimeout time.Duration `json:"drain_timeout" min:"0s" max:"8760h"` // on stop: how long open sessions may go on; 0 ends them at once
+	Log          Log           `json:"log"`
+	Apps         []App
+
+	source   *source // nil in a Config built by hand
+	elements [][]int // per app and port: the element of the file's "ports" that it came from
+}
+
+// EngineCopy names the engine that relays with io.Copy, one goroutine a direction.
+const EngineCopy = "copy"
+
+// Log says what is logged and how.
+type Log struct {
+	Level    string `json:"level" enum:"trace,debug,info,warning,error" alias:"warn=warning"` // trace, debug, info, warning or error
+	Format   string `json:"format" enum:"auto,text,json"`                                     // auto, text or json
+	Sessions bool   `json:"sessions"`                                                         // one record for every session
+}
+
+// App is a named set of ports and targets with one policy.
+type App struct {
+	Name    string // unique; "port-" and the first port if the file gives none
+	Ports   []Port
+	Targets []Target
+	Settings
+}
+
+// Settings are what an app can be told beside its name, ports and targets; the file's "defaults" gives them for
+// every app that does not say otherwise.
+type Settings struct {
+	Balance          string        `json:"balance" enum:"round_robin"`              // BalanceRoundRobin
+	ConnectTimeout   time.Duration `json:"connect_timeout" min:"1ms" max:"1h"`      // for one attempt to connect to one target
+	ConnectAttempts  int           `json:"connect_attempts" min:"0" max:"10000"`    // targets tried for one session; 0: every target once
+	RetryDeadAfter   time.Duration `json:"retry_dead_after" min:"1ms" max:"24h"`    // a dead target gets one trial connection after this; doubles up to 10 times this
+	IdleTimeout      time.Duration `json:"idle_timeout" min:"0s" max:"8760h"`       // ends a session in which no byte moved either way for this long; 0: never
+	HalfCloseTimeout time.Duration `json:"half_close_timeout" min:"0s" max:"8760h"` // the same once one side has finished; 0: never
+	Keepalive        Keepalive     `json:"keepalive"`
+}
+
+// BalanceRoundRobin names smooth weighted round-robin.
+const BalanceRoundRobin = "round_robin"
+
+// Keepalive is TCP keepalive on both sockets of a session (tcp(7): TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT), in
+// whole seconds. The zero value is off.
+type Keepalive struct {
+	Enabled  bool
+	Idle     time.Duration `json:"idle" min:"1s" max:"32767s" unit:"1s"`
+	Interval time.Duration `json:"interval" min:"1s" max:"32767s" unit:"1s"`
+	Count    int           `json:"count" min:"1" max:"127"`
+}
+
+// Port is one listening socket of an app.
+type Port struct {
+	Network string         // "tcp" or "unix"
+	Addr    netip.AddrPort // tcp: where to listen; an invalid Addr is every address, IPv4 and IPv6
+	Path    string         // unix: an absolute path
+}
+
+// String gives the port as a configuration file names it: "5001", "127.0.0.1:5300", "[::1]:5400" or
+// "unix:/run/web.sock".
+func (p Port) String() string {
+	switch {
+	case p.Network == "unix":
+		return "unix:" + p.Path
+	case !p.Addr.Addr().IsValid():
+		return strconv.Itoa(int(p.Addr.Port()))
+	default:
+		return p.Addr.String()
+	}
+}
+
+// Target is one place an app's connections can go to.
+type Target struct {
+	Address     Address `json:"address"`
+	Weight      int     `json:"weight" min:"1" max:"256"`           // 1 to 256
+	Backup      bool    `json:"backup"`                             // takes sessions only while no other target can
+	MaxSessions int     `json:"max_sessions" min:"0" max:"1000000"` // 0: no limit
+	Down        bool    `json:"down"`                               // takes no sessions at all
+}
+
+// Address is where a target is.
+type Address struct {
+	Network string // "tcp" or "unix"
+	Host    string // tcp: an IP address or a name, without brackets
+	Port    uint16 // tcp
+	Path    string // unix: an absolute path
+}
+
+// String gives the address as a configuration file names it: "10.0.0.1:80", "[::1]:80" or "unix:/run/app.sock".
+func (a Address) String() string {
+	if a.Network == "unix" {
+		return "unix:" + a.Path
+	}
+	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
+}

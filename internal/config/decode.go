@@ -1,0 +1,219 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tailscale/hujson"
+)
+
+// decoder turns a syntax tree into Go values. It collects problems and goes on: a bad value leaves what it should have
+// set as it was, and the configuration is thrown away at the end.
+type decoder struct {
+	source   *source
+	problems []problem
+	defaults *Settings // what an app starts from; complete before the first app is decoded
+}
+
+// node is a value of the file and its path.
+type node struct {
+	*hujson.Value
+	path string
+}
+
+func (n node) element(i int, v *hujson.Value) node {
+	return node{v, n.path + "[" + strconv.Itoa(i) + "]"}
+}
+
+func (n node) member(key string, v *hujson.Value) node {
+	if n.path != "" {
+		key = n.path + "." + key
+	}
+	return node{v, key}
+}
+
+// wrong records that something is wrong with the value n.
+func (d *decoder) wrong(n node, format string, args ...any) {
+	d.problems = append(d.problems, problem{n.StartOffset, n.path, fmt.Sprintf(format, args...)})
+}
+
+func (d *decoder) wrongType(n node, want string) {
+	d.wrong(n, "must be %s, not %s", want, kindOf(n))
+}
+
+// kindOf names the type of a value, and tells true from false.
+func kindOf(n node) string {
+	switch n.Value.Value.Kind() {
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	default:
+		return string(n.Value.Value.(hujson.Literal)) // true, false, null
+	}
+}
+
+// decode decodes n into what into points to, by its type.
+func (d *decoder) decode(n node, into any, r rule) {
+	switch into := into.(type) {
+	case *bool:
+		d.bool(n, into)
+	case *int:
+		d.int(n, into, r)
+	case *string:
+		d.enum(n, into, r)
+	case *time.Duration:
+		d.duration(n, into, r)
+	case *name:
+		d.name(n, into)
+	case *Address:
+		d.address(n, into)
+	case *Keepalive:
+		d.keepalive(n, into)
+	case *[]app:
+		*into = d.apps(n)
+	case *[]portRange:
+		*into = d.ports(n)
+	case *[]Target:
+		*into = d.targets(n)
+	default:
+		d.object(n, into)
+	}
+}
+
+// object decodes the members of n into the struct that into points to, in the order of the struct. It gives the keys
+// that n has, also those whose value is bad and those that are misspelled.
+func (d *decoder) object(n node, into any) (given []string, ok bool) {
+	object, ok := n.Value.Value.(*hujson.Object)
+	if !ok {
+		d.wrongType(n, "an object")
+		return nil, false
+	}
+	target := reflect.ValueOf(into).Elem()
+	known := fields[target.Type()]
+	members := make([]*hujson.ObjectMember, len(known))
+	for i := range object.Members {
+		m := &object.Members[i]
+		key := text(&m.Name)
+		f := slices.IndexFunc(known, func(f field) bool { return sameKey(key, f.key) })
+		switch {
+		case f < 0:
+			suggestion := nearest(key, known)
+			d.unknown(n, m, suggestion)
+			given = append(given, suggestion)
+		case members[f] != nil:
+			first := &members[f].Name
+			d.wrong(node{&m.Name, n.path}, "duplicate key %s: %s stands at %v", quote(key), quote(text(first)), d.source.place(first.StartOffset))
+		default:
+			members[f] = m
+			given = append(given, known[f].key)
+		}
+	}
+	for i, m := range members {
+		if m != nil {
+			f := known[i]
+			d.decode(n.member(f.key, &m.Value), target.FieldByIndex(f.index).Addr().Interface(), f.rule)
+		}
+	}
+	return given, true
+}
+
+func (d *decoder) unknown(n node, m *hujson.ObjectMember, suggestion string) {
+	hint := ""
+	if suggestion != "" {
+		hint = fmt.Sprintf(" (did you mean %q?)", suggestion)
+	}
+	d.wrong(node{&m.Name, n.path}, "unknown key %s%s", quote(text(&m.Name)), hint)
+}
+
+func has(given []string, key string) bool {
+	return slices.Contains(given, key)
+}
+
+// array gives the elements of n.
+func (d *decoder) array(n node) ([]node, bool) {
+	array, ok := n.Value.Value.(*hujson.Array)
+	if !ok {
+		d.wrongType(n, "an array")
+		return nil, false
+	}
+	nodes := make([]node, len(array.Elements))
+	for i := range array.Elements {
+		nodes[i] = n.element(i, &array.Elements[i])
+	}
+	return nodes, true
+}
+
+// string gives the value of a string.
+func (d *decoder) string(n node) (string, bool) {
+	if kindOf(n) != "a string" {
+		d.wrongType(n, "a string")
+		return "", false
+	}
+	return text(n.Value), true
+}
+
+func (d *decoder) bool(n node, b *bool) {
+	switch kind := kindOf(n); kind {
+	case "true", "false":
+		*b = kind == "true"
+	default:
+		d.wrongType(n, "true or false")
+	}
+}
+
+func (d *decoder) int(n node, i *int, r rule) {
+	if kindOf(n) != "a number" {
+		d.wrongType(n, "a number")
+		return
+	}
+	number := string(n.Value.Value.(hujson.Literal))
+	if strings.ContainsAny(number, ".eE") {
+		d.wrong(n, "must be a whole number without fraction or exponent, not %s", short(number))
+		return
+	}
+	value, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || !r.allows(value) {
+		d.wrong(n, "must be from %s, not %s", r.rangeText(), short(number))
+		return
+	}
+	*i = int(value)
+}
+
+func (d *decoder) enum(n node, s *string, r rule) {
+	given, ok := d.string(n)
+	if !ok {
+		return
+	}
+	value, ok := r.choice(given)
+	if !ok {
+		d.wrong(n, "must be %s, not %s", r.enumText(), quote(given))
+		return
+	}
+	*s = value
+}
+
+func (d *decoder) duration(n node, t *time.Duration, r rule) {
+	if kindOf(n) != "a string" {
+		d.wrongType(n, `a duration such as "5s"`)
+		return
+	}
+	given := text(n.Value)
+	value, err := time.ParseDuration(given)
+	switch {
+	case err != nil && !durationForm.MatchString(given):
+		d.wrong(n, `must be a duration such as "250ms", "5s" or "1h30m", not %s`, quote(given))
+	case err != nil || given[0] == '-' || !r.allows(int64(value)):
+		d.wrong(n, "must be from %s, not %s", r.rangeText(), quote(given))
+	default:
+		*t = value
+	}
+}

@@ -1,0 +1,71 @@
+package config
+
+import (
+	"path"
+	"regexp"
+	"strconv"
+)
+
+var nameForm = regexp.MustCompile(namePattern)
+
+const namePattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`
+
+const nameText = "1 to 64 letters, digits, dots, underscores and hyphens, and starts with a letter or digit"
+
+func (d *decoder) name(n node, into *name) {
+	s, ok := d.string(n)
+	switch {
+	case !ok:
+	case !nameForm.MatchString(s):
+		d.wrong(n, "%s is not a name: a name has %s", quote(s), nameText)
+	default:
+		*into = name(s)
+	}
+}
+
+// checkNames gives a default name to the apps without one, and reports the names that two apps have.
+func (d *decoder) checkNames(apps []app) {
+	seen := make(map[name]*app, len(apps))
+	for i := range apps {
+		a := &apps[i]
+		at := a.at
+		if has(a.given, "name") {
+			at = a.at.member("name", member(a.at.Value, "name"))
+			if at.Value == nil {
+				continue // misspelled, and reported
+			}
+		} else {
+			a.Name = d.defaultName(a)
+		}
+		if a.Name == "" {
+			continue
+		}
+		first, taken := seen[a.Name]
+		switch {
+		case !taken:
+			seen[a.Name] = a
+		case has(a.given, "name"):
+			d.wrong(at, "the name %q is taken by %s at %v", a.Name, first.at.path, d.source.place(first.at.StartOffset))
+		default:
+			d.wrong(at, `has no "name", and its default name %q is taken by %s at %v`, a.Name, first.at.path,
+				d.source.place(first.at.StartOffset))
+		}
+	}
+}
+
+// defaultName gives the name of an app that has none: from its first port, if that is well-written.
+func (d *decoder) defaultName(a *app) name {
+	if len(a.Ports) == 0 || a.Ports[0].element != 0 {
+		return ""
+	}
+	port := a.Ports[0].first
+	suffix := path.Base(port.Path)
+	if port.Network == "tcp" {
+		suffix = strconv.Itoa(int(port.Addr.Port()))
+	}
+	if s := "port-" + suffix; nameForm.MatchString(s) {
+		return name(s)
+	}
+	d.wrong(a.at, `has no "name", and its first port, %s, does not make one: a name has %s`, quote(port.String()), nameText)
+	return ""
+}

@@ -1,0 +1,232 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// portRange is one element of "ports": a Port, or as many as there are numbers from first to last.
+type portRange struct {
+	first   Port
+	last    uint16 // tcp
+	element int    // its index in "ports"
+	at      node   // where it stands
+}
+
+// size is how many sockets the range stands for.
+func (r portRange) size() int {
+	if r.first.Network == "unix" {
+		return 1
+	}
+	return int(r.last) - int(r.first.Addr.Port()) + 1
+}
+
+// port gives the Port at index i of the range.
+func (r portRange) port(i int) Port {
+	p := r.first
+	if p.Network == "tcp" {
+		p.Addr = netip.AddrPortFrom(p.Addr.Addr(), p.Addr.Port()+uint16(i))
+	}
+	return p
+}
+
+func (r portRange) String() string {
+	if r.size() == 1 {
+		return r.first.String()
+	}
+	return fmt.Sprintf("%v-%d", r.first, r.last)
+}
+
+// expand gives all ports of the ranges, and for each the element of "ports" that it came from.
+func expand(ranges []portRange) (ports []Port, elements []int) {
+	n := 0
+	for _, r := range ranges {
+		n += r.size()
+	}
+	ports, elements = make([]Port, 0, n), make([]int, 0, n)
+	for _, r := range ranges {
+		for i := range r.size() {
+			ports, elements = append(ports, r.port(i)), append(elements, r.element)
+		}
+	}
+	return ports, elements
+}
+
+// ports decodes the well-written elements of n.
+func (d *decoder) ports(n node) []portRange {
+	elements, ok := d.array(n)
+	if !ok {
+		return nil
+	}
+	if len(elements) == 0 {
+		d.wrong(n, "must have at least one port")
+	}
+	ranges := make([]portRange, 0, len(elements))
+	for i, e := range elements {
+		r, err := parsePortElement(e)
+		if err != nil {
+			d.wrong(e, "%v", err)
+			continue
+		}
+		r.element, r.at = i, e
+		ranges = append(ranges, r)
+	}
+	return ranges
+}
+
+func parsePortElement(n node) (portRange, error) {
+	switch kindOf(n) {
+	case "a number":
+		number := string(n.Value.Value.(hujson.Literal))
+		port, ok := portNumber(number)
+		if !ok {
+			return portRange{}, fmt.Errorf("must be a whole number from 1 to 65535, not %s", short(number))
+		}
+		return portRange{first: Port{Network: "tcp", Addr: netip.AddrPortFrom(netip.Addr{}, port)}, last: port}, nil
+	case "a string":
+		return parsePort(text(n.Value))
+	default:
+		return portRange{}, fmt.Errorf("must be a number or a string, not %s", kindOf(n))
+	}
+}
+
+const portForms = `5001, "5200-5210", "127.0.0.1:5300", "[::1]:5400" or "unix:/run/web.sock"`
+
+// portPattern is what a JSON Schema can say of parsePort.
+const portPattern = `^(([0-9.]*|\[[0-9A-Fa-f:.]+(%[^\]]+)?\]):)?[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?$|^unix:/[^\u0000]*[^\u0000/]$`
+
+// parsePort parses the string form of an element of "ports".
+func parsePort(s string) (portRange, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		return portRange{first: Port{Network: "unix", Path: path}}, checkPath(path)
+	}
+	if err := missingParts(s, 5001); err != nil {
+		return portRange{}, err
+	}
+	host, numbers := "", s
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		host, numbers = s[:i], s[i+1:]
+	}
+	low, high, isRange := strings.Cut(numbers, "-")
+	if !isRange {
+		high = low
+	}
+	if !digits.MatchString(low) || !digits.MatchString(high) {
+		return portRange{}, fmt.Errorf("%s is not a port: it can be %s", quote(s), portForms)
+	}
+	first, ok := portNumber(low)
+	last, ok2 := portNumber(high)
+	switch {
+	case !ok || !ok2:
+		return portRange{}, fmt.Errorf("port numbers are from 1 to 65535, not %s", quote(numbers))
+	case first > last:
+		return portRange{}, fmt.Errorf("a range must ascend, as in %q", high+"-"+low)
+	}
+	ip, err := listenAddress(host)
+	if err != nil {
+		return portRange{}, err
+	}
+	return portRange{first: Port{Network: "tcp", Addr: netip.AddrPortFrom(ip, first)}, last: last}, nil
+}
+
+var digits = regexp.MustCompile(`^[0-9]+$`)
+
+// portNumber parses a port number as JSON writes numbers: no sign and no leading zero.
+func portNumber(s string) (uint16, bool) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err == nil && s[0] != '0'
+}
+
+// missingParts gives an error with a hint if s is an IP address without a port, or an IPv6 one without brackets.
+func missingParts(s string, port uint16) error {
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && digits.MatchString(s[i+1:]) {
+		if ip, err := netip.ParseAddr(s[:i]); err == nil && ip.Is6() {
+			return fmt.Errorf("an IPv6 address needs brackets: write %q", "["+s[:i]+"]"+s[i:])
+		}
+	}
+	if ip, err := netip.ParseAddr(unbracketed(s)); err == nil {
+		return fmt.Errorf("%s has no port: write %q", quote(s), netip.AddrPortFrom(ip, port))
+	}
+	return nil
+}
+
+// unbracketed drops a pair of brackets around s.
+func unbracketed(s string) string {
+	inner, opened := strings.CutPrefix(s, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if opened && closed {
+		return inner
+	}
+	return s
+}
+
+// parseIP parses an IPv4 address or a bracketed IPv6 one. A host that is neither, but may be a name, gives the zero
+// Addr.
+func parseIP(host string) (netip.Addr, error) {
+	inner := unbracketed(host)
+	bracketed := inner != host
+	ip, err := netip.ParseAddr(inner)
+	switch {
+	case bracketed && (err != nil || !ip.Is6()):
+		return netip.Addr{}, fmt.Errorf("%s is not an IPv6 address in brackets", quote(host))
+	case err != nil:
+		return netip.Addr{}, nil
+	default:
+		return canonical(ip)
+	}
+}
+
+// listenAddress parses the address before a port number; nothing is every address, and gives the zero Addr.
+func listenAddress(host string) (netip.Addr, error) {
+	if host == "" {
+		return netip.Addr{}, nil
+	}
+	ip, err := parseIP(host)
+	switch {
+	case err != nil || ip.IsValid():
+		return ip, err
+	case checkHost(host) == nil:
+		return ip, fmt.Errorf(`%s is a host name: a port listens on an IP address, such as "127.0.0.1:5001"`, quote(host))
+	default:
+		return ip, fmt.Errorf("%s is not an IP address: a port can be %s", quote(host), portForms)
+	}
+}
+
+// canonical gives the one form of an address: IPv4 in IPv6 becomes IPv4. A zone says which link an address of a link
+// belongs to (RFC 4007), so no other address may have one.
+func canonical(ip netip.Addr) (netip.Addr, error) {
+	if ip.Zone() != "" && (ip.Is4In6() || !ip.IsLinkLocalUnicast()) {
+		return netip.Addr{}, fmt.Errorf("only a link-local address (fe80::/10) can have a zone, not %s", quote(ip.String()))
+	}
+	return ip.Unmap(), nil
+}
+
+// checkPath tells whether a unix socket can have the path: unix(7) has 108 bytes for it, of which the last is zero.
+func checkPath(path string) error {
+	const longest = 107
+	switch {
+	case !strings.HasPrefix(path, "/"):
+		return fmt.Errorf(`the path of a unix socket must be absolute, as in "unix:/run/web.sock", not %s`, quote(path))
+	case strings.HasSuffix(path, "/"):
+		return fmt.Errorf("the path of a unix socket must name a file, not a directory: %s", quote(path))
+	case strings.ContainsRune(path, 0):
+		return errors.New("the path of a unix socket cannot have a NUL byte")
+	case len(path) > longest:
+		return fmt.Errorf("the path of a unix socket must be at most %d bytes long: %s has %d", longest, quote(path), len(path))
+	}
+	return nil
+}
+
+// short shortens a long number.
+func short(number string) string {
+	if len(number) > 40 {
+		return number[:39] + "…"
+	}
+	return number
+}

@@ -1,0 +1,136 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"unicode/utf16"
+)
+
+// maxDepth bounds how deep objects and arrays may stand in one another. A configuration needs six.
+const maxDepth = 64
+
+// lexical is a problem below the grammar.
+type lexical struct {
+	problem
+	from  int  // where the string, comment or bracket starts
+	fatal bool // the parser must not see it
+}
+
+// scan looks for what the parser does not check or cannot say well: strings and comments that do not end, brackets
+// that do not match, escapes that mean nothing, and nesting that would exhaust the stack. It gives the first, or nil.
+func (s *source) scan() *lexical {
+	var open []int
+	for i := 0; i < len(s.data); i++ {
+		switch c := s.data[i]; c {
+		case '"':
+			end, wrong := scanString(s.data, i)
+			if wrong != nil {
+				return &lexical{problem: *wrong, from: i}
+			}
+			i = end
+		case '/':
+			end := commentEnd(s.data[i:])
+			if end < 0 {
+				return &lexical{problem{offset: i, text: "this comment is never closed"}, i, false}
+			}
+			i += end
+		case '{', '[':
+			if len(open) == maxDepth {
+				return &lexical{problem{offset: i, text: fmt.Sprintf("nested more than %d levels deep", maxDepth)}, i, true}
+			}
+			open = append(open, i)
+		case '}', ']':
+			if len(open) == 0 {
+				return nil // the parser says this well
+			}
+			at := open[len(open)-1]
+			if s.data[at] != c-2 { // '{' and '}', '[' and ']' are two apart
+				return &lexical{problem{offset: i, text: fmt.Sprintf("expected '%c' to close the '%c' of %v, found '%c'",
+					s.data[at]+2, s.data[at], s.place(at), c)}, i, false}
+			}
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		at := open[len(open)-1]
+		return &lexical{problem{offset: len(s.data), text: fmt.Sprintf("the file ends here, but the '%c' of %v is still open",
+			s.data[at], s.place(at))}, len(s.data), false}
+	}
+	return nil
+}
+
+// commentEnd gives how many bytes follow the first one of the comment that text starts with: 0 if it is no comment,
+// and -1 if it never ends. The end of the file ends a line comment.
+func commentEnd(text []byte) int {
+	switch {
+	case bytes.HasPrefix(text, []byte("//")):
+		if end := bytes.IndexByte(text, '\n'); end >= 0 {
+			return end
+		}
+		return len(text) - 1
+	case bytes.HasPrefix(text, []byte("/*")):
+		end := bytes.Index(text[2:], []byte("*/"))
+		if end < 0 {
+			return -1
+		}
+		return end + 3
+	default:
+		return 0
+	}
+}
+
+// scanString gives the offset of the quote that ends the string whose first quote is at start, or what is wrong in it.
+func scanString(data []byte, start int) (end int, wrong *problem) {
+	for i := start + 1; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			return i, nil
+		case c == '\n':
+			return 0, &problem{offset: start, text: "this string has no closing quote on its line"}
+		case c < ' ':
+			return 0, &problem{offset: i, text: fmt.Sprintf(`a control character in a string is written \u%04x`, c)}
+		case c == '\\':
+			size := escapeSize(data[i:])
+			if size == 0 {
+				return 0, &problem{offset: i, text: `not an escape of JSON: \", \\, \/, \b, \f, \n, \r, \t and \u with four hexadecimal digits are`}
+			}
+			if size < 0 {
+				return 0, &problem{offset: i, text: `half of a surrogate pair is not a character`}
+			}
+			i += size - 1
+		}
+	}
+	return 0, &problem{offset: start, text: "this string has no closing quote"}
+}
+
+// escapeSize gives the length of the escape that text starts with: 0 if it is none, and -1 if it is half of a
+// surrogate pair.
+func escapeSize(text []byte) int {
+	if len(text) < 2 || bytes.IndexByte([]byte(`"\/bfnrtu`), text[1]) < 0 {
+		return 0
+	}
+	if text[1] != 'u' {
+		return 2
+	}
+	first, ok := unicodeEscape(text)
+	switch {
+	case !ok:
+		return 0
+	case !utf16.IsSurrogate(first):
+		return 6
+	}
+	second, ok := unicodeEscape(text[6:])
+	if !ok || utf16.DecodeRune(first, second) == '\uFFFD' {
+		return -1
+	}
+	return 12
+}
+
+func unicodeEscape(text []byte) (rune, bool) {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	r, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(r), err == nil
+}

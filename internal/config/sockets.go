@@ -1,0 +1,96 @@
+package config
+
+import (
+	"net/netip"
+	"path"
+)
+
+// sockets says which element of "ports" has which listening socket. On Linux a socket that listens on every address
+// keeps all others of its port number from listening, of its family or of both.
+type sockets struct {
+	paths   map[string]*portRange
+	exact   map[netip.AddrPort]*portRange
+	numbers map[uint16]*families
+}
+
+// families says who listens on a port number; nil is nobody.
+type families struct {
+	every     *portRange // on every address, IPv4 and IPv6
+	everyIPv4 *portRange // on every IPv4 address
+	ipv4      *portRange // on some IPv4 address or all; the first
+	all       *portRange // on any address; the first
+}
+
+func newSockets() *sockets {
+	return &sockets{map[string]*portRange{}, map[netip.AddrPort]*portRange{}, map[uint16]*families{}}
+}
+
+// take gives o all its sockets that are free, and returns the owner of the first that is not, or nil.
+func (s *sockets) take(o *portRange) (other *portRange) {
+	if o.first.Network == "unix" {
+		clean := path.Clean(o.first.Path)
+		if other = s.paths[clean]; other == nil {
+			s.paths[clean] = o
+		}
+		return other
+	}
+	for i := range o.size() {
+		at := o.port(i).Addr
+		switch holder := s.holder(at); {
+		case holder == nil:
+			s.put(at, o)
+		case other == nil:
+			other = holder
+		}
+	}
+	return other
+}
+
+// holder returns who keeps others from listening on at, or nil.
+func (s *sockets) holder(at netip.AddrPort) *portRange {
+	n := s.numbers[at.Port()]
+	switch ip := at.Addr(); {
+	case n == nil:
+		return nil
+	case n.every != nil:
+		return n.every
+	case everyAddress(ip):
+		return n.all
+	case ip.Is4() && n.everyIPv4 != nil:
+		return n.everyIPv4
+	case ip == netip.IPv4Unspecified():
+		return n.ipv4
+	default:
+		return s.exact[at]
+	}
+}
+
+// put records that o listens on at, which is free.
+func (s *sockets) put(at netip.AddrPort, o *portRange) {
+	n := s.numbers[at.Port()]
+	if n == nil {
+		n = &families{}
+		s.numbers[at.Port()] = n
+	}
+	if n.all == nil {
+		n.all = o
+	}
+	ip := at.Addr()
+	if ip.Is4() && n.ipv4 == nil {
+		n.ipv4 = o
+	}
+	switch {
+	case everyAddress(ip):
+		n.every = o
+	case ip == netip.IPv4Unspecified():
+		n.everyIPv4 = o
+	default:
+		s.exact[at] = o
+	}
+}
+
+// everyAddress tells whether listening on ip takes both families. "[::]" does, as IPV6_V6ONLY is off by default
+// (ipv6(7)).
+func everyAddress(ip netip.Addr) bool {
+	return !ip.IsValid() || ip == netip.IPv6Unspecified()
+}

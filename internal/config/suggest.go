@@ -1,0 +1,45 @@
+package config
+
+import "strings"
+
+// nearest gives the key that an unknown one may be a misspelling of, or nothing.
+func nearest(unknown string, known []field) string {
+	const longest = 64
+	if len(unknown) > longest {
+		return ""
+	}
+	best, bestDistance := "", longest
+	for _, f := range known {
+		distance := editDistance(letters(unknown), letters(f.key))
+		if distance <= len(f.key)/3 && distance < bestDistance {
+			best, bestDistance = f.key, distance
+		}
+	}
+	return best
+}
+
+// letters drops what people write differently: case, underscores and hyphens.
+func letters(key string) string {
+	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(key))
+}
+
+// editDistance is Levenshtein's: how many bytes to insert, drop or change to make b of a.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

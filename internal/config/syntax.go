@@ -1,0 +1,129 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tailscale/hujson"
+)
+
+// parseSyntax parses the text of s into s.root, or gives the one thing that is wrong with its syntax.
+func (s *source) parseSyntax() *problem {
+	if bad := invalidUTF8(s.data); bad >= 0 {
+		return &problem{offset: bad, text: fmt.Sprintf("byte 0x%02x is not UTF-8 text", s.data[bad])}
+	}
+	lexical := s.scan()
+	if lexical != nil && lexical.fatal {
+		return &lexical.problem
+	}
+	// The parser wants a newline after a line comment, and does not mind another.
+	root, err := hujson.Parse(append(slices.Clip(s.data), '\n'))
+	if err != nil {
+		offset, cause := s.parserError(err)
+		if lexical != nil && lexical.from <= offset {
+			return &lexical.problem
+		}
+		if lexical == nil && errors.Is(err, io.ErrUnexpectedEOF) {
+			return &problem{offset: offset, text: `there is no configuration here: a small one is {"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}]}`}
+		}
+		return &problem{offset: offset, text: s.explain(offset, cause)}
+	}
+	s.root = root
+	return nil
+}
+
+// invalidUTF8 gives the offset of the first byte that is not part of UTF-8 text, or -1.
+func invalidUTF8(data []byte) int {
+	if utf8.Valid(data) {
+		return -1
+	}
+	i := 0
+	for {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size <= 1 {
+			return i
+		}
+		i += size
+	}
+}
+
+var parserErrorForm = regexp.MustCompile(`(?s)line (\d+), column (\d+): (.*)$`)
+
+// parserError takes an error of the parser apart: the offset of its place, and what it says there.
+func (s *source) parserError(err error) (offset int, cause string) {
+	parts := parserErrorForm.FindStringSubmatch(err.Error())
+	if parts == nil {
+		return 0, err.Error()
+	}
+	line, _ := strconv.Atoi(parts[1])
+	column, _ := strconv.Atoi(parts[2])
+	for ; line > 1; line-- {
+		end := bytes.IndexByte(s.data[offset:], '\n')
+		if end < 0 {
+			return len(s.data), parts[3] // behind the newline that the parser was given
+		}
+		offset += end + 1
+	}
+	return min(offset+column-1, len(s.data)), parts[3]
+}
+
+var word = regexp.MustCompile(`^[-+.0-9A-Za-z]+`)
+
+// explain says in an operator's words what the parser found at offset.
+func (s *source) explain(offset int, cause string) string {
+	rest := s.data[offset:]
+	found := "the end of the file"
+	if len(rest) > 0 {
+		r, _ := utf8.DecodeRune(rest)
+		found = strconv.QuoteRune(r)
+		if w := word.Find(rest); w != nil {
+			found = quote(string(w))
+		} else if r == '"' {
+			found = "a string"
+		}
+	}
+	switch {
+	case strings.HasPrefix(cause, "invalid literal"):
+		after := bytes.TrimLeft(rest[len(word.Find(rest)):], " \t\r\n")
+		switch {
+		case bytes.HasPrefix(after, []byte(":")):
+			return fmt.Sprintf("%s needs double quotes, as every key does", strings.Trim(found, `"`))
+		case strings.ContainsRune("+-.0123456789", rune(rest[0])):
+			return fmt.Sprintf("%s is not a JSON number", strings.Trim(found, `"`))
+		default:
+			return fmt.Sprintf("%s is not a value: a string needs double quotes, and the words are true, false and null", strings.Trim(found, `"`))
+		}
+	case strings.Contains(cause, "after top-level value"):
+		return "expected the end of the file after the configuration, found " + found
+	case strings.Contains(cause, "at start of object name"):
+		return "expected a key in double quotes, found " + found
+	case strings.Contains(cause, "after object name"):
+		return "expected ':' after the key, found " + found
+	case strings.Contains(cause, "after object value"):
+		return "expected ',' or '}', found " + found
+	case strings.Contains(cause, "after array value"):
+		return "expected ',' or ']', found " + found
+	case strings.HasSuffix(cause, "at start of value") && found == `'\''`:
+		return "a string needs double quotes, not single ones"
+	case strings.HasSuffix(cause, "at start of value"):
+		return "expected a value, found " + found
+	default:
+		return cause
+	}
+}
+
+// quote quotes s, and shortens it if it is long.
+func quote(s string) string {
+	const longest = 80
+	if utf8.RuneCountInString(s) > longest {
+		s = string([]rune(s)[:longest-1]) + "…"
+	}
+	return strconv.Quote(s)
+}

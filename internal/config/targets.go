@@ -1,0 +1,140 @@
+package config
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+)
+
+// targets decodes the well-written elements of n.
+func (d *decoder) targets(n node) []Target {
+	elements, ok := d.array(n)
+	if !ok {
+		return nil
+	}
+	if len(elements) == 0 {
+		d.wrong(n, "must have at least one target")
+	}
+	if len(elements) > maxTargets {
+		d.wrong(n, "has %d targets: the limit is %d", len(elements), maxTargets)
+	}
+	targets := make([]Target, 0, len(elements))
+	seen := make(map[Address]node, len(elements))
+	for _, e := range elements {
+		t, ok := d.target(e)
+		if !ok {
+			continue
+		}
+		if first, ok := seen[t.Address.key()]; ok {
+			d.wrong(e, `%v is already a target, %s at %v: to give it more sessions, set a "weight"`,
+				t.Address, first.path, d.source.place(first.StartOffset))
+			continue
+		}
+		seen[t.Address.key()] = e
+		targets = append(targets, t)
+	}
+	return targets
+}
+
+// target decodes an address or an object. It reports false if the address is missing or bad.
+func (d *decoder) target(n node) (Target, bool) {
+	t := DefaultTarget()
+	switch kindOf(n) {
+	case "a string":
+		d.address(n, &t.Address)
+	case "an object":
+		if given, _ := d.object(n, &t); !has(given, "address") {
+			d.wrong(n, `has no "address"`)
+		}
+	default:
+		d.wrongType(n, "a string or an object")
+	}
+	return t, t.Address != Address{}
+}
+
+func (d *decoder) address(n node, a *Address) {
+	s, ok := d.string(n)
+	if !ok {
+		return
+	}
+	parsed, err := parseAddress(s)
+	if err != nil {
+		d.wrong(n, "%v", err)
+		return
+	}
+	*a = parsed
+}
+
+// key gives the same value for addresses that differ in writing alone.
+func (a Address) key() Address {
+	a.Host = strings.TrimSuffix(strings.ToLower(a.Host), ".")
+	if a.Path != "" {
+		a.Path = path.Clean(a.Path)
+	}
+	return a
+}
+
+const addressForms = `"10.0.0.1:80", "[::1]:80", "web.internal:80" or "unix:/run/app.sock"`
+
+// addressPattern is what a JSON Schema can say of parseAddress.
+const addressPattern = `^([A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+(%[^\]]+)?\]):[1-9][0-9]{0,4}$|^unix:/[^\u0000]*[^\u0000/]$`
+
+// parseAddress parses the address of a target.
+func parseAddress(s string) (Address, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		return Address{Network: "unix", Path: path}, checkPath(path)
+	}
+	if err := missingParts(s, 80); err != nil {
+		return Address{}, err
+	}
+	colon := strings.LastIndexByte(s, ':')
+	switch {
+	case colon < 0 && checkHost(s) == nil:
+		return Address{}, fmt.Errorf("%s has no port: write %s", quote(s), quote(s+":80"))
+	case colon < 0 || !digits.MatchString(s[colon+1:]):
+		return Address{}, fmt.Errorf("%s is not a target: it can be %s", quote(s), addressForms)
+	}
+	port, ok := portNumber(s[colon+1:])
+	if !ok {
+		return Address{}, fmt.Errorf("port numbers are from 1 to 65535, not %s", quote(s[colon+1:]))
+	}
+	host, err := targetHost(s[:colon])
+	return Address{Network: "tcp", Host: host, Port: port}, err
+}
+
+// targetHost gives an IP address in its canonical form, and a name as it is.
+func targetHost(host string) (string, error) {
+	ip, err := parseIP(host)
+	switch {
+	case err != nil:
+		return "", err
+	case ip.IsValid():
+		return ip.String(), nil
+	case host == "":
+		return "", fmt.Errorf("has a port but no host: it can be %s", addressForms)
+	default:
+		return host, checkHost(host)
+	}
+}
+
+var hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$`)
+
+// checkHost tells whether host is a host name as RFC 1123 section 2.1 has it; underscores are tolerated. One whose last
+// label is a number is an IPv4 address gone wrong.
+func checkHost(host string) error {
+	bare := strings.TrimSuffix(host, ".")
+	labels := strings.Split(bare, ".")
+	for _, label := range labels {
+		if len(label) > 63 || !hostLabel.MatchString(label) {
+			return fmt.Errorf("%s is neither an IP address nor a host name", quote(host))
+		}
+	}
+	switch {
+	case len(bare) > 253:
+		return fmt.Errorf("a host name has at most 253 characters, not %d", len(bare))
+	case digits.MatchString(labels[len(labels)-1]):
+		return fmt.Errorf("%s is not an IPv4 address", quote(host))
+	}
+	return nil
+}
