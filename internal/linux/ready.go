@@ -1,0 +1,58 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ready tells when a listening socket has a connection to accept, without accepting it. It holds one descriptor, a
+// duplicate of the listener's.
+type Ready struct {
+	file *os.File
+	conn syscall.RawConn
+}
+
+// NewReady watches a listener of package net, which stays the caller's.
+func NewReady(l net.Listener) (*Ready, error) {
+	filer, ok := l.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("watch listener %s: %T has no descriptor", l.Addr(), l)
+	}
+	file, err := filer.File()
+	if err != nil {
+		return nil, fmt.Errorf("watch listener %s: %w", l.Addr(), err)
+	}
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("watch listener %s: %w", l.Addr(), err), file.Close())
+	}
+	return &Ready{file: file, conn: conn}, nil
+}
+
+// Wait blocks until there is a connection to accept. After Close it returns an error that is os.ErrClosed.
+func (r *Ready) Wait() error {
+	var pollErr error
+	err := r.conn.Read(func(fd uintptr) bool {
+		// The runtime waits for an edge; what was there before is only seen by asking.
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		var n int
+		for {
+			n, pollErr = unix.Poll(fds, 0)
+			if !errors.Is(pollErr, unix.EINTR) {
+				return pollErr != nil || n > 0
+			}
+		}
+	})
+	if err == nil {
+		err = pollErr
+	}
+	return err
+}
+
+// Close gives the descriptor back and ends a Wait.
+func (r *Ready) Close() error { return r.file.Close() }

@@ -1,0 +1,55 @@
+package linux
+
+import (
+	"fmt"
+	"math"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h: the state of a socket that was reset or timed out,
+// and of no other connected socket that is still open.
+const tcpClose = 7
+
+// Quiet returns how long ago the TCP connection last moved data, in either direction, by the kernel's own account
+// (tcpi_last_data_recv and tcpi_last_data_sent of TCP_INFO). Sending again what the peer does not acknowledge is not
+// moving. A connection that has never moved data is quiet since it was made, or for longer: callers bound it by the
+// age of the session. The resolution is the kernel's tick. A socket that is not TCP, or closed, is an error.
+func Quiet(conn syscall.RawConn) (time.Duration, error) {
+	info, err := tcpInfo(conn)
+	if err != nil {
+		return 0, err
+	}
+	quiet := info.Last_data_recv
+	if info.Retransmits == 0 {
+		quiet = min(quiet, info.Last_data_sent)
+	}
+	if quiet == math.MaxUint32 {
+		return math.MaxInt64, nil
+	}
+	return time.Duration(quiet) * time.Millisecond, nil
+}
+
+// Broken reports whether the TCP connection is gone: reset by its peer, or given up by the kernel after keepalive or
+// retransmission found nobody. A socket that is not TCP, or closed, is not broken.
+func Broken(conn syscall.RawConn) bool {
+	info, err := tcpInfo(conn)
+	return err == nil && info.State == tcpClose
+}
+
+func tcpInfo(conn syscall.RawConn) (*unix.TCPInfo, error) {
+	var info *unix.TCPInfo
+	var optErr error
+	err := conn.Control(func(fd uintptr) {
+		info, optErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	if err == nil {
+		err = optErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read TCP_INFO: %w", err)
+	}
+	return info, nil
+}
