@@ -1,0 +1,88 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/target"
+)
+
+// Approach is a session's way to a target: whom to try next, and what a try has shown. The engine connects. Every
+// target that Next returns is answered with one of Connected, Failed and Abandoned; Failed and Abandoned give its
+// place back, after Connected that is the engine's to do with Release.
+type Approach struct {
+	route  *Route
+	events *Events
+	tried  target.Tried
+	err    error // of the last failed attempt
+	local  bool  // every failure so far was this machine's
+}
+
+// NewApproach begins a session's way to one of the route's targets.
+func NewApproach(route *Route, events *Events) *Approach {
+	return &Approach{route: route, events: events, local: true}
+}
+
+// Next returns the target to try now; if none is left, nil with the cause and the error that the session ends with.
+func (a *Approach) Next() (*target.Target, Cause, error) {
+	if limit := a.route.ConnectAttempts; limit > 0 && len(a.tried) >= limit {
+		return nil, a.refusal(), a.err
+	}
+	t, err := a.route.Targets.Pick(&a.tried)
+	switch {
+	case err == nil:
+		return t, "", nil
+	case len(a.tried) > 0:
+		return nil, a.refusal(), a.err
+	case errors.Is(err, target.ErrFull):
+		return nil, Limited, err
+	}
+	return nil, NoTarget, err
+}
+
+func (a *Approach) refusal() Cause {
+	if a.local {
+		return Internal
+	}
+	return ConnectFailed
+}
+
+// Failed says that connecting to t, the last target that Next returned, gave err. It marks the target dead, unless
+// it was this machine that had no room.
+func (a *Approach) Failed(t *target.Target, err error) {
+	a.err = fmt.Errorf("connect to %s: %w", t.Name, err)
+	died := false
+	if linux.Exhausted(err) {
+		t.Abandoned()
+	} else {
+		a.local = false
+		died = t.Failed()
+	}
+	t.Release()
+	a.events.ConnectFailed(a.route, t, err, died)
+}
+
+// Connected says that the connection to t stands.
+func (a *Approach) Connected(t *target.Target) {
+	if t.Connected() {
+		a.events.TargetBack(a.route, t)
+	}
+}
+
+// Abandoned says that the session ended while it was connecting to t.
+func (a *Approach) Abandoned(t *target.Target) {
+	t.Abandoned()
+	t.Release()
+}
+
+// Attempts is how many targets were tried.
+func (a *Approach) Attempts() int { return len(a.tried) }
+
+// Last is the name of the target that was tried last, or "".
+func (a *Approach) Last() string {
+	if len(a.tried) == 0 {
+		return ""
+	}
+	return a.tried[len(a.tried)-1].Name
+}

@@ -1,0 +1,97 @@
+package iocopy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+)
+
+// listening is a port that is open.
+type listening struct {
+	*relay.Port
+	ready   *linux.Ready
+	closing chan struct{} // closed to end the accept goroutine
+	done    chan struct{} // closed by it when it has ended
+}
+
+// How long accepting pauses after an error: at first, and at most.
+const (
+	firstPause = 5 * time.Millisecond
+	mostPause  = time.Second
+)
+
+// Open implements relay.Engine.
+func (e *Engine) Open(p *relay.Port) error {
+	ready, err := linux.NewReady(p.Listener)
+	if err != nil {
+		return errors.Join(err, p.Listener.Close())
+	}
+	l := &listening{Port: p, ready: ready, closing: make(chan struct{}), done: make(chan struct{})}
+	e.mu.Lock()
+	e.ports[p] = l
+	e.mu.Unlock()
+	go e.accept(l)
+	return nil
+}
+
+// Close implements relay.Engine.
+func (e *Engine) Close(p *relay.Port) error {
+	e.mu.Lock()
+	l := e.ports[p]
+	delete(e.ports, p)
+	e.mu.Unlock()
+	if l == nil {
+		return fmt.Errorf("close port %s: it is not open", p.Name)
+	}
+	close(l.closing)
+	err := errors.Join(l.ready.Close(), l.Listener.Close())
+	<-l.done
+	return err
+}
+
+// accept takes connections from a port until it is closed. It waits for a connection, then for a worker, and only
+// then accepts: while the pool is full, the kernel's backlog holds who comes.
+func (e *Engine) accept(l *listening) {
+	defer close(l.done)
+	var pause time.Duration
+	var failing time.Time
+	for l.ready.Wait() == nil && e.workers.Acquire(l.closing) {
+		conn, err := l.Listener.Accept()
+		if err == nil {
+			if pause > 0 {
+				e.events.AcceptResumed(l.Port, time.Since(failing))
+				pause = 0
+			}
+			go e.open(l.Port, conn.(stream)).serve()
+			continue
+		}
+		e.workers.Release()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if pause == 0 {
+			failing = time.Now()
+			e.events.AcceptFailing(l.Port, err)
+		}
+		pause = min(max(2*pause, firstPause), mostPause)
+		if !l.rest(pause) {
+			return
+		}
+	}
+}
+
+// rest waits; it reports false if the port is closed first.
+func (l *listening) rest(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.closing:
+		return false
+	}
+}

@@ -1,0 +1,102 @@
+// Package iocopy is the engine "copy", the reference: an accept goroutine for each port, a worker goroutine for each
+// session and one more for its upload, and io.Copy between the two bare connections, which Go splices in the kernel.
+//
+// The path of a connection: accept (accept.go), serve (session.go), connect (connect.go), relay and pump (pump.go),
+// close (session.go).
+package iocopy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+)
+
+// What the engine holds at most, in descriptors: a session has two sockets and a pipe for each direction, which Go's
+// splice takes before there is data; a port has its socket and a duplicate that tells when to accept.
+const (
+	DescriptorsPerSession = 6
+	DescriptorsPerPort    = 2
+)
+
+// Engine implements relay.Engine.
+type Engine struct {
+	workers *admit.Workers
+	events  relay.Events
+	watch   *linux.ErrorWatch
+
+	mu       sync.Mutex // guards what follows
+	ports    map[*relay.Port]*listening
+	sessions map[*session]struct{}
+	empty    []chan struct{} // closed when the last session is over
+}
+
+// New starts an engine that takes its workers from the pool and tells events what happens.
+func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
+	watch, err := linux.NewErrorWatch()
+	if err != nil {
+		return nil, fmt.Errorf("start engine copy: %w", err)
+	}
+	return &Engine{
+		workers:  workers,
+		events:   events,
+		watch:    watch,
+		ports:    map[*relay.Port]*listening{},
+		sessions: map[*session]struct{}{},
+	}, nil
+}
+
+// Wait implements relay.Engine.
+func (e *Engine) Wait(ctx context.Context) error {
+	e.mu.Lock()
+	if len(e.sessions) == 0 {
+		e.mu.Unlock()
+		return nil
+	}
+	empty := make(chan struct{})
+	e.empty = append(e.empty, empty)
+	e.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// End implements relay.Engine.
+func (e *Engine) End(cause relay.Cause) {
+	e.mu.Lock()
+	open := make([]*session, 0, len(e.sessions))
+	for s := range e.sessions {
+		open = append(open, s)
+	}
+	e.mu.Unlock()
+	for _, s := range open {
+		s.end(cause, nil)
+	}
+}
+
+// Stop implements relay.Engine.
+func (e *Engine) Stop() error { return e.watch.Close() }
+
+func (e *Engine) add(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sessions[s] = struct{}{}
+}
+
+func (e *Engine) remove(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.sessions, s)
+	if len(e.sessions) == 0 {
+		for _, waiting := range e.empty {
+			close(waiting)
+		}
+		e.empty = nil
+	}
+}

@@ -1,0 +1,102 @@
+package iocopy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+)
+
+// relay moves bytes both ways until both sides have finished or the session is ended. The target is connected.
+func (s *session) relay() {
+	defer s.watch(s.target)()
+	s.patient()
+	var upload sync.WaitGroup
+	upload.Go(s.upload)
+	s.record.Download = s.pump(s.client, s.target)
+	upload.Wait()
+}
+
+func (s *session) upload() {
+	s.record.Upload = s.pump(s.target, s.client)
+}
+
+// pump copies from one side to the other until the first finishes, and passes that on; or until either breaks, which
+// ends the session. It returns how many bytes it wrote.
+func (s *session) pump(to, from *side) int64 {
+	n, err := io.Copy(s.writer(to), from.stream)
+	if err != nil {
+		s.broke(to, from, err)
+		return n
+	}
+	s.finished(from)
+	if err := to.CloseWrite(); err != nil && linux.Broken(to.raw) {
+		s.end(to.reset, err)
+	}
+	return n
+}
+
+// finished says that a side sends no more.
+func (s *session) finished(x *side) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.finished = true
+	s.moved = time.Now()
+	if s.over {
+		return
+	}
+	if s.cause == "" {
+		s.cause = x.closed
+	}
+	s.rearm()
+}
+
+// broke ends the session for the side whose connection gave err to a pump. The kernel knows which: the broken one is
+// closed. A unix socket has no such state; it is the one if the other is not.
+func (s *session) broke(to, from *side, err error) {
+	var op *net.OpError
+	switch {
+	case linux.Broken(from.raw):
+		s.end(from.reset, err)
+	case linux.Broken(to.raw):
+		s.end(to.reset, err)
+	case from.unix && !(to.unix && errors.As(err, &op) && op.Op == "write"):
+		s.end(from.reset, err)
+	default:
+		s.end(to.reset, err)
+	}
+}
+
+// resetGrace is how long a pump has to come upon a reset by itself, after what was received before it.
+const resetGrace = 100 * time.Millisecond
+
+// watch ends the session when a side breaks, even if no pump waits for that side: when the other side takes no more,
+// or while connecting. The caller calls forget before the side is closed for good.
+func (s *session) watch(x *side) (forget func()) {
+	forget, err := s.engine.watch.Add(x.raw, func() { s.suspect(x) })
+	if err != nil {
+		s.end(relay.Internal, err)
+		return func() {}
+	}
+	return forget
+}
+
+// suspect is called when a side has broken. A pump that reads from it sees that too, once it has passed on all that
+// came before the reset, unless the other side does not take it.
+func (s *session) suspect(x *side) {
+	s.mu.Lock()
+	reading := s.target != nil && !x.finished
+	s.mu.Unlock()
+	end := func() { s.end(x.reset, errBroken) }
+	if reading {
+		time.AfterFunc(resetGrace, end)
+		return
+	}
+	end()
+}
+
+var errBroken = errors.New("connection reset by peer, or given up by the kernel")

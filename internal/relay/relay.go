@@ -1,0 +1,70 @@
+// Package relay is the data plane: what an engine does, and the words that engines share with those above them.
+//
+// An engine accepts on ports, takes each connection to a target of its port's route, moves bytes both ways until both
+// sides are done, and reports every session once. The engines are subpackages: iocopy is the reference. They behave
+// alike; what is not about moving bytes (choosing a target, marking it, counting attempts) stands here or below, once.
+//
+// How a session ends, in any engine:
+//
+//   - A side that finishes (FIN) has that passed on, and the other direction goes on until it finishes too. The cause
+//     is the side that finished first.
+//   - A side that resets, or that the kernel gives up, has the other side reset.
+//   - A session that the proxy itself ends is reset on both sides, so that no peer can take a cut stream for a whole
+//     one. So is a client for whom no target is found. Unix sockets know no reset and are closed.
+package relay
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/target"
+)
+
+// Engine accepts connections and carries them. Its methods are safe for concurrent use.
+type Engine interface {
+	// Open begins to accept on a port, whose listener is the engine's from then on. On an error it is closed.
+	Open(*Port) error
+	// Close stops accepting on an open port, closes its listener, and returns when no more session can come from it.
+	// Sessions go on.
+	Close(*Port) error
+	// Wait returns nil once no session is open, or the context's error.
+	Wait(context.Context) error
+	// End resets every open session, for the given cause, without waiting for them to be over.
+	End(Cause)
+	// Stop gives back what the engine holds. Every port has been closed and every session is over.
+	Stop() error
+}
+
+// Port is one listening socket and where its connections go.
+type Port struct {
+	Name     string // as the configuration gives it
+	Listener net.Listener
+	Route    atomic.Pointer[Route] // never nil; a session keeps the one that it found when it was accepted
+}
+
+// Route is the immutable snapshot of an app's policy that a session takes at accept time. Zero times are no limit.
+type Route struct {
+	App              string
+	Targets          *target.Set
+	ConnectTimeout   time.Duration   // for one attempt
+	ConnectAttempts  int             // targets tried for one session; 0: every target once
+	IdleTimeout      time.Duration   // without a byte either way
+	HalfCloseTimeout time.Duration   // the same, once one side has finished
+	Keepalive        linux.Keepalive // of target connections; clients have their listener's
+}
+
+// Events is told what happens. Every function is set; they are called from many goroutines and must not block.
+type Events struct {
+	// Ended is called once for each session, when both its sockets are closed and before it gives its worker back.
+	Ended func(*Record)
+	// ConnectFailed is called for each failed attempt; died tells whether it found a live target dead.
+	ConnectFailed func(r *Route, t *target.Target, err error, died bool)
+	// TargetBack is called when a session's connect brings a dead target back.
+	TargetBack func(*Route, *target.Target)
+	// AcceptFailing is called when accepting on a port begins to fail, and AcceptResumed when it works again.
+	AcceptFailing func(*Port, error)
+	AcceptResumed func(p *Port, after time.Duration)
+}
