@@ -1,0 +1,60 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Override sets a key that takes a word or a number, such as "max_workers" or "log.level", to a value that comes from
+// elsewhere than the file. The value has to keep the same rule; if it does not, the error says what the rule is, and
+// c is as it was.
+func (c *Config) Override(path, value string) error {
+	f, to := find(reflect.ValueOf(c).Elem(), reflect.TypeFor[document](), path)
+	switch f.kind.Kind() {
+	case reflect.String:
+		word, ok := f.rule.choice(value)
+		if !ok {
+			return fmt.Errorf("must be %s, not %q", f.rule.enumText(), value)
+		}
+		to.SetString(word)
+	case reflect.Int:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || !f.rule.allows(n) {
+			return fmt.Errorf("must be %s, not %s", f.rule.rangeText(), value)
+		}
+		to.SetInt(n)
+	default:
+		panic("override of " + path)
+	}
+	return nil
+}
+
+// Words gives the values of a key that takes one of some words, as a list for people.
+func Words(path string) string {
+	c := Default()
+	f, _ := find(reflect.ValueOf(&c).Elem(), reflect.TypeFor[document](), path)
+	return strings.Join(f.rule.enum, ", ")
+}
+
+// find gives the field of a key and its place in v, which is a Config or a part of one. A key that is not there is a
+// mistake of the caller.
+func find(v reflect.Value, object reflect.Type, path string) (field, reflect.Value) {
+	key, rest, deeper := strings.Cut(path, ".")
+	for _, f := range fields[object] {
+		if f.key != key {
+			continue
+		}
+		index := f.index
+		if object == reflect.TypeFor[document]() {
+			index = index[1:] // document embeds Config
+		}
+		to := v.FieldByIndex(index)
+		if deeper {
+			return find(to, f.kind, rest)
+		}
+		return f, to
+	}
+	panic("no key " + path)
+}
