@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
+)
+
+// listen makes the listening socket of a port. What sockets accepted from it shall have is set on it once and
+// inherited (tcp(7)).
+func listen(port config.Port, keepalive linux.Keepalive) (net.Listener, error) {
+	if port.Network == "unix" {
+		return listenUnix(port.Path)
+	}
+	var optErr error
+	lc := net.ListenConfig{
+		KeepAlive: -1,
+		Control: func(network, address string, c syscall.RawConn) error {
+			err := c.Control(func(fd uintptr) { optErr = linux.SetKeepalive(int(fd), keepalive) })
+			return errors.Join(err, optErr)
+		},
+	}
+	lc.SetMultipathTCP(false)
+	network, address := "tcp", fmt.Sprintf(":%d", port.Addr.Port())
+	if addr := port.Addr.Addr(); addr.IsValid() {
+		address = port.Addr.String()
+		if addr.Is4() {
+			network = "tcp4"
+		}
+	}
+	l, err := lc.Listen(context.Background(), network, address)
+	if errors.Is(err, unix.EADDRINUSE) {
+		if owner := linux.ListenOwner(port.Addr.Port()); owner != "" {
+			return nil, fmt.Errorf("%w (by %s)", unix.EADDRINUSE, owner)
+		}
+	}
+	return l, plain(err)
+}
+
+// listenUnix listens on a path. A socket that is left there by a process that is gone is replaced; anything else is not.
+func listenUnix(path string) (net.Listener, error) {
+	lc := net.ListenConfig{}
+	l, err := lc.Listen(context.Background(), "unix", path)
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return l, plain(err)
+	}
+	info, statErr := os.Lstat(path)
+	switch {
+	case statErr == nil && info.Mode().Type() != fs.ModeSocket:
+		return nil, errors.New("there is a file of that name, which is not a socket")
+	case !abandoned(path):
+		return nil, unix.EADDRINUSE
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("remove the socket left there: %w", err)
+	}
+	l, err = lc.Listen(context.Background(), "unix", path)
+	return l, plain(err)
+}
+
+// abandoned reports whether nobody listens on a unix socket (connect(2): ECONNREFUSED).
+func abandoned(path string) bool {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, unix.ECONNREFUSED)
+}
+
+// plain takes away what package net wraps around an error of the system, which the caller says in its own words.
+func plain(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}

@@ -1,0 +1,54 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// How the names of targets are looked up at the start: how many at a time, and for how long each.
+const (
+	lookups       = 16
+	lookupTimeout = 5 * time.Second
+)
+
+// checkNames looks up the name of every target, once, and marks dead those that give no address, so that the log says
+// so before the first client finds out. It returns when all are done or the context is.
+func (s *Server) checkNames(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	places := make(chan struct{}, lookups)
+	for _, a := range s.apps {
+		for _, t := range a.targets.All() {
+			host := t.Address.Host
+			if _, err := netip.ParseAddr(host); t.Down || t.Address.Network != "tcp" || err == nil {
+				continue
+			}
+			select {
+			case places <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			all.Go(func() {
+				defer func() { <-places }()
+				if err := lookUp(ctx, host); err != nil && ctx.Err() == nil && t.Failed() {
+					s.log.WithFields(logrus.Fields{"app": a.Name, "target": t.Name}).WithError(err).Warn("target is dead")
+				}
+			})
+		}
+	}
+}
+
+func lookUp(ctx context.Context, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		return fmt.Errorf("its name gives no address: %w", err)
+	}
+	return nil
+}
