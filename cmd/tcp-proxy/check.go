@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/proxy"
+)
+
+func newCheck() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration: all its errors, or a summary of what would run",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := s.load()
+			if err != nil {
+				return err
+			}
+			size := proxy.SizeOf(cfg)
+			out := cmd.OutOrStdout()
+			fmt.Fprintf(out, "%s is valid: %s, engine %s, %d workers\n", s.file, size, size.Engine, size.Workers)
+			for _, app := range cfg.Apps {
+				summarize(out, app)
+			}
+			return nil
+		},
+	}
+	s.addTo(cmd)
+	return cmd
+}
+
+// summarize prints an app: a line for its name, one for its ports and one for its targets.
+func summarize(out io.Writer, app config.App) {
+	const shown = 8
+	ports := make([]string, 0, shown)
+	for _, p := range app.Ports[:min(shown, len(app.Ports))] {
+		ports = append(ports, p.String())
+	}
+	targets := make([]string, 0, shown)
+	for _, t := range app.Targets[:min(shown, len(app.Targets))] {
+		targets = append(targets, t.Address.String())
+	}
+	fmt.Fprintf(out, "%s (%s)\n  ports    %s\n  targets  %s\n", app.Name, app.Balance,
+		list(ports, len(app.Ports)), list(targets, len(app.Targets)))
+}
+
+// list joins names and says how many of all are not among them.
+func list(names []string, all int) string {
+	text := strings.Join(names, ", ")
+	if more := all - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

@@ -1,0 +1,58 @@
+// Command tcp-proxy is a layer-4 proxy: it listens on the ports of each app and carries every connection to one of the
+// app's targets.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes; exitConfig is EX_CONFIG of sysexits.h, which tells a service manager that trying again will not help.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitConfig  = 78
+)
+
+// failure is an error with the exit code it ends the process with.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f failure) Error() string { return f.err.Error() }
+func (f failure) Unwrap() error { return f.err }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run does what the arguments say and returns the exit code. An error that is not a failure comes from cobra and is one
+// of usage.
+func run(args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.Execute()
+	if err == nil {
+		return 0
+	}
+	var f failure
+	if errors.As(err, &f) {
+		fmt.Fprintln(os.Stderr, err)
+		return f.code
+	}
+	fmt.Fprintf(os.Stderr, "tcp-proxy: %v\nTry 'tcp-proxy --help'.\n", err)
+	return exitUsage
+}
+
+func newRoot() *cobra.Command {
+	root := newRun("tcp-proxy")
+	root.Short = "A layer-4 proxy for Linux"
+	root.Long = "tcp-proxy listens on the ports of each app, picks one of the app's targets for every connection,\n" +
+		"and moves bytes both ways until both sides are done. Without a command it runs the proxy."
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(newRun("run"), newCheck(), newSchema(), newVersion(), newCompletion())
+	return root
+}

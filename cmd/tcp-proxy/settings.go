@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/proxy"
+)
+
+// settings are what the command line says of the configuration: which file, and what goes before it.
+type settings struct {
+	file  string
+	flags *pflag.FlagSet
+}
+
+// overrides are the flags that go before a key of the file.
+var overrides = []struct{ flag, key string }{
+	{"max-workers", "max_workers"},
+	{"engine", "engine"},
+	{"log-level", "log.level"},
+	{"log-format", "log.format"},
+}
+
+func (s *settings) addTo(cmd *cobra.Command) {
+	s.flags = cmd.Flags()
+	s.flags.StringVar(&s.file, "config-file", "config.json", "the configuration")
+	s.flags.Int("max-workers", config.Default().MaxWorkers, "how many sessions may be open at once; goes before max_workers of the file")
+	s.flags.String("engine", "", "what moves the bytes: "+config.Words("engine"))
+	s.flags.String("log-level", "", "the least that is logged: "+config.Words("log.level"))
+	s.flags.String("log-format", "", "how it is logged: "+config.Words("log.format"))
+}
+
+// load reads the configuration, puts the flags that were given before what it says, and checks it against the limits
+// of this process.
+func (s *settings) load() (*config.Config, error) {
+	cfg, err := config.Load(s.file)
+	if err != nil {
+		return nil, failure{exitConfig, err}
+	}
+	for _, o := range overrides {
+		if !s.flags.Changed(o.flag) {
+			continue
+		}
+		if err := cfg.Override(o.key, s.flags.Lookup(o.flag).Value.String()); err != nil {
+			return nil, fmt.Errorf("--%s %w", o.flag, err)
+		}
+	}
+	if err := s.fits(cfg); err != nil {
+		return nil, failure{exitConfig, err}
+	}
+	return cfg, nil
+}
+
+// fits reports an error if this process cannot hold the descriptors that the configuration may need.
+func (s *settings) fits(cfg *config.Config) error {
+	limit, err := linux.DescriptorLimit()
+	if err != nil {
+		return err
+	}
+	size := proxy.SizeOf(cfg)
+	if size.Descriptors() <= limit {
+		return nil
+	}
+	text := fmt.Sprintf("%d workers with engine %q and %d ports may need %d descriptors, and this process may have %d (RLIMIT_NOFILE): "+
+		"at most %d workers fit", size.Workers, size.Engine, size.Ports, size.Descriptors(), limit, size.MostWorkers(limit))
+	if s.flags.Changed("max-workers") {
+		return fmt.Errorf("--max-workers: %s", text)
+	}
+	return cfg.Errorf("max_workers", "%s", text)
+}
