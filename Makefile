@@ -1,0 +1,46 @@
+# tcp-proxy: build, run, test. `make` builds bin/tcp-proxy; `make help` lists the rest.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+export CGO_ENABLED ?= 0
+
+# Packages beside the slow black-box ones.
+UNIT := ./cmd/... ./internal/...
+
+.PHONY: help build run deps test unit check clean
+
+help: ## this list
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: go ## the binary, in bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/tcp-proxy ./cmd/tcp-proxy
+
+run: build ## a proxy before two small targets, to talk to with: nc localhost 5001
+	@go build -o bin/demo ./tests/demo
+	@exec bin/demo bin/tcp-proxy tests/demo/config.json
+
+deps: go ## install what the tests need (Debian packages), if it is missing
+	@tests/deps.sh
+
+test: deps ## every test, with the race detector
+	CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+unit: go ## the tests beside the code, with the race detector
+	CGO_ENABLED=1 go test -race -timeout 5m $(UNIT)
+
+check: go ## formatting, go vet, staticcheck, a tidy go.mod
+	@bad=$$(gofmt -l cmd internal tests); [ -z "$$bad" ] || { echo "not formatted: $$bad"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+	go mod verify
+
+clean: ## what was built
+	rm -rf bin dist
+
+.PHONY: go
+go:
+	@command -v go >/dev/null || { echo "tcp-proxy is built with Go 1.26 or newer, which is not on the PATH: see https://go.dev/doc/install"; exit 1; }
