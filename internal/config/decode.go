@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,11 +210,13 @@ func (d *decoder) duration(n node, t *time.Duration, r rule) {
 	given := text(n.Value)
 	value, err := time.ParseDuration(given)
 	switch {
-	case err != nil && !durationForm.MatchString(given):
+	case err != nil && !durationForm.MatchString(strings.TrimPrefix(given, "-")):
 		d.wrong(n, `must be a duration such as "250ms", "5s" or "1h30m", not %s`, quote(given))
-	case err != nil || given[0] == '-' || !r.allows(int64(value)):
+	case err != nil || given[0] == '-' || !r.allows(int64(value)): // an error of a duration in form: it is too long
 		d.wrong(n, "must be from %s, not %s", r.rangeText(), quote(given))
 	default:
 		*t = value
 	}
 }
+
+var durationForm = regexp.MustCompile(durationPattern)

@@ -1,13 +1,9 @@
 package config
 
 import (
-	"regexp"
 	"strings"
 	"time"
 )
-
-// durationForm is what time.ParseDuration takes and fits into 290 years.
-var durationForm = regexp.MustCompile(`^[-+]?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`)
 
 // FormatDuration gives a duration as an operator writes it: "10m", not "10m0s".
 func FormatDuration(d time.Duration) string {

@@ -8,16 +8,14 @@ import (
 
 var nameForm = regexp.MustCompile(namePattern)
 
-const namePattern = `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`
-
-const nameText = "1 to 64 letters, digits, dots, underscores and hyphens, and starts with a letter or digit"
+const nameText = `1 to 64 of A-Z, a-z, 0-9, ".", "_" and "-", the first a letter or digit`
 
 func (d *decoder) name(n node, into *name) {
 	s, ok := d.string(n)
 	switch {
 	case !ok:
 	case !nameForm.MatchString(s):
-		d.wrong(n, "%s is not a name: a name has %s", quote(s), nameText)
+		d.wrong(n, "%s is not a name: a name is %s", quote(s), nameText)
 	default:
 		*into = name(s)
 	}
@@ -66,6 +64,6 @@ func (d *decoder) defaultName(a *app) name {
 	if s := "port-" + suffix; nameForm.MatchString(s) {
 		return name(s)
 	}
-	d.wrong(a.at, `has no "name", and its first port, %s, does not make one: a name has %s`, quote(port.String()), nameText)
+	d.wrong(a.at, `has no "name", and its first port, %s, does not make one: a name is %s`, quote(port.String()), nameText)
 	return ""
 }

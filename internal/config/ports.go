@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -98,9 +97,6 @@ func parsePortElement(n node) (portRange, error) {
 
 const portForms = `5001, "5200-5210", "127.0.0.1:5300", "[::1]:5400" or "unix:/run/web.sock"`
 
-// portPattern is what a JSON Schema can say of parsePort.
-const portPattern = `^(([0-9.]*|\[[0-9A-Fa-f:.]+(%[^\]]+)?\]):)?[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?$|^unix:/[^\u0000]*[^\u0000/]$`
-
 // parsePort parses the string form of an element of "ports".
 func parsePort(s string) (portRange, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
@@ -109,22 +105,22 @@ func parsePort(s string) (portRange, error) {
 	if err := missingParts(s, 5001); err != nil {
 		return portRange{}, err
 	}
-	host, numbers := "", s
+	host, tail := "", s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {
-		host, numbers = s[:i], s[i+1:]
+		host, tail = s[:i], s[i+1:]
 	}
-	low, high, isRange := strings.Cut(numbers, "-")
+	low, high, isRange := strings.Cut(tail, "-")
 	if !isRange {
 		high = low
 	}
-	if !digits.MatchString(low) || !digits.MatchString(high) {
+	if !numbers.MatchString(tail) {
 		return portRange{}, fmt.Errorf("%s is not a port: it can be %s", quote(s), portForms)
 	}
 	first, ok := portNumber(low)
 	last, ok2 := portNumber(high)
 	switch {
 	case !ok || !ok2:
-		return portRange{}, fmt.Errorf("port numbers are from 1 to 65535, not %s", quote(numbers))
+		return portRange{}, fmt.Errorf("port numbers are 1 to 65535 without leading zeros, not %s", quote(tail))
 	case first > last:
 		return portRange{}, fmt.Errorf("a range must ascend, as in %q", high+"-"+low)
 	}
@@ -135,7 +131,10 @@ func parsePort(s string) (portRange, error) {
 	return portRange{first: Port{Network: "tcp", Addr: netip.AddrPortFrom(ip, first)}, last: last}, nil
 }
 
-var digits = regexp.MustCompile(`^[0-9]+$`)
+var (
+	digits  = regexp.MustCompile(`^[0-9]+$`)
+	numbers = regexp.MustCompile(`^[0-9]+(-[0-9]+)?$`)
+)
 
 // portNumber parses a port number as JSON writes numbers: no sign and no leading zero.
 func portNumber(s string) (uint16, bool) {
@@ -145,7 +144,7 @@ func portNumber(s string) (uint16, bool) {
 
 // missingParts gives an error with a hint if s is an IP address without a port, or an IPv6 one without brackets.
 func missingParts(s string, port uint16) error {
-	if i := strings.LastIndexByte(s, ':'); i >= 0 && digits.MatchString(s[i+1:]) {
+	if i := strings.LastIndexByte(s, ':'); i >= 0 && numbers.MatchString(s[i+1:]) {
 		if ip, err := netip.ParseAddr(s[:i]); err == nil && ip.Is6() {
 			return fmt.Errorf("an IPv6 address needs brackets: write %q", "["+s[:i]+"]"+s[i:])
 		}
@@ -166,7 +165,7 @@ func unbracketed(s string) string {
 	return s
 }
 
-// parseIP parses an IPv4 address or a bracketed IPv6 one. A host that is neither, but may be a name, gives the zero
+// parseIP parses an IPv4 address or a bracketed IPv6 one; its caller has sent IPv6 without brackets to missingParts. A host that is neither, but may be a name, gives the zero
 // Addr.
 func parseIP(host string) (netip.Addr, error) {
 	inner := unbracketed(host)
@@ -201,6 +200,9 @@ func listenAddress(host string) (netip.Addr, error) {
 // canonical gives the one form of an address: IPv4 in IPv6 becomes IPv4. A zone says which link an address of a link
 // belongs to (RFC 4007), so no other address may have one.
 func canonical(ip netip.Addr) (netip.Addr, error) {
+	if strings.ContainsAny(ip.Zone(), "[]/: ") || strings.ContainsFunc(ip.Zone(), isControl) {
+		return netip.Addr{}, fmt.Errorf("%s is not the name of a network interface", quote(ip.Zone()))
+	}
 	if ip.Zone() != "" && (ip.Is4In6() || !ip.IsLinkLocalUnicast()) {
 		return netip.Addr{}, fmt.Errorf("only a link-local address (fe80::/10) can have a zone, not %s", quote(ip.String()))
 	}
@@ -215,12 +217,17 @@ func checkPath(path string) error {
 		return fmt.Errorf(`the path of a unix socket must be absolute, as in "unix:/run/web.sock", not %s`, quote(path))
 	case strings.HasSuffix(path, "/"):
 		return fmt.Errorf("the path of a unix socket must name a file, not a directory: %s", quote(path))
-	case strings.ContainsRune(path, 0):
-		return errors.New("the path of a unix socket cannot have a NUL byte")
+	case strings.ContainsFunc(path, isControl):
+		return fmt.Errorf("the path of a unix socket cannot have a control character: %s", quote(path))
 	case len(path) > longest:
 		return fmt.Errorf("the path of a unix socket must be at most %d bytes long: %s has %d", longest, quote(path), len(path))
 	}
 	return nil
+}
+
+// isControl tells the characters that would break a line of a log.
+func isControl(r rune) bool {
+	return r < ' ' || r == 0x7f
 }
 
 // short shortens a long number.

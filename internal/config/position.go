@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"sort"
 	"strconv"
@@ -123,5 +124,9 @@ func sameKey(s, key string) bool {
 
 // text gives the value of a string.
 func text(v *hujson.Value) string {
-	return v.Value.(hujson.Literal).String()
+	literal := v.Value.(hujson.Literal)
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return string(literal[1 : len(literal)-1])
+	}
+	return literal.String()
 }

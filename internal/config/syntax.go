@@ -35,6 +35,9 @@ func (s *source) parseSyntax() *problem {
 		}
 		return &problem{offset: offset, text: s.explain(offset, cause)}
 	}
+	if lexical != nil {
+		return &lexical.problem // the parser puts up with it
+	}
 	s.root = root
 	return nil
 }
@@ -74,7 +77,7 @@ func (s *source) parserError(err error) (offset int, cause string) {
 	return min(offset+column-1, len(s.data)), parts[3]
 }
 
-var word = regexp.MustCompile(`^[-+.0-9A-Za-z]+`)
+var word = regexp.MustCompile(`^[-+._0-9A-Za-z]+`)
 
 // explain says in an operator's words what the parser found at offset.
 func (s *source) explain(offset int, cause string) string {
@@ -90,6 +93,8 @@ func (s *source) explain(offset int, cause string) string {
 		}
 	}
 	switch {
+	case found == "'#'":
+		return "a comment starts with // or /*, not with #"
 	case strings.HasPrefix(cause, "invalid literal"):
 		after := bytes.TrimLeft(rest[len(word.Find(rest)):], " \t\r\n")
 		switch {

@@ -77,9 +77,6 @@ func (a Address) key() Address {
 
 const addressForms = `"10.0.0.1:80", "[::1]:80", "web.internal:80" or "unix:/run/app.sock"`
 
-// addressPattern is what a JSON Schema can say of parseAddress.
-const addressPattern = `^([A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+(%[^\]]+)?\]):[1-9][0-9]{0,4}$|^unix:/[^\u0000]*[^\u0000/]$`
-
 // parseAddress parses the address of a target.
 func parseAddress(s string) (Address, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
@@ -97,7 +94,7 @@ func parseAddress(s string) (Address, error) {
 	}
 	port, ok := portNumber(s[colon+1:])
 	if !ok {
-		return Address{}, fmt.Errorf("port numbers are from 1 to 65535, not %s", quote(s[colon+1:]))
+		return Address{}, fmt.Errorf("port numbers are 1 to 65535 without leading zeros, not %s", quote(s[colon+1:]))
 	}
 	host, err := targetHost(s[:colon])
 	return Address{Network: "tcp", Host: host, Port: port}, err

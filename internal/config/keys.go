@@ -1,0 +1,146 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Key describes one key of a configuration file.
+type Key struct {
+	Path     string // such as max_workers or apps[].keepalive.idle; [] is any element
+	Type     string // in words
+	Default  string // as the file would say it; empty if the key is required, or if Doc tells
+	Range    string // the values it takes, in words; empty if Type says it all
+	Doc      string // what it is for, in sentences
+	Required bool
+}
+
+// Keys describes every key of a configuration file, each after the one that it stands in.
+func Keys() []Key {
+	var keys []Key
+	var add func([]entry)
+	add = func(entries []entry) {
+		for _, e := range entries {
+			keys = append(keys, Key{e.path, e.typeText(), e.defaultText(), e.valuesText(), e.doc(), e.required()})
+			add(e.children)
+		}
+	}
+	add(entries())
+	return keys
+}
+
+// entry is a key with its place in the file, its built-in default and the keys of the object, or of each object of the
+// list, that it holds.
+type entry struct {
+	field
+	path     string
+	value    any
+	children []entry
+}
+
+// entries gives the keys of the document. Keys and Schema are made of them.
+func entries() []entry {
+	doc := newDocument()
+	doc.Apps = []app{{Settings: DefaultSettings(), Targets: []Target{DefaultTarget()}}}
+	return entriesOf("", reflect.ValueOf(doc))
+}
+
+func entriesOf(prefix string, object reflect.Value) []entry {
+	var list []entry
+	for _, f := range fields[object.Type()] {
+		v := object.FieldByIndex(f.index)
+		e := entry{field: f, path: prefix + f.key, value: v.Interface()}
+		inner, within := v, e.path+"."
+		if v.Kind() == reflect.Slice && v.Len() > 0 {
+			inner, within = v.Index(0), e.path+"[]."
+		}
+		if inner.Kind() == reflect.Struct {
+			e.children = entriesOf(within, inner)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// requiredKeys are the keys that the decoder asks for.
+var requiredKeys = []string{"apps", "apps[].ports", "apps[].targets", "apps[].targets[].address"}
+
+func (e entry) required() bool {
+	return slices.Contains(requiredKeys, e.path)
+}
+
+func (e entry) doc() string {
+	if setting, ok := strings.CutPrefix(e.path, "defaults."); ok {
+		return docs["apps[]."+setting]
+	}
+	return docs[e.path]
+}
+
+func (e entry) typeText() string {
+	switch e.value.(type) {
+	case bool:
+		return "true or false"
+	case int:
+		return "whole number"
+	case string, name:
+		return "string"
+	case time.Duration:
+		return "duration"
+	case Address:
+		return "address"
+	case Keepalive:
+		return "true, false or object"
+	case []portRange:
+		return "list of ports"
+	case []Target:
+		return "list of addresses and objects"
+	case []app:
+		return "list of objects"
+	default:
+		return "object"
+	}
+}
+
+func (e entry) valuesText() string {
+	switch e.value.(type) {
+	case name:
+		return nameText
+	case Address, []Target:
+		return addressForms
+	case []portRange:
+		return portForms
+	}
+	if len(e.rule.enum) > 0 {
+		return e.rule.enumText()
+	}
+	return e.rule.rangeText()
+}
+
+func (e entry) defaultText() string {
+	switch v := e.defaultValue().(type) {
+	case nil:
+		return ""
+	case string:
+		return strconv.Quote(v)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// defaultValue gives the built-in default as JSON has it, and nil for a key without one of its own.
+func (e entry) defaultValue() any {
+	switch v := e.value.(type) {
+	case bool, int, string:
+		return v
+	case time.Duration:
+		return FormatDuration(v)
+	case Keepalive:
+		return v.Enabled
+	default:
+		return nil
+	}
+}

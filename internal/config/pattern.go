@@ -1,0 +1,18 @@
+package config
+
+// The patterns say as much of the parsers' rules as a regular expression can, in the part that JSON Schema's dialect
+// (ECMA-262) and Go's have in common. None refuses what its parser accepts.
+const (
+	numberPattern = `([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])`
+	octetPattern  = `([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])`
+	ipv4Pattern   = octetPattern + `(\.` + octetPattern + `){3}`
+	ipv6Pattern   = `\[[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%[^\]]+)?\]`
+	labelPattern  = `[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?`
+	hostPattern   = labelPattern + `(\.` + labelPattern + `)*\.?`
+	unixPattern   = `unix:/[^\x00-\x1f\x7f]{0,105}[^\x00-\x1f\x7f/]`
+
+	portPattern     = `^(((` + ipv4Pattern + `|` + ipv6Pattern + `)?:)?` + numberPattern + `(-` + numberPattern + `)?|` + unixPattern + `)$`
+	addressPattern  = `^((` + hostPattern + `|` + ipv6Pattern + `):` + numberPattern + `|` + unixPattern + `)$`
+	namePattern     = `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`
+	durationPattern = `^[+]?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`
+)

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+)
+
+// schema is a JSON Schema, draft 2020-12, with the keywords that a configuration needs.
+type schema struct {
+	Dialect              string     `json:"$schema,omitempty"`
+	Title                string     `json:"title,omitempty"`
+	Description          string     `json:"description,omitempty"`
+	Type                 string     `json:"type,omitempty"`
+	AnyOf                []*schema  `json:"anyOf,omitempty"`
+	Enum                 []string   `json:"enum,omitempty"`
+	Pattern              string     `json:"pattern,omitempty"`
+	Minimum              *int64     `json:"minimum,omitempty"`
+	Maximum              *int64     `json:"maximum,omitempty"`
+	Default              any        `json:"default,omitempty"`
+	MinItems             int        `json:"minItems,omitempty"`
+	MaxItems             int        `json:"maxItems,omitempty"`
+	UniqueItems          bool       `json:"uniqueItems,omitempty"`
+	Items                *schema    `json:"items,omitempty"`
+	Properties           properties `json:"properties,omitempty"`
+	Required             []string   `json:"required,omitempty"`
+	AdditionalProperties *bool      `json:"additionalProperties,omitempty"`
+}
+
+// properties keeps the order of the keys.
+type properties []property
+
+type property struct {
+	key    string
+	schema *schema
+}
+
+// MarshalJSON gives an object.
+func (ps properties) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	for i, p := range ps {
+		b.WriteByte("{,"[min(i, 1)])
+		key, err := json.Marshal(p.key)
+		if err != nil {
+			return nil, err
+		}
+		value, err := marshal(p.schema)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(key)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// marshal leaves <, > and & as they are.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return b.Bytes(), err
+}
+
+// Schema gives the JSON Schema (draft 2020-12) of a configuration without comments and trailing commas. It refuses no
+// configuration that Parse accepts and that has its keys in lower case.
+func Schema() []byte {
+	root := objectSchema(entries())
+	root.Dialect = "https://json-schema.org/draft/2020-12/schema"
+	root.Title = "Configuration of tcp-proxy"
+	text, err := marshal(root)
+	if err != nil {
+		panic(err) // it has no value that cannot be marshalled
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func objectSchema(entries []entry) *schema {
+	s := &schema{Type: "object", AdditionalProperties: new(bool)}
+	for _, e := range entries {
+		s.Properties = append(s.Properties, property{e.key, e.schema()})
+		if e.required() {
+			s.Required = append(s.Required, e.key)
+		}
+	}
+	return s
+}
+
+func (e entry) schema() *schema {
+	s := e.typeSchema()
+	s.Description = e.doc()
+	s.Default = e.defaultValue()
+	return s
+}
+
+func (e entry) typeSchema() *schema {
+	switch e.value.(type) {
+	case bool:
+		return &schema{Type: "boolean"}
+	case int:
+		return &schema{Type: "integer", Minimum: &e.rule.low, Maximum: &e.rule.high}
+	case string:
+		values := e.rule.enum
+		for other := range e.rule.alias {
+			values = append(values[:len(values):len(values)], other)
+		}
+		return &schema{Type: "string", Enum: values}
+	case name:
+		return &schema{Type: "string", Pattern: namePattern}
+	case time.Duration:
+		return &schema{Type: "string", Pattern: durationPattern}
+	case Address:
+		return &schema{Type: "string", Pattern: addressPattern}
+	case Keepalive:
+		return &schema{AnyOf: []*schema{{Type: "boolean"}, objectSchema(e.children)}}
+	case []portRange:
+		one, most := int64(1), int64(65535)
+		return &schema{Type: "array", MinItems: 1, UniqueItems: true, Items: &schema{AnyOf: []*schema{
+			{Type: "integer", Minimum: &one, Maximum: &most},
+			{Type: "string", Pattern: portPattern},
+		}}}
+	case []Target:
+		return &schema{Type: "array", MinItems: 1, MaxItems: maxTargets, UniqueItems: true, Items: &schema{AnyOf: []*schema{
+			{Type: "string", Pattern: addressPattern},
+			objectSchema(e.children),
+		}}}
+	case []app:
+		return &schema{Type: "array", MinItems: 1, MaxItems: maxApps, Items: objectSchema(e.children)}
+	default:
+		return objectSchema(e.children)
+	}
+}
