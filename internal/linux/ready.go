@@ -34,7 +34,7 @@ func NewReady(l net.Listener) (*Ready, error) {
 	return &Ready{file: file, conn: conn}, nil
 }
 
-// Wait blocks until there is a connection to accept. After Close it returns an error that is os.ErrClosed.
+// Wait blocks until there is a connection to accept. After Close, and for no other reason, it returns an error.
 func (r *Ready) Wait() error {
 	var pollErr error
 	err := r.conn.Read(func(fd uintptr) bool {

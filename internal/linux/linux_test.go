@@ -1,0 +1,359 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// deadline is far beyond what anything here takes.
+const deadline = 10 * time.Second
+
+func listenTCP(t *testing.T) *net.TCPListener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.(*net.TCPListener)
+}
+
+// pair returns the two ends of a TCP connection, closed at the end of the test.
+func pair(t *testing.T) (client, server *net.TCPConn) {
+	t.Helper()
+	l := listenTCP(t)
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(); s.Close() })
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+func raw(t *testing.T, c syscall.Conn) syscall.RawConn {
+	t.Helper()
+	r, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func option(t *testing.T, conn syscall.RawConn, level, name int) (value int) {
+	t.Helper()
+	var optErr error
+	err := conn.Control(func(fd uintptr) { value, optErr = unix.GetsockoptInt(int(fd), level, name) })
+	if err := errors.Join(err, optErr); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestKeepaliveIsInheritedFromTheListener(t *testing.T) {
+	l := listenTCP(t)
+	want := Keepalive{Enabled: true, Idle: 61 * time.Second, Interval: 16 * time.Second, Count: 5}
+	err := raw(t, l).Control(func(fd uintptr) {
+		if err := SetKeepalive(int(fd), want); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fd, _, err := accept(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for name, o := range map[string]struct{ level, name, want int }{
+		"SO_KEEPALIVE":  {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+		"TCP_KEEPIDLE":  {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 61},
+		"TCP_KEEPINTVL": {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 16},
+		"TCP_KEEPCNT":   {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 5},
+	} {
+		if got, err := unix.GetsockoptInt(fd, o.level, o.name); err != nil || got != o.want {
+			t.Errorf("%s of an accepted socket is %d (%v), want %d", name, got, err, o.want)
+		}
+	}
+}
+
+// accept takes a connection without what package net sets on it.
+func accept(l *net.TCPListener) (fd int, from unix.Sockaddr, err error) {
+	file, err := l.File()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer file.Close()
+	for limit := time.Now().Add(deadline); time.Now().Before(limit); {
+		if fd, from, err = unix.Accept4(int(file.Fd()), unix.SOCK_CLOEXEC); !errors.Is(err, unix.EAGAIN) {
+			return fd, from, err
+		}
+	}
+	return 0, nil, os.ErrDeadlineExceeded
+}
+
+func TestKeepaliveOff(t *testing.T) {
+	c, _ := pair(t)
+	r := raw(t, c)
+	if option(t, r, unix.SOL_SOCKET, unix.SO_KEEPALIVE) == 0 {
+		t.Fatal("package net has it off already")
+	}
+	if err := r.Control(func(fd uintptr) {
+		if err := SetKeepalive(int(fd), Keepalive{}); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if option(t, r, unix.SOL_SOCKET, unix.SO_KEEPALIVE) != 0 {
+		t.Error("still on")
+	}
+}
+
+func TestQuietStartsAgainWithData(t *testing.T) {
+	const pause, tick = 60 * time.Millisecond, 20 * time.Millisecond // the kernel's, at the coarsest twice over
+	c, s := pair(t)
+	send := func(from, to *net.TCPConn) {
+		t.Helper()
+		if _, err := from.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, from := range []*net.TCPConn{c, s} {
+		to := s
+		if from == s {
+			to = c
+		}
+		send(from, to)
+		sent := time.Now()
+		awaitQuiet(t, s, func(q time.Duration) bool { return q >= pause })
+		if since := time.Since(sent); since < pause-tick {
+			t.Errorf("quiet for %v after %v", pause, since)
+		}
+		send(from, to)
+		awaitQuiet(t, s, func(q time.Duration) bool { return q < pause })
+	}
+}
+
+func awaitQuiet(t *testing.T, c *net.TCPConn, ok func(time.Duration) bool) {
+	t.Helper()
+	var q time.Duration
+	for limit := time.Now().Add(deadline); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		var err error
+		if q, err = Quiet(raw(t, c)); err != nil {
+			t.Fatal(err)
+		}
+		if ok(q) {
+			return
+		}
+	}
+	t.Fatalf("quiet for %v", q)
+}
+
+func TestQuietOfWhatIsNotTCP(t *testing.T) {
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := Quiet(raw(t, l.(*net.UnixListener))); err == nil {
+		t.Error("a unix socket has a TCP_INFO")
+	}
+	c, _ := pair(t)
+	r := raw(t, c)
+	c.Close()
+	if _, err := Quiet(r); err == nil {
+		t.Error("a closed socket has a TCP_INFO")
+	}
+}
+
+func TestBroken(t *testing.T) {
+	c, s := pair(t)
+	r := raw(t, s)
+	if Broken(r) {
+		t.Fatal("broken at once")
+	}
+	c.CloseWrite()
+	if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatal(err)
+	}
+	if Broken(r) {
+		t.Fatal("a half-close breaks nothing")
+	}
+	c.SetLinger(0)
+	c.Close()
+	for limit := time.Now().Add(deadline); !Broken(r); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("a reset does not break it")
+		}
+	}
+}
+
+func TestErrorWatchSeesAResetNobodyReads(t *testing.T) {
+	w, err := NewErrorWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	c, s := pair(t)
+	broken := make(chan string, 4)
+	forget, err := w.Add(raw(t, s), func() { broken <- "reset" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forget()
+	polite, other := pair(t)
+	forgetOther, err := w.Add(raw(t, other), func() { broken <- "closed in good order" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forgetOther()
+	polite.Close()
+	other.CloseWrite()
+	c.SetLinger(0)
+	c.Close()
+	select {
+	case what := <-broken:
+		if what != "reset" {
+			t.Errorf("called back for one that was %s", what)
+		}
+	case <-time.After(deadline):
+		t.Fatal("nothing was seen")
+	}
+}
+
+func TestErrorWatchForgets(t *testing.T) {
+	w, err := NewErrorWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	c, s := pair(t)
+	forget, err := w.Add(raw(t, s), func() { t.Error("called back after forget") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	forget()
+	c2, s2 := pair(t)
+	seen := make(chan struct{})
+	if _, err := w.Add(raw(t, s2), func() { close(seen) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []*net.TCPConn{c, c2} { // in this order: when the second is seen, the first has been
+		x.SetLinger(0)
+		x.Close()
+	}
+	select {
+	case <-seen:
+	case <-time.After(deadline):
+		t.Fatal("nothing was seen")
+	}
+	closed, _ := pair(t)
+	r := raw(t, closed)
+	closed.Close()
+	if _, err := w.Add(r, func() {}); err == nil {
+		t.Error("a closed socket can be watched")
+	}
+}
+
+func TestReady(t *testing.T) {
+	l := listenTCP(t)
+	early, err := net.Dial("tcp", l.Addr().String()) // before anyone watches
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close()
+	r, err := NewReady(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if err := r.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Wait(); err != nil { // it is still there
+			t.Fatal(err)
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		if i < 2 {
+			go func() {
+				if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
+					c.Close()
+				}
+			}()
+		}
+	}
+	ended := make(chan error)
+	go func() { ended <- r.Wait() }()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a connection to accept after Close")
+		}
+	case <-time.After(deadline):
+		t.Fatal("Close does not end Wait")
+	}
+}
+
+func TestListenOwner(t *testing.T) {
+	l := listenTCP(t)
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	if got, want := ListenOwner(port), fmt.Sprintf("PID %d", os.Getpid()); !strings.HasSuffix(got, want) {
+		t.Errorf("%q, want it to end with %q", got, want)
+	}
+	l.Close()
+	if got := ListenOwner(port); got != "" {
+		t.Errorf("nobody listens, but %q", got)
+	}
+}
+
+func TestExhausted(t *testing.T) {
+	for err, want := range map[error]bool{
+		os.NewSyscallError("accept4", unix.EMFILE):                               true,
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", unix.ENFILE)}: true,
+		unix.ECONNREFUSED: false,
+		io.EOF:            false,
+	} {
+		if Exhausted(err) != want {
+			t.Errorf("%v: %v, want %v", err, !want, want)
+		}
+	}
+}
+
+func TestDescriptorLimit(t *testing.T) {
+	limit, err := DescriptorLimit()
+	if err != nil || limit == 0 {
+		t.Errorf("%d, %v", limit, err)
+	}
+}

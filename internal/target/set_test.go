@@ -1,0 +1,272 @@
+package target
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/config"
+)
+
+const retry = 10 * time.Second
+
+// newSet makes targets named a:1, b:1, … as change makes them.
+func newSet(n int, change func(i int, t *config.Target)) *Set {
+	var targets []config.Target
+	for i := range n {
+		t := config.Target{Address: config.Address{Network: "tcp", Host: string(rune('a' + i)), Port: 1}, Weight: 1}
+		if change != nil {
+			change(i, &t)
+		}
+		targets = append(targets, t)
+	}
+	return NewSet(targets, retry)
+}
+
+// pick picks for a new session.
+func pick(t *testing.T, s *Set) *Target {
+	t.Helper()
+	var tried Tried
+	got, err := s.Pick(&tried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// names picks n times, for sessions that connect and end, and joins the names.
+func names(t *testing.T, s *Set, n int) (all string) {
+	t.Helper()
+	for range n {
+		got := pick(t, s)
+		all += got.Address.Host
+		got.Release()
+	}
+	return all
+}
+
+func TestPickTakesTurns(t *testing.T) {
+	if got := names(t, newSet(3, nil), 7); got != "abcabca" {
+		t.Error(got)
+	}
+}
+
+func TestPickByWeight(t *testing.T) {
+	s := newSet(2, func(i int, t *config.Target) { t.Weight = 1 + 2*i })
+	if got := names(t, s, 8); got != "babbbabb" && got != "bbabbbab" {
+		t.Error(got)
+	}
+}
+
+func TestPickPassesOverTheDeadEvenly(t *testing.T) {
+	s := newSet(4, nil)
+	s.targets[1].Failed()
+	s.targets[2].Failed()
+	if got := names(t, s, 6); got != "adadad" {
+		t.Error(got)
+	}
+}
+
+func TestPickTriesEveryTargetOnce(t *testing.T) {
+	s := newSet(3, nil)
+	s.targets[0].Failed()
+	var tried Tried
+	all := ""
+	for range 3 {
+		got, err := s.Pick(&tried)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += got.Address.Host
+		got.Failed()
+		got.Release()
+	}
+	if all != "bca" { // the dead one when no live one is left
+		t.Error(all)
+	}
+	if _, err := s.Pick(&tried); !errors.Is(err, ErrNone) {
+		t.Errorf("a fourth try: %v", err)
+	}
+	for _, x := range s.targets {
+		if x.Sessions() != 0 {
+			t.Errorf("%s still has %d sessions", x.Name, x.Sessions())
+		}
+	}
+}
+
+func TestPickBackupOnlyWithoutOthers(t *testing.T) {
+	s := newSet(3, func(i int, t *config.Target) { t.Backup = i == 0 })
+	if got := names(t, s, 4); got != "bcbc" {
+		t.Error(got)
+	}
+	s.targets[1].Failed()
+	s.targets[2].Failed()
+	if got := names(t, s, 2); got != "aa" {
+		t.Error(got)
+	}
+}
+
+func TestPickNeverOneThatIsDown(t *testing.T) {
+	s := newSet(2, func(i int, t *config.Target) { t.Down = i == 0 })
+	if got := names(t, s, 3); got != "bbb" {
+		t.Error(got)
+	}
+	if s.targets[0].State() != Down {
+		t.Error(s.targets[0].State())
+	}
+	var tried Tried
+	if _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+}
+
+func TestPickPassesOverTheFull(t *testing.T) {
+	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
+	first, second := pick(t, s), pick(t, s)
+	var tried Tried
+	if _, err := s.Pick(&tried); !errors.Is(err, ErrFull) {
+		t.Errorf("with all full: %v", err)
+	}
+	first.Release()
+	if got := pick(t, s); got != first {
+		t.Errorf("%s instead of the one that is free again", got.Name)
+	}
+	first.Release()
+	second.Release()
+}
+
+func TestPickSharesExactlyBetweenMany(t *testing.T) {
+	s := newSet(3, func(i int, t *config.Target) { t.Weight = i + 1 })
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	counts := map[string]int{}
+	for range 8 {
+		all.Go(func() {
+			for range 600 {
+				var tried Tried
+				got, err := s.Pick(&tried)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				counts[got.Address.Host]++
+				mu.Unlock()
+				got.Release()
+			}
+		})
+	}
+	all.Wait()
+	if got := fmt.Sprint(counts); got != "map[a:800 b:1600 c:2400]" {
+		t.Error(got)
+	}
+}
+
+func TestMaxSessionsHoldsUnderContention(t *testing.T) {
+	const most = 3
+	s := newSet(1, func(_ int, t *config.Target) { t.MaxSessions = most })
+	var all sync.WaitGroup
+	var holders atomic.Int32
+	for range 16 {
+		all.Go(func() {
+			for range 500 {
+				var tried Tried
+				got, err := s.Pick(&tried)
+				if err != nil {
+					if !errors.Is(err, ErrFull) {
+						t.Error(err)
+					}
+					continue
+				}
+				if n := holders.Add(1); n > most {
+					t.Errorf("%d sessions", n)
+				}
+				runtime.Gosched()
+				holders.Add(-1)
+				got.Release()
+			}
+		})
+	}
+	all.Wait()
+	if n := s.targets[0].Sessions(); n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+}
+
+func TestTrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(2, nil)
+		a := s.targets[0]
+		if !a.Failed() {
+			t.Fatal("the first failure does not find it dead")
+		}
+		if a.Failed() {
+			t.Fatal("died twice")
+		}
+		for _, wait := range []int{1, 2, 4, 8, 10, 10} { // times retry
+			time.Sleep(time.Duration(wait)*retry - time.Second)
+			if got := names(t, s, 3); got != "bbb" {
+				t.Fatalf("before the trial is due: %s", got)
+			}
+			time.Sleep(time.Second)
+			trial, other := pick(t, s), pick(t, s)
+			if trial != a {
+				trial, other = other, trial
+			}
+			if trial != a || other == a {
+				t.Fatalf("when the trial is due: %s and %s, want one session to a", trial.Name, other.Name)
+			}
+			if trial.Failed() {
+				t.Fatal("a failed trial is no news")
+			}
+			trial.Release()
+			other.Release()
+		}
+		time.Sleep(10 * retry)
+		trial := pick(t, s)
+		if trial != a {
+			trial = pick(t, s)
+		}
+		trial.Abandoned()
+		trial.Release()
+		if trial = pick(t, s); trial != a {
+			trial = pick(t, s)
+		}
+		if trial != a || !trial.Connected() || a.State() != Alive {
+			t.Fatal("a trial that connects does not bring the target back")
+		}
+		if a.Connected() {
+			t.Fatal("came back twice")
+		}
+		if !a.Failed() || a.Retry() != retry {
+			t.Fatalf("after coming back it waits %v, want %v", a.Retry(), retry)
+		}
+	})
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{2, 100, 10000} {
+		var targets []config.Target
+		for i := range n {
+			targets = append(targets, config.Target{Address: config.Address{Network: "tcp", Host: fmt.Sprint("t", i), Port: 1}, Weight: 1})
+		}
+		s := NewSet(targets, retry)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			tried := make(Tried, 0, 4)
+			for b.Loop() {
+				tried = tried[:0]
+				t, err := s.Pick(&tried)
+				if err != nil {
+					b.Fatal(err)
+				}
+				t.Release()
+			}
+		})
+	}
+}
