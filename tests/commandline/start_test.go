@@ -1,0 +1,138 @@
+package commandline
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"tcp-proxy/tests/harness"
+)
+
+func TestPortInUse(t *testing.T) {
+	r := harness.New(t, "copy")
+	free, taken := r.Address(), r.Echo()
+	file := write(t, fmt.Sprintf(`{"apps": [
+  {"name": "mail", "ports": [%q], "targets": ["127.0.0.1:25"]},
+  {"name": "shop", "ports": [%q], "targets": ["127.0.0.1:80"]}
+]}`, free, taken.Address))
+	// Who listens there is this very process.
+	expect(t, harness.Run(t, "--config-file", file), exitFailure, "shop", taken.Address, "address already in use", strconv.Itoa(os.Getpid()))
+	if _, err := r.TryDial(free); err == nil {
+		t.Error("half of it has started")
+	}
+}
+
+func TestUnixPortInUse(t *testing.T) {
+	r := harness.New(t, "copy")
+	taken := r.IdentifyAt("here", "unix:"+r.Path("taken.sock"))
+	file := write(t, fmt.Sprintf(`{"apps": [{"name": "shop", "ports": [%q], "targets": ["127.0.0.1:80"]}]}`, taken.Address))
+	expect(t, harness.Run(t, "--config-file", file), exitFailure, "shop", taken.Address, "address already in use")
+	if name, err := r.Ask(taken.Address); name != "here" || err != nil {
+		t.Errorf("the socket of a live server was taken away: %q, %v", name, err)
+	}
+}
+
+// What is in the way of a unix port is removed if it is a dead socket, and never if it is anything else.
+func TestFileInTheWayOfAUnixPort(t *testing.T) {
+	r := harness.New(t, "copy")
+	path := r.Path("precious")
+	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, fmt.Sprintf(`{"apps": [{"name": "shop", "ports": ["unix:%s"], "targets": ["127.0.0.1:80"]}]}`, path))
+	expect(t, harness.Run(t, "--config-file", file), exitFailure, "shop", path)
+	if data, err := os.ReadFile(path); string(data) != "data" {
+		t.Errorf("the file: %q, %v", data, err)
+	}
+}
+
+func TestAddressOfAnotherMachine(t *testing.T) {
+	file := write(t, `{"apps": [{"name": "shop", "ports": ["192.0.2.1:5001"], "targets": ["127.0.0.1:80"]}]}`)
+	expect(t, harness.Run(t, "--config-file", file), exitFailure, "shop", "192.0.2.1:5001", "cannot assign")
+}
+
+// A target whose name means nothing is a dead target, not a refusal to start.
+func TestUnresolvableTarget(t *testing.T) {
+	for _, engine := range harness.Engines {
+		t.Run(engine, func(t *testing.T) {
+			r := harness.New(t, engine)
+			const nowhere = "nowhere.invalid:80"
+			p := r.Start(harness.Config{Apps: []harness.App{
+				{Name: "both", Targets: []any{nowhere, r.Identify("here").Address}},
+				{Name: "none", Targets: []any{"nobody.invalid:80"}},
+			}})
+			for range 4 {
+				if name, err := r.Ask(p.Address()); name != "here" || err != nil {
+					t.Fatalf("%q, %v", name, err)
+				}
+			}
+			if n := p.Log.Count(harness.Warning(nowhere)); n != 1 {
+				t.Errorf("%d warnings about %s, want 1", n, nowhere)
+			}
+			client := r.Dial(p.AddressOf(1))
+			client.ExpectReset()
+			p.ExpectCause(client, "connect_failed")
+		})
+	}
+}
+
+// The flag wins over the file, and the file over the default.
+func TestMaxWorkers(t *testing.T) {
+	for _, test := range []struct {
+		file      int
+		arguments []string
+		want      float64
+	}{
+		{0, nil, 50},
+		{7, nil, 7},
+		{7, []string{"--max-workers", "9"}, 9},
+		{0, []string{"--max-workers=9"}, 9},
+	} {
+		r := harness.New(t, "copy")
+		p := r.Start(harness.Config{MaxWorkers: test.file, Apps: []harness.App{{Targets: []any{r.Refuse()}}}}, test.arguments...)
+		if got := p.Log.Lines(harness.Ready)[0].Fields["workers"]; got != test.want {
+			t.Errorf("file %d, flags %v: workers = %v, want %v", test.file, test.arguments, got, test.want)
+		}
+	}
+}
+
+// Without a word on the command line the proxy runs, on config.json of the working directory; comments, trailing commas
+// and any case of the keys are fine.
+func TestBareCommand(t *testing.T) {
+	r := harness.New(t, "copy")
+	port, target := r.Address(), r.Identify("here")
+	file := write(t, fmt.Sprintf(`{
+  // The original spelling.
+  "Apps": [{"Name": "a", "Ports": [%q], /* one */ "Targets": [%q],},],
+}`, port, target.Address))
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	defer cancel()
+	command := exec.CommandContext(ctx, harness.Binary())
+	command.Dir = strings.TrimSuffix(file, "/config.json")
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the proxy serves", func() bool {
+		name, err := r.Ask(port)
+		return err == nil && name == "here"
+	})
+	if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, &stderr)
+	}
+	if c, err := net.Dial("tcp", port); err == nil {
+		c.Close()
+		t.Error("somebody still listens")
+	}
+}

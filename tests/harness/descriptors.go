@@ -1,0 +1,60 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// descriptors are the open descriptors of a process.
+type descriptors struct {
+	pipes  int      // ends of pipes
+	others []string // what all other descriptors refer to, sorted
+}
+
+// Descriptors returns how many descriptors the process has open, and how many of those are pipes.
+func (p *Proxy) Descriptors() (all, pipes int) {
+	p.t.Helper()
+	open := p.countDescriptors()
+	return open.pipes + len(open.others), open.pipes
+}
+
+// DescriptorsAtReady returns how many the process had open when it was ready.
+func (p *Proxy) DescriptorsAtReady() int { return p.atReady.pipes + len(p.atReady.others) }
+
+func (p *Proxy) countDescriptors() descriptors {
+	p.t.Helper()
+	entries, err := os.ReadDir(p.proc("fd"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var open descriptors
+	for _, entry := range entries {
+		what, err := os.Readlink(p.proc("fd/" + entry.Name()))
+		switch {
+		case err != nil: // closed in the meantime
+		case strings.HasPrefix(what, "pipe:"):
+			open.pipes++
+		default:
+			open.others = append(open.others, what)
+		}
+	}
+	slices.Sort(open.others)
+	return open
+}
+
+// checkDescriptors wants all descriptors that are not pipes to be those of a proxy that has just started. Go keeps the
+// pipes of splice(2) in a pool until the garbage collector has come by twice, so pipes are checked where many sessions
+// follow each other, and not here.
+func (p *Proxy) checkDescriptors() {
+	p.t.Helper()
+	var now descriptors
+	if !within(Patience/4, func() bool {
+		now = p.countDescriptors()
+		return len(now.others) <= len(p.atReady.others)
+	}) {
+		p.t.Errorf("%d descriptors that are not pipes, %d when the proxy was ready\nnow:   %s\nready: %s",
+			len(now.others), len(p.atReady.others), fmt.Sprint(now.others), fmt.Sprint(p.atReady.others))
+	}
+}

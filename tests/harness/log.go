@@ -1,0 +1,84 @@
+package harness
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"sync"
+)
+
+// A Line is one line of the log of a proxy.
+type Line struct {
+	Raw     string
+	Level   string
+	Message string
+	Fields  map[string]any // all keys; nil if the line is not JSON
+}
+
+// Log is what a proxy has written to its standard error so far.
+type Log struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	begin int // of the first line that is not complete
+	lines []Line
+}
+
+func newLog() *Log { return &Log{} }
+
+// Write takes what the process writes; it never fails.
+func (l *Log) Write(data []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(data)
+	for {
+		rest := l.text.Bytes()[l.begin:]
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			return len(data), nil
+		}
+		l.lines = append(l.lines, parseLine(string(rest[:end])))
+		l.begin += end + 1
+	}
+}
+
+func parseLine(raw string) Line {
+	line := Line{Raw: raw}
+	if json.Unmarshal([]byte(raw), &line.Fields) == nil {
+		line.Level, _ = line.Fields["level"].(string)
+		line.Message, _ = line.Fields["msg"].(string)
+	}
+	return line
+}
+
+// Text returns all of it.
+func (l *Log) Text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Lines returns the lines that match.
+func (l *Log) Lines(match func(Line) bool) []Line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var lines []Line
+	for _, line := range l.lines {
+		if match(line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// Count returns how many lines match.
+func (l *Log) Count(match func(Line) bool) int { return len(l.Lines(match)) }
+
+// Ready matches the line that says that every port listens.
+func Ready(line Line) bool { return strings.HasPrefix(line.Message, "ready") }
+
+// Warning matches the warnings and errors that contain the text.
+func Warning(text string) func(Line) bool {
+	return func(line Line) bool {
+		return (line.Level == "warning" || line.Level == "error") && strings.Contains(line.Raw, text)
+	}
+}

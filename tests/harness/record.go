@@ -1,0 +1,80 @@
+package harness
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// A Record is what the proxy says about one session when it has ended.
+type Record struct {
+	Level        string `json:"level"`
+	App          string `json:"app"`
+	Port         string `json:"port"`
+	Client       string `json:"client"`
+	Target       string `json:"target"`
+	Attempts     int    `json:"attempts"`
+	ConnectUsec  int64  `json:"connect_usec"`
+	DurationUsec int64  `json:"duration_usec"`
+	BytesUp      int64  `json:"bytes_up"`
+	BytesDown    int64  `json:"bytes_down"`
+	Cause        string `json:"cause"`
+}
+
+// Records waits for the records of n sessions and returns all that there are, in the order they were written.
+func (p *Proxy) Records(n int) []Record {
+	p.t.Helper()
+	enough := within(Patience, func() bool { return p.Log.Count(session) >= n })
+	records := p.RecordsNow()
+	if !enough {
+		p.t.Fatalf("%d session records, want %d", len(records), n)
+	}
+	return records
+}
+
+// RecordsNow returns the records that there are.
+func (p *Proxy) RecordsNow() []Record {
+	p.t.Helper()
+	var records []Record
+	for _, line := range p.Log.Lines(session) {
+		var record Record
+		if err := json.Unmarshal([]byte(line.Raw), &record); err != nil {
+			p.t.Fatalf("session record %s: %v", line.Raw, err)
+		}
+		records = append(records, record)
+	}
+	return records
+}
+
+// RecordOf waits for the record of the session of that TCP client.
+func (p *Proxy) RecordOf(client *Conn) Record {
+	p.t.Helper()
+	return p.RecordOfAddress(client.LocalAddr().String())
+}
+
+// RecordOfAddress waits for the record of the session of the TCP client with that address.
+func (p *Proxy) RecordOfAddress(client string) Record {
+	p.t.Helper()
+	var found Record
+	Eventually(p.t, "the session record of "+client, func() bool {
+		for _, record := range p.RecordsNow() {
+			if record.Client == client {
+				found = record
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// ExpectCause waits for the record of the session of that TCP client and compares its cause.
+func (p *Proxy) ExpectCause(client *Conn, cause string) Record {
+	p.t.Helper()
+	record := p.RecordOf(client)
+	if record.Cause != cause {
+		p.t.Fatalf("cause = %s, want %s", record.Cause, cause)
+	}
+	return record
+}
+
+func session(line Line) bool { return strings.HasPrefix(line.Message, "session") }

@@ -1,0 +1,160 @@
+// Package harness drives the built tcp-proxy binary for the black-box tests: it builds the binary, gives every test a
+// loopback address of its own with targets and clients on it, starts the proxy, reads its log, and looks for what is
+// left behind when the test is over.
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience is how long anything in a test may take before the test fails. It says nothing about how long it should take.
+const Patience = 60 * time.Second
+
+// A Rig is what one test plays with: a loopback address that nobody else uses, and the proxy, the targets and the
+// clients on it.
+//
+// When the test ends the rig closes all clients and targets, and then checks every proxy that the test has not stopped
+// itself: its descriptors and goroutines are those of a proxy that has just started, and it has logged no data race and
+// no panic.
+type Rig struct {
+	T      testing.TB
+	Engine string
+	Host   string // the loopback address
+
+	Environment []string // for the proxies, beside that of the test: "NAME=value"
+
+	mu       sync.Mutex
+	port     int    // the last one given out
+	folder   string // for unix sockets and files; made by Path
+	unclaims []func()
+	conns    []*Conn
+	targets  []interface{ Stop() }
+	proxies  []*Proxy
+	finished bool
+}
+
+// New makes a rig for the engine. The end of the test ends it.
+func New(t testing.TB, engine string) *Rig {
+	t.Helper()
+	host, unclaim, err := claimHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Rig{T: t, Engine: engine, Host: host, port: firstPort - 1, unclaims: []func(){unclaim}}
+	t.Cleanup(r.finish)
+	return r
+}
+
+// Address returns an address of the rig that nobody listens on yet; never the same twice.
+func (r *Rig) Address() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.port++
+	return fmt.Sprintf("%s:%d", r.Host, r.port)
+}
+
+// Path returns the path of a file of that name, short enough for a unix socket, in a folder that goes away with the rig.
+func (r *Rig) Path(name string) string {
+	r.T.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.folder == "" {
+		folder, err := os.MkdirTemp("", "tcp-proxy-test-")
+		if err != nil {
+			r.T.Fatal(err)
+		}
+		// Servers that drop their privileges have to get through.
+		if err := os.Chmod(folder, 0o755); err != nil {
+			r.T.Fatal(err)
+		}
+		r.folder = folder
+	}
+	return filepath.Join(r.folder, name)
+}
+
+// Dial connects a client to an address: "host:port" or "unix:PATH".
+func (r *Rig) Dial(address string) *Conn {
+	r.T.Helper()
+	c, err := r.TryDial(address)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return c
+}
+
+// TryDial is Dial for clients that may be refused, and for goroutines other than the test's own.
+func (r *Rig) TryDial(address string) (*Conn, error) {
+	network, name := split(address)
+	c, err := net.DialTimeout(network, name, Patience)
+	if err != nil {
+		return nil, err
+	}
+	return r.adopt(c), nil
+}
+
+// ExpectRefusal connects a client to a TCP address and wants a reset, which may come before the connect has returned. It
+// returns the address of the client.
+func (r *Rig) ExpectRefusal(address string) (client string) {
+	r.T.Helper()
+	client = r.Address()
+	local, err := net.ResolveTCPAddr("tcp", client)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	dialer := net.Dialer{LocalAddr: local, Timeout: Patience}
+	switch c, err := dialer.Dial("tcp", address); {
+	case err == nil:
+		r.adopt(c).ExpectReset()
+	case !errors.Is(err, syscall.ECONNRESET):
+		r.T.Fatalf("connect: %v, want a reset", err)
+	}
+	return client
+}
+
+// adopt gives a connection its deadline and its end.
+func (r *Rig) adopt(c net.Conn) *Conn {
+	conn := newConn(r.T, c)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.finished {
+		c.Close()
+	}
+	r.conns = append(r.conns, conn)
+	return conn
+}
+
+// finish ends everything, the proxies last, and checks them.
+func (r *Rig) finish() {
+	r.hangUp()
+	for _, p := range r.proxies {
+		p.finish()
+	}
+	if r.folder != "" {
+		os.RemoveAll(r.folder)
+	}
+	for _, unclaim := range r.unclaims {
+		unclaim()
+	}
+}
+
+// hangUp closes every client and every target of the rig.
+func (r *Rig) hangUp() {
+	r.mu.Lock()
+	r.finished = true
+	conns, targets := r.conns, r.targets
+	r.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	for _, target := range targets {
+		target.Stop()
+	}
+}

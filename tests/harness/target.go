@@ -1,0 +1,145 @@
+package harness
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A Target is a small server in this process. What it does with a connection is its handler; the connection is closed
+// when the handler returns, or when the target stops.
+type Target struct {
+	Address string // as the configuration writes it
+
+	t        testing.TB
+	handle   func(*Conn)
+	accepted atomic.Int64
+	manual   chan *Conn // nil if there is a handler
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    []*Conn
+	handlers sync.WaitGroup // the accept loop and all handlers
+}
+
+// Serve starts a target on an address of its own.
+func (r *Rig) Serve(handle func(*Conn)) *Target {
+	r.T.Helper()
+	return r.ServeAt(r.Address(), handle)
+}
+
+// ServeAt starts a target on that address, "host:port" or "unix:PATH".
+func (r *Rig) ServeAt(address string, handle func(*Conn)) *Target {
+	r.T.Helper()
+	return r.open(&Target{Address: address, t: r.T, handle: handle})
+}
+
+// Listen starts a target whose connections the test takes with Accept.
+func (r *Rig) Listen() *Target {
+	r.T.Helper()
+	return r.ListenAt(r.Address())
+}
+
+// ListenAt is Listen on that address.
+func (r *Rig) ListenAt(address string) *Target {
+	r.T.Helper()
+	return r.open(&Target{Address: address, t: r.T, manual: make(chan *Conn, 1024)})
+}
+
+func (r *Rig) open(target *Target) *Target {
+	r.T.Helper()
+	target.Restart()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.targets = append(r.targets, target)
+	return target
+}
+
+// Accept returns the next connection of a target that Listen started. The rig closes it.
+func (target *Target) Accept() *Conn {
+	target.t.Helper()
+	select {
+	case c := <-target.manual:
+		return c
+	case <-time.After(Patience):
+		target.t.Fatalf("no connection came to target %s", target.Address)
+		return nil
+	}
+}
+
+// Accepted returns how many connections have come.
+func (target *Target) Accepted() int { return int(target.accepted.Load()) }
+
+// Stop closes the listener and every connection, and waits for the handlers. From then on the target refuses.
+func (target *Target) Stop() {
+	target.mu.Lock()
+	if target.listener != nil {
+		target.listener.Close()
+		target.listener = nil
+	}
+	for _, c := range target.conns {
+		c.Close()
+	}
+	target.conns = nil
+	target.mu.Unlock()
+	target.handlers.Wait()
+}
+
+// StopListening closes the listener alone.
+func (target *Target) StopListening() {
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	target.listener.Close()
+	target.listener = nil
+}
+
+// Restart listens again after a stop, on the same address.
+func (target *Target) Restart() {
+	target.t.Helper()
+	network, name := split(target.Address)
+	l, err := net.Listen(network, name)
+	if err != nil {
+		target.t.Fatal(err)
+	}
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	target.listener = l
+	target.handlers.Add(1)
+	go target.acceptAll(l)
+}
+
+func (target *Target) acceptAll(l net.Listener) {
+	defer target.handlers.Done()
+	for {
+		raw, err := l.Accept()
+		if err != nil {
+			return // closed by Stop
+		}
+		target.take(l, newConn(target.t, raw))
+	}
+}
+
+func (target *Target) take(l net.Listener, c *Conn) {
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	if target.listener != l {
+		c.Close() // it came while the target was being stopped
+		return
+	}
+	target.conns = append(target.conns, c)
+	target.accepted.Add(1)
+	if target.handle == nil {
+		target.manual <- c
+		return
+	}
+	target.handlers.Add(1)
+	go target.serve(c)
+}
+
+func (target *Target) serve(c *Conn) {
+	defer target.handlers.Done()
+	defer c.Close()
+	target.handle(c)
+}
