@@ -1,0 +1,80 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
+)
+
+// Socket is a listening socket that systemd has handed over.
+type Socket struct {
+	Name     string // its FileDescriptorName (systemd.socket(5)); not unique
+	Listener net.Listener
+}
+
+// Sockets takes every socket that systemd hands over to this process (sd_listen_fds(3)), in its order, and takes the
+// variables that say so out of the environment. Each has to be a listening stream socket, of TCP or unix: if one is
+// not, all are closed, and the error names each that is wrong. Closing a unix listener leaves its path, which is
+// systemd's.
+func Sockets() ([]Socket, error) {
+	count, given := os.Getenv("LISTEN_FDS"), mine("LISTEN_PID") && os.Getenv("LISTEN_PID") != ""
+	files := activation.Files(true)
+	if n, err := strconv.ParseUint(count, 10, 31); given && (err != nil || int(n) != len(files)) {
+		return nil, fmt.Errorf("sockets from systemd: LISTEN_FDS is %q, which is not a number of sockets", count)
+	}
+	sockets := make([]Socket, 0, len(files))
+	var errs []error
+	for _, file := range files {
+		l, err := listener(file)
+		if err != nil {
+			// It stays open: where systemd has left a gap, it may be one of the Go runtime's.
+			errs = append(errs, fmt.Errorf("socket from systemd: descriptor %d, named %q, %w", file.Fd(), file.Name(), err))
+			continue
+		}
+		file.Close() // net.FileListener has duplicated it
+		sockets = append(sockets, Socket{file.Name(), l})
+	}
+	if err := errors.Join(errs...); err != nil {
+		for _, s := range sockets {
+			s.Listener.Close()
+		}
+		return nil, err
+	}
+	return sockets, nil
+}
+
+// listener makes a listener of a duplicate of the descriptor. Its error says what the descriptor is instead.
+func listener(file *os.File) (net.Listener, error) {
+	fd := int(file.Fd())
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		return nil, errors.New("is not open")
+	}
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if errors.Is(err, unix.ENOTSOCK) {
+		return nil, errors.New("is not a socket")
+	}
+	kind, err2 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	listens, err3 := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	switch err := errors.Join(err, err2, err3); {
+	case err != nil:
+		return nil, fmt.Errorf("cannot be examined: %w", err)
+	case domain != unix.AF_INET && domain != unix.AF_INET6 && domain != unix.AF_UNIX:
+		return nil, fmt.Errorf("is of address family %d, neither IPv4, IPv6 nor unix", domain)
+	case kind == unix.SOCK_DGRAM:
+		return nil, errors.New("is a datagram socket: it takes ListenStream=, not ListenDatagram=")
+	case kind != unix.SOCK_STREAM:
+		return nil, errors.New("is not a stream socket: it takes ListenStream=")
+	case listens == 0:
+		return nil, errors.New("does not listen: it takes a socket unit with Accept=no")
+	}
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be listened on: %w", err)
+	}
+	return l, nil
+}
