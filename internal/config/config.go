@@ -32,7 +32,7 @@ const EngineCopy = "copy"
 // Log says what is logged and how.
 type Log struct {
 	Level    string `json:"level" enum:"trace,debug,info,warning,error" alias:"warn=warning"` // trace, debug, info, warning or error
-	Format   string `json:"format" enum:"auto,text,json"`                                     // auto, text or json
+	Format   string `json:"format" enum:"auto,journal,text,json"`                             // auto, journal, text or json
 	Sessions bool   `json:"sessions"`                                                         // one record for every session
 }
 
@@ -70,17 +70,17 @@ type Keepalive struct {
 
 // Port is one listening socket of an app.
 type Port struct {
-	Network string         // "tcp" or "unix"
+	Network string         // "tcp", "unix" or "systemd"
 	Addr    netip.AddrPort // tcp: where to listen; an invalid Addr is every address, IPv4 and IPv6
-	Path    string         // unix: an absolute path
+	Path    string         // unix: an absolute path; systemd: the name of the sockets that it hands over
 }
 
-// String gives the port as a configuration file names it: "5001", "127.0.0.1:5300", "[::1]:5400" or
-// "unix:/run/web.sock".
+// String gives the port as a configuration file names it: "5001", "127.0.0.1:5300", "[::1]:5400",
+// "unix:/run/web.sock" or "systemd:web".
 func (p Port) String() string {
 	switch {
-	case p.Network == "unix":
-		return "unix:" + p.Path
+	case p.Network != "tcp":
+		return p.Network + ":" + p.Path
 	case !p.Addr.Addr().IsValid():
 		return strconv.Itoa(int(p.Addr.Port()))
 	default:

@@ -8,8 +8,9 @@ var docs = map[string]string{
 	"drain_timeout": "How long open sessions may go on after the proxy was told to stop. 0s ends them at once.",
 	"log":           "What is logged and how.",
 	"log.level":     "Records below this level are dropped. \"warn\" is another word for \"warning\".",
-	"log.format":    "\"text\" for people, \"json\" for machines. \"auto\" chooses by where the log goes.",
-	"log.sessions":  "Whether every session gets a record when it ends.",
+	"log.format": "\"journal\" for the journal of systemd, with fields, \"text\" for people, \"json\" for machines. " +
+		"\"auto\" is \"journal\" where the standard error is the journal, else \"text\".",
+	"log.sessions": "Whether every session gets a record when it ends.",
 
 	"defaults": "Settings for every app that does not give its own, wherever this stands in the file. An app that gives " +
 		"part of an object, such as one key of keepalive, changes that part alone.",
@@ -18,7 +19,9 @@ var docs = map[string]string{
 	"apps[].name": "The name of the app in logs. No other app has it. Without it the name is \"port-\" and the number of " +
 		"the first port, or the base name of its path.",
 	"apps[].ports": "Where the app listens: a port number on every address, a range of numbers, an IP address with a " +
-		"number or a range, or the absolute path of a unix socket. \"[::]\" takes IPv4 too, \"0.0.0.0\" takes IPv4 alone.",
+		"number or a range, the absolute path of a unix socket, or the name of sockets that systemd hands over " +
+		"(FileDescriptorName= of a socket unit). \"[::]\" takes IPv4 too, \"0.0.0.0\" takes IPv4 alone. A port that " +
+		"systemd already listens on is taken over.",
 	"apps[].targets": "Where the sessions go: host:port, the absolute path of a unix socket, or an object.",
 
 	"apps[].targets[].address": "A host name, IPv4 address or bracketed IPv6 address with a port number, or the absolute " +

@@ -98,7 +98,7 @@ func checkLimits(t *testing.T, c *Config) {
 
 // The patterns of the schema refuse nothing that the parsers accept, and what is accepted reads the same after String.
 func FuzzAddresses(f *testing.F) {
-	for _, s := range []string{"5001", "5200-5210", "127.0.0.1:5300", "[::1]:5400-5401", "[fe80::1%eth0]:1", ":80", "unix:/run/web.sock",
+	for _, s := range []string{"5001", "5200-5210", "127.0.0.1:5300", "[::1]:5400-5401", "[fe80::1%eth0]:1", ":80", "unix:/run/web.sock", "systemd:web",
 		"web.internal:80", "a_b.:1", "[::ffff:1.2.3.4]:80", "::1:80", "localhost:80"} {
 		f.Add(s)
 	}

@@ -20,7 +20,7 @@ func TestOverrideKeepsTheRules(t *testing.T) {
 	for _, c := range []struct{ path, value, want string }{
 		{"max_workers", "0", "must be 1 to 1000000, not 0"},
 		{"max_workers", "many", "must be 1 to 1000000, not many"},
-		{"log.format", "xml", `must be "auto", "text" or "json", not "xml"`},
+		{"log.format", "xml", `must be "auto", "journal", "text" or "json", not "xml"`},
 	} {
 		cfg := Default()
 		err := cfg.Override(c.path, c.value)

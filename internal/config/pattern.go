@@ -11,7 +11,9 @@ const (
 	hostPattern   = labelPattern + `(\.` + labelPattern + `)*\.?`
 	unixPattern   = `unix:/[^\x00-\x1f\x7f]{0,105}[^\x00-\x1f\x7f/]`
 
-	portPattern     = `^(((` + ipv4Pattern + `|` + ipv6Pattern + `)?:)?` + numberPattern + `(-` + numberPattern + `)?|` + unixPattern + `)$`
+	socketNamePattern = `[\x20-\x39\x3b-\x7e]{1,255}`
+
+	portPattern     = `^(((` + ipv4Pattern + `|` + ipv6Pattern + `)?:)?` + numberPattern + `(-` + numberPattern + `)?|` + unixPattern + `|systemd:` + socketNamePattern + `)$`
 	addressPattern  = `^((` + hostPattern + `|` + ipv6Pattern + `):` + numberPattern + `|` + unixPattern + `)$`
 	namePattern     = `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`
 	durationPattern = `^[+]?(0|(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`

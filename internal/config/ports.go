@@ -20,7 +20,7 @@ type portRange struct {
 
 // size is how many sockets the range stands for.
 func (r portRange) size() int {
-	if r.first.Network == "unix" {
+	if r.first.Network != "tcp" {
 		return 1
 	}
 	return int(r.last) - int(r.first.Addr.Port()) + 1
@@ -95,12 +95,15 @@ func parsePortElement(n node) (portRange, error) {
 	}
 }
 
-const portForms = `5001, "5200-5210", "127.0.0.1:5300", "[::1]:5400" or "unix:/run/web.sock"`
+const portForms = `5001, "5200-5210", "127.0.0.1:5300", "[::1]:5400", "unix:/run/web.sock" or "systemd:web"`
 
 // parsePort parses the string form of an element of "ports".
 func parsePort(s string) (portRange, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		return portRange{first: Port{Network: "unix", Path: path}}, checkPath(path)
+	}
+	if name, ok := strings.CutPrefix(s, "systemd:"); ok {
+		return portRange{first: Port{Network: "systemd", Path: name}}, checkSocketName(name)
 	}
 	if err := missingParts(s, 5001); err != nil {
 		return portRange{}, err
@@ -228,6 +231,18 @@ func checkPath(path string) error {
 // isControl tells the characters that would break a line of a log.
 func isControl(r rune) bool {
 	return r < ' ' || r == 0x7f
+}
+
+var socketName = regexp.MustCompile(`^` + socketNamePattern + `$`)
+
+// checkSocketName tells whether a socket that systemd hands over can have the name: systemd.socket(5),
+// FileDescriptorName=.
+func checkSocketName(name string) error {
+	if !socketName.MatchString(name) {
+		return fmt.Errorf("%s is not a name of sockets from systemd: it has 1 to 255 ASCII characters, "+
+			"none of them a colon or a control character", quote(name))
+	}
+	return nil
 }
 
 // short shortens a long number.

@@ -29,6 +29,7 @@ var beyondSchema = map[string]string{
 	"port-taken-as-mapped-address":     "ports are compared between elements",
 	"port-taken-in-range":              "ports are compared between elements",
 	"port-taken-unix-path":             "ports are compared between elements",
+	"port-taken-systemd-name":          "ports are compared between elements",
 	"port-zone":                        "a pattern does not know the kinds of IPv6 addresses",
 	"target-twice":                     "addresses are compared in their canonical form",
 	"too-many-sockets":                 "sockets are counted over all apps",
@@ -128,7 +129,8 @@ func TestPatternsAgreeWithParsers(t *testing.T) {
 		"[::1]", "[::]", "[fe80::1%eth0]", "[::1", "::1", "[a]", "[127.0.0.1]", "[::ffff:1.2.3.4]", "[1:2:3]", strings.Repeat("a", 63), strings.Repeat("a", 64), "é"}
 	numbers := []string{"", "0", "1", "9", "10", "99", "999", "9999", "59999", "60000", "65535", "65536", "65540", "66000", "70000", "99999", "100000", "080",
 		"-1", "+1", "1.0", "1-2", "2-1", "1-1", "1-65535", "1-65536", " 1", "80 ", "http"}
-	paths := []string{"unix:", "unix:a", "unix:/", "unix:/a", "unix:/a/", "unix:/a b\n", "unix:/a\x00", "unix:/" + strings.Repeat("a", 106), "unix:/" + strings.Repeat("a", 107), "Unix:/a"}
+	paths := []string{"unix:", "unix:a", "unix:/", "unix:/a", "unix:/a/", "unix:/a b\n", "unix:/a\x00", "unix:/" + strings.Repeat("a", 106), "unix:/" + strings.Repeat("a", 107), "Unix:/a",
+		"systemd:", "systemd:web", "systemd:a b", "systemd:a:b", "systemd:a\n", "systemd:é", "systemd:" + strings.Repeat("a", 255), "systemd:" + strings.Repeat("a", 256)}
 	values := append([]string{}, paths...)
 	for _, host := range hosts {
 		for _, number := range numbers {

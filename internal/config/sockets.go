@@ -8,7 +8,8 @@ import (
 // sockets says which element of "ports" has which listening socket. On Linux a socket that listens on every address
 // keeps all others of its port number from listening, of its family or of both.
 type sockets struct {
-	paths   map[string]*portRange
+	paths   map[string]*portRange // of unix sockets
+	names   map[string]*portRange // of sockets from systemd
 	exact   map[netip.AddrPort]*portRange
 	numbers map[uint16]*families
 }
@@ -22,17 +23,16 @@ type families struct {
 }
 
 func newSockets() *sockets {
-	return &sockets{map[string]*portRange{}, map[netip.AddrPort]*portRange{}, map[uint16]*families{}}
+	return &sockets{map[string]*portRange{}, map[string]*portRange{}, map[netip.AddrPort]*portRange{}, map[uint16]*families{}}
 }
 
 // take gives o all its sockets that are free, and returns the owner of the first that is not, or nil.
 func (s *sockets) take(o *portRange) (other *portRange) {
-	if o.first.Network == "unix" {
-		clean := path.Clean(o.first.Path)
-		if other = s.paths[clean]; other == nil {
-			s.paths[clean] = o
-		}
-		return other
+	switch o.first.Network {
+	case "unix":
+		return claim(s.paths, path.Clean(o.first.Path), o)
+	case "systemd":
+		return claim(s.names, o.first.Path, o)
 	}
 	for i := range o.size() {
 		at := o.port(i).Addr
@@ -42,6 +42,14 @@ func (s *sockets) take(o *portRange) (other *portRange) {
 		case other == nil:
 			other = holder
 		}
+	}
+	return other
+}
+
+// claim gives o the key unless another has it, and returns the other or nil.
+func claim(owners map[string]*portRange, key string, o *portRange) (other *portRange) {
+	if other = owners[key]; other == nil {
+		owners[key] = o
 	}
 	return other
 }

@@ -111,6 +111,7 @@ var validConfigs = map[string]*Config{
 			tcpPort("::1", 5400), tcpPort("::1", 5401), tcpPort("::1", 5402),
 			tcpPort("fe80::1%eth0", 5400), tcpPort("0.0.0.0", 80), tcpPort("::", 81), tcpPort("127.0.0.1", 82),
 			{Network: "unix", Path: "/run/web.sock"}, tcpPort("", 7),
+			{Network: "systemd", Path: "web"}, {Network: "systemd", Path: "my web.socket"},
 		}
 	})),
 
@@ -148,6 +149,7 @@ var validConfigs = map[string]*Config{
 			a.Ports = []Port{tcpPort("127.0.0.1", 5001), tcpPort("127.0.0.1", 5002), tcpPort("127.0.0.1", 5003)}
 		}),
 		appWith("port-web.sock", 0, func(a *App) { a.Ports[0] = Port{Network: "unix", Path: "/run/web.sock"} }),
+		appWith("port-web", 0, func(a *App) { a.Ports[0] = Port{Network: "systemd", Path: "web"} }),
 	),
 }
 
