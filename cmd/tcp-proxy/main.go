@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"tcp-proxy/internal/logging"
 )
 
 // Exit codes; exitConfig is EX_CONFIG of sysexits.h, which tells a service manager that trying again will not help.
@@ -39,7 +41,7 @@ func run(args []string) int {
 	}
 	var f failure
 	if errors.As(err, &f) {
-		fmt.Fprintln(os.Stderr, err)
+		logging.Fail(err)
 		return f.code
 	}
 	fmt.Fprintf(os.Stderr, "tcp-proxy: %v\nTry 'tcp-proxy --help'.\n", err)

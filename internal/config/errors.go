@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ type Error struct {
 	Line, Column int    // from 1; the column counts characters. 0: no place is known
 	Path         string // such as apps[0].ports[2]; empty: the document
 	Text         string
+
+	cause error // what Errorf was given with %w
 }
 
 // Error gives FILE:LINE:COLUMN: apps[0].ports[2]: what is wrong, without the parts that are not known.
@@ -31,6 +34,9 @@ func (e Error) Error() string {
 	b.WriteString(e.Text)
 	return b.String()
 }
+
+// Unwrap gives the error behind this one, if there is one.
+func (e Error) Unwrap() error { return e.cause }
 
 // Errors is everything that is wrong with a configuration, sorted by place.
 type Errors []Error
@@ -79,9 +85,11 @@ func (s *source) report(problems []problem) Errors {
 }
 
 // Errorf makes an error at a path such as "apps[0].ports[2]" or "max_workers". A path that the file does not mention
-// gets the place of the nearest thing around it that the file does mention. A Config built by hand has no places.
+// gets the place of the nearest thing around it that the file does mention. A Config built by hand has no places. The
+// format may have one %w.
 func (c *Config) Errorf(path, format string, args ...any) Error {
-	e := Error{Path: path, Text: fmt.Sprintf(format, args...)}
+	err := fmt.Errorf(format, args...)
+	e := Error{Path: path, Text: err.Error(), cause: errors.Unwrap(err)}
 	if c.source != nil {
 		at := c.source.place(c.source.locate(path))
 		e.File, e.Line, e.Column = c.source.name, at.line, at.column

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
@@ -54,14 +55,18 @@ func (s *Server) ended(r *relay.Record) {
 func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died bool) {
 	entry := s.log.WithFields(logrus.Fields{"app": r.App, "target": t.Name}).WithError(err)
 	if died {
-		entry.WithField("retry_in", t.Retry().Round(time.Millisecond).String()).Warn("target is dead")
+		entry.WithFields(logrus.Fields{
+			logging.EventKey: logging.TargetDead,
+			"retry_in":       t.Retry().Round(time.Millisecond).String(),
+		}).Warn("target is dead")
 		return
 	}
 	s.sparing.Log(entry, logrus.DebugLevel, "connect "+r.App+" "+t.Name, "connecting to target failed again")
 }
 
 func (s *Server) targetBack(r *relay.Route, t *target.Target) {
-	s.log.WithFields(logrus.Fields{"app": r.App, "target": t.Name}).Info("target is alive again")
+	entry := s.log.WithFields(logrus.Fields{logging.EventKey: logging.TargetBack, "app": r.App, "target": t.Name})
+	entry.Info("target is alive again")
 }
 
 func (s *Server) acceptFailing(p *relay.Port, err error) {
@@ -75,7 +80,7 @@ func (s *Server) acceptResumed(p *relay.Port, after time.Duration) {
 }
 
 func (s *Server) poolFull(max int) {
-	entry := s.log.WithField("workers", max)
+	entry := s.log.WithFields(logrus.Fields{logging.EventKey: logging.PoolFull, "workers": max})
 	s.sparing.Log(entry, logrus.WarnLevel, "pool full", "all workers are busy: new connections wait until one is free")
 }
 

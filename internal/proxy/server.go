@@ -87,7 +87,7 @@ func newApp(cfg *config.Config, index int, c config.App) (*app, error) {
 	for i, port := range c.Ports {
 		l, err := listen(port, keepalive)
 		if err != nil {
-			errs = append(errs, cfg.Errorf(cfg.PortPath(index, i), "app %q cannot listen on %s: %v", c.Name, port, err))
+			errs = append(errs, cfg.Errorf(cfg.PortPath(index, i), "app %q cannot listen on %s: %w", c.Name, port, err))
 			continue
 		}
 		p := &relay.Port{Name: port.String(), Listener: l}

@@ -1,0 +1,31 @@
+package logging
+
+// Event is what happened, for entries that somebody may look up: the value of the field EventKey. In the journal it has
+// a message ID, by which journalctl -x finds its explanation in the catalog.
+type Event string
+
+// EventKey is the field that has an entry's Event.
+const EventKey = "event"
+
+// The events of the catalog.
+const (
+	TargetDead    Event = "target_dead"
+	TargetBack    Event = "target_back"
+	PoolFull      Event = "pool_full"
+	ReloadRefused Event = "reload_refused"
+	PortInUse     Event = "port_in_use"
+)
+
+var messageIDs = map[Event]string{
+	TargetDead:    "f9267e8ad0014ea2a3f8df76b244b94e",
+	TargetBack:    "37ec3919fa6f481fa5d716eca8dabc05",
+	PoolFull:      "b2198d024ab14426a104140dbfe332f4",
+	ReloadRefused: "8aa9bf9879d64daaa1530a5862bc5592",
+	PortInUse:     "dd847cb9d83246409c44c0d626be7d1c",
+}
+
+// Events lists the events of the catalog.
+func Events() []Event { return []Event{TargetDead, TargetBack, PoolFull, ReloadRefused, PortInUse} }
+
+// MessageID is the event's MESSAGE_ID in the journal (systemd.journal-fields(7)).
+func (e Event) MessageID() string { return messageIDs[e] }
