@@ -9,8 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h: the state of a socket that was reset or timed out,
-// and of no other connected socket that is still open.
+// tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h.
 const tcpClose = 7
 
 // Quiet returns how long ago the TCP connection last moved data, in either direction, by the kernel's own account
@@ -22,18 +21,31 @@ func Quiet(conn syscall.RawConn) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	return quietOf(info), nil
+}
+
+// QuietFD is Quiet for a bare descriptor.
+func QuietFD(fd int) (time.Duration, error) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, fmt.Errorf("read TCP_INFO: %w", err)
+	}
+	return quietOf(info), nil
+}
+
+func quietOf(info *unix.TCPInfo) time.Duration {
 	quiet := info.Last_data_recv
 	if info.Retransmits == 0 {
 		quiet = min(quiet, info.Last_data_sent)
 	}
 	if quiet == math.MaxUint32 {
-		return math.MaxInt64, nil
+		return math.MaxInt64
 	}
-	return time.Duration(quiet) * time.Millisecond, nil
+	return time.Duration(quiet) * time.Millisecond
 }
 
 // Broken reports whether the TCP connection is gone: reset by its peer, or given up by the kernel after keepalive or
-// retransmission found nobody. A socket that is not TCP, or closed, is not broken.
+// retransmission found nobody. A connection that both ends have shut down in good order is gone as well. A socket that is not TCP, or closed, is not broken.
 func Broken(conn syscall.RawConn) bool {
 	info, err := tcpInfo(conn)
 	return err == nil && info.State == tcpClose

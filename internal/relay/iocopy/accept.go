@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"tcp-proxy/internal/linux"
@@ -16,6 +17,7 @@ type listening struct {
 	ready   *linux.Ready
 	closing chan struct{} // closed to end the accept goroutine
 	done    chan struct{} // closed by it when it has ended
+	rounds  atomic.Uint64 // of its loop, each a connection or an error of accept
 }
 
 // How long accepting pauses after an error: at first, and at most.
@@ -61,6 +63,7 @@ func (e *Engine) accept(l *listening) {
 	var failing time.Time
 	for l.ready.Wait() == nil && e.workers.Acquire(l.closing) {
 		conn, err := l.Listener.Accept()
+		l.rounds.Add(1)
 		if err == nil {
 			if pause > 0 {
 				e.events.AcceptResumed(l.Port, time.Since(failing))

@@ -2,9 +2,14 @@ package iocopy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
@@ -24,9 +29,15 @@ func (s *session) connect() *target.Target {
 		switch {
 		case s.ctx.Err() != nil:
 			if err == nil {
-				conn.Close()
+				newSide(conn, relay.TargetReset, relay.TargetClosed).abort()
 			}
 			s.approach.Abandoned(t)
+			return nil
+		case errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE):
+			// Who refuses a connection gives ECONNREFUSED: this one stood, and was reset before it was looked at.
+			s.approach.Connected(t)
+			t.Release()
+			s.end(relay.TargetReset, err)
 			return nil
 		case err != nil:
 			s.approach.Failed(t, err)
@@ -51,6 +62,7 @@ func (s *session) dial(t *target.Target) (stream, error) {
 		dialer.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: k.Idle, Interval: k.Interval, Count: k.Count}
 	}
 	dialer.SetMultipathTCP(false)
+	dialer.Control = resetOnClose
 	address := t.Name
 	if t.Address.Network == "unix" {
 		address = t.Address.Path
@@ -62,7 +74,23 @@ func (s *session) dial(t *target.Target) (stream, error) {
 		}
 		return nil, err
 	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(-1) // fails only if the connection is broken, which the pumps will see
+	}
 	return conn.(stream), nil
+}
+
+// resetOnClose has a connection that the dialer gives up reset, should it stand already (socket(7), SO_LINGER): the
+// session that it was for is over, and its client was reset as well.
+func resetOnClose(network, _ string, c syscall.RawConn) error {
+	if network == "unix" {
+		return nil
+	}
+	var optErr error
+	err := c.Control(func(fd uintptr) {
+		optErr = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
+	return errors.Join(err, os.NewSyscallError("setsockopt SO_LINGER", optErr))
 }
 
 // established takes the target connection into the session. If the session is over, it is reset like the client was.

@@ -33,26 +33,39 @@ func (s *session) pump(to, from *side) int64 {
 		s.broke(to, from, err)
 		return n
 	}
-	s.finished(from)
+	if !s.finished(from) {
+		s.end(from.reset, errBroken)
+		return n
+	}
 	if err := to.CloseWrite(); err != nil && linux.Broken(to.raw) {
 		s.end(to.reset, err)
 	}
 	return n
 }
 
-// finished says that a side sends no more.
-func (s *session) finished(x *side) {
+// finished says that a side sends no more. It reports false if that is not so: the kernel tells of a reset once, and
+// when that is the other pump, who writes, then reading ends as if the side had finished. But a connection is closed
+// in good order only after both sides have said that they are.
+func (s *session) finished(x *side) bool {
+	other := s.client
+	if x == s.client {
+		other = s.target
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !other.finished && linux.Broken(x.raw) {
+		return false
+	}
 	x.finished = true
 	s.moved = time.Now()
 	if s.over {
-		return
+		return true
 	}
 	if s.cause == "" {
 		s.cause = x.closed
 	}
 	s.rearm()
+	return true
 }
 
 // broke ends the session for the side whose connection gave err to a pump. The kernel knows which: the broken one is

@@ -69,8 +69,8 @@ func (e *Engine) open(p *relay.Port, conn stream) *session {
 
 // serve carries a session from accept to close, and accounts for it.
 func (s *session) serve() {
-	defer s.engine.workers.Release()
 	defer s.engine.remove(s)
+	defer s.engine.workers.Release()
 
 	forget := s.watch(s.client)
 	if t := s.connect(); t != nil {

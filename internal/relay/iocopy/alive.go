@@ -1,0 +1,50 @@
+package iocopy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// proofInterval is how often Alive looks again at a port that has not yet moved.
+const proofInterval = 10 * time.Millisecond
+
+// Alive implements relay.Watched.
+func (e *Engine) Alive(ctx context.Context) error {
+	e.mu.Lock()
+	open := make([]*listening, 0, len(e.ports))
+	for _, l := range e.ports {
+		open = append(open, l)
+	}
+	e.mu.Unlock()
+	for _, l := range open {
+		if err := e.moves(ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moves returns nil once nothing waits at the port, the port is closed, no worker is free, or the accept goroutine has
+// gone a round.
+func (e *Engine) moves(ctx context.Context, l *listening) error {
+	before := l.rounds.Load()
+	for {
+		pending, err := l.ready.Now()
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return nil
+		case err != nil:
+			return fmt.Errorf("port %s: %w", l.Name, err)
+		case !pending || l.rounds.Load() != before || e.workers.Busy() >= e.workers.Max():
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("port %s: a connection waits, a worker is free, and nobody accepts: %w", l.Name, ctx.Err())
+		case <-time.After(proofInterval):
+		}
+	}
+}
