@@ -214,7 +214,7 @@ func (p *Proxy) finish() {
 		}
 	}
 	if p.t.Failed() {
-		p.t.Logf("log of the proxy:\n%s", tail(text, 200))
+		p.t.Logf("log of the proxy:\n%s", tail(text, 80))
 	}
 }
 

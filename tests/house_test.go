@@ -1,0 +1,255 @@
+// Package tests holds the rules of the house: which package may import which, and that each says once what it is for.
+// The tests that drive the built binary are in the folders.
+package tests
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "tcp-proxy"
+
+// floors are the packages from the ground up, without the name of the module. A package imports lower floors only. What
+// lies below a package in the tree lives on its floor.
+var floors = [][]string{
+	{"internal/config", "internal/systemd", "internal/linux"},
+	{"internal/target", "internal/admit", "internal/logging"},
+	{"internal/relay", "internal/probe", "internal/resolve"},
+	{"internal/proxy"},
+	{"internal/admin", "internal/handover"},
+	{"internal/daemon", "cmd/tcp-proxy"},
+}
+
+// neighbours are the imports on one floor that are all right, beside those of a package from further up its own branch
+// of the tree.
+var neighbours = [][2]string{
+	{"cmd/tcp-proxy", "internal/daemon"},
+}
+
+// forbidden are imports that no package may have but those that are named.
+var forbidden = []struct {
+	imports []string // packages and all below them
+	where   func(name string) bool
+	why     string
+	deep    bool // also through other packages
+}{
+	{
+		imports: []string{"net/http"}, deep: true,
+		where: below("internal/proxy", "internal/relay", "internal/target", "internal/admit", "internal/config", "internal/linux"),
+		why:   "HTTP is the business of admin and probe",
+	},
+	{
+		imports: []string{module + "/internal/systemd"},
+		where:   below("internal/proxy", "internal/relay", "internal/target", "internal/admit", "internal/config", "internal/linux"),
+		why:     "the proxy works the same without systemd; daemon and logging are the ones to know it",
+	},
+	{
+		imports: []string{module + "/internal/config"},
+		where:   below("internal/relay"),
+		why:     "relay knows sockets and a route, not what the operator wrote",
+	},
+	{
+		imports: []string{"net/http", "os/exec", "syscall", "golang.org/x/sys"},
+		where:   below("internal/config"),
+		why:     "config does no input or output but Load",
+	},
+	{
+		imports: []string{"github.com/sirupsen/logrus"},
+		where: func(name string) bool {
+			return floor(name) >= 0 && floor(name) <= 1 && !below("internal/logging")(name)
+		},
+		why: "the two lowest floors return errors and do not log",
+	},
+	{
+		imports: []string{"log", "log/slog"},
+		where:   below("cmd", "internal"),
+		why:     "there is one log, and internal/logging sets it up",
+	},
+	{
+		imports: []string{"os/signal", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+		where:   below("internal"),
+		why:     "the command line and signals end in cmd/tcp-proxy, so that tests can embed the rest",
+	},
+	{
+		imports: []string{module + "/tests", "testing"},
+		where:   below("cmd", "internal"),
+		why:     "what ships does not need what tests it",
+	},
+	{
+		imports: []string{module + "/internal", module + "/cmd"},
+		where:   below("tests/harness", "tests/behaviour", "tests/commandline", "tests/traffic"),
+		why:     "these tests know the binary from outside",
+	},
+}
+
+// A house is what `go list` knows of a package; the names have no module.
+type house struct {
+	ImportPath                         string
+	Dir                                string
+	Imports, Deps                      []string
+	GoFiles, TestGoFiles, XTestGoFiles []string
+	CgoFiles, IgnoredGoFiles           []string
+	name                               string
+}
+
+func packages(t *testing.T) []house {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Imports,Deps,GoFiles,TestGoFiles,XTestGoFiles,CgoFiles,IgnoredGoFiles", module+"/...")
+	out, err := command.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w\n%s", err, exit.Stderr)
+		}
+		t.Fatalf("go list: %v", err)
+	}
+	var all []house
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p house
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		p.name = strings.TrimPrefix(p.ImportPath, module+"/")
+		all = append(all, p)
+	}
+	if len(all) < 10 {
+		t.Fatalf("go list found %d packages", len(all))
+	}
+	return all
+}
+
+// under says whether a package is that one or lies below it.
+func under(name, root string) bool {
+	return name == root || strings.HasPrefix(name, root+"/")
+}
+
+func below(roots ...string) func(string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(roots, func(root string) bool { return under(name, root) })
+	}
+}
+
+// floor is where a package lives, or -1.
+func floor(name string) int {
+	return slices.IndexFunc(floors, func(rooms []string) bool { return below(rooms...)(name) })
+}
+
+func TestImportsGoDown(t *testing.T) {
+	for _, p := range packages(t) {
+		if !below("cmd", "internal")(p.name) {
+			continue
+		}
+		own := floor(p.name)
+		if own < 0 {
+			t.Errorf("%s has no floor", p.name)
+			continue
+		}
+		for _, path := range p.Imports {
+			imported, ours := strings.CutPrefix(path, module+"/")
+			if !ours || !below("cmd", "internal")(imported) || floor(imported) < own {
+				continue
+			}
+			if floor(imported) == own && (under(p.name, imported) || slices.Contains(neighbours, [2]string{p.name, imported})) {
+				continue
+			}
+			t.Errorf("%s, on floor %d, imports %s, on floor %d", p.name, own, imported, floor(imported))
+		}
+	}
+}
+
+func TestForbiddenImports(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, rule := range forbidden {
+			if !rule.where(p.name) {
+				continue
+			}
+			imports := p.Imports
+			if rule.deep {
+				imports = p.Deps
+			}
+			for _, path := range imports {
+				// Of the standard library the named packages alone are meant: net/netip is not net.
+				if slices.Contains(rule.imports, path) || strings.Contains(path, ".") && below(rule.imports...)(path) ||
+					under(path, module) && below(rule.imports...)(path) {
+					t.Errorf("%s imports %s: %s", p.name, path, rule.why)
+				}
+			}
+		}
+	}
+}
+
+// What a configuration means is the same on every machine: package config reads a file in load.go, and of package net it
+// takes no more than how addresses are written.
+func TestConfigDoesNoIO(t *testing.T) {
+	allowed := map[string][]string{"net": {"JoinHostPort", "SplitHostPort"}, "os": {}}
+	for _, p := range packages(t) {
+		if p.name != "internal/config" {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			if file == "load.go" {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(node ast.Node) bool {
+				if selector, ok := node.(*ast.SelectorExpr); ok {
+					name, _ := selector.X.(*ast.Ident)
+					if name != nil && allowed[name.Name] != nil && !slices.Contains(allowed[name.Name], selector.Sel.Name) {
+						t.Errorf("%s uses %s.%s", file, name.Name, selector.Sel.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// A reader finds what a package is for in one place. What `go doc` shows comes from the package itself; a package that is
+// nothing but tests says it in one of them.
+func TestOnePackageComment(t *testing.T) {
+	for _, p := range packages(t) {
+		files := slices.Concat(p.GoFiles, p.CgoFiles, p.IgnoredGoFiles)
+		if len(files) == 0 {
+			files = slices.Concat(p.TestGoFiles, p.XTestGoFiles)
+		} else {
+			for _, file := range commented(t, p.Dir, slices.Concat(p.TestGoFiles, p.XTestGoFiles)) {
+				t.Errorf("%s: the comment of the package belongs into a file that is no test", file)
+			}
+		}
+		if with := commented(t, p.Dir, files); len(with) != 1 {
+			t.Errorf("%s has %d package comments, want 1: %v", p.name, len(with), with)
+		}
+	}
+}
+
+// commented returns those of the files that have a package comment.
+func commented(t *testing.T, folder string, files []string) []string {
+	t.Helper()
+	var with []string
+	for _, file := range files {
+		path := filepath.Join(folder, file)
+		parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parsed.Doc != nil {
+			with = append(with, path)
+		}
+	}
+	return with
+}
