@@ -19,7 +19,8 @@ func newRun(use string) *cobra.Command {
 		Use:   use,
 		Short: "Run the proxy until a signal stops it",
 		Long: "Runs the proxy. SIGTERM and SIGINT stop it: it accepts no more, lets open sessions finish for the time that\n" +
-			"drain_timeout gives them, ends the rest, and exits. A second SIGINT ends them at once.",
+			"drain_timeout gives them, ends the rest, and exits. A second SIGINT ends them at once. SIGHUP reads the configuration\n" +
+			"again; if anything is wrong with it, that is logged and all goes on as before.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return s.run() },
 	}
@@ -36,34 +37,42 @@ func (s *settings) run() error {
 	if err != nil {
 		return failure{exitConfig, err}
 	}
-	stop, hurry, release := onSignals()
+	told, release := onSignals()
 	defer release()
-	d, err := daemon.New(cfg, log)
+	d, err := daemon.New(cfg, s.load, log, nil)
 	if err != nil {
 		return failure{exitFailure, err}
 	}
-	if err := d.Run(stop, hurry); err != nil {
+	if err := d.Run(told); err != nil {
 		return failure{exitFailure, fmt.Errorf("tcp-proxy: %w", err)}
 	}
 	return nil
 }
 
-// onSignals returns a context that is done on the first SIGTERM or SIGINT, and one that is done on a SIGINT after
-// that. release ends both and gives the signals back.
-func onSignals() (stop, hurry context.Context, release func()) {
+// onSignals tells a daemon to stop on the first SIGTERM or SIGINT, to hurry on a SIGINT after that, and to reload on
+// SIGHUP; one reload that has not begun yet stands for all. release gives the signals back.
+func onSignals() (told daemon.Signals, release func()) {
 	stop, stopNow := context.WithCancel(context.Background())
 	hurry, hurryNow := context.WithCancel(context.Background())
+	reload := make(chan struct{}, 1)
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	go func() {
 		for sig := range signals {
+			if sig == unix.SIGHUP {
+				select {
+				case reload <- struct{}{}:
+				default:
+				}
+				continue
+			}
 			if stop.Err() != nil && sig == unix.SIGINT {
 				hurryNow()
 			}
 			stopNow()
 		}
 	}()
-	return stop, hurry, func() {
+	return daemon.Signals{Stop: stop, Hurry: hurry, Reload: reload}, func() {
 		signal.Stop(signals)
 		close(signals)
 		stopNow()

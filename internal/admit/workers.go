@@ -18,7 +18,7 @@ type Workers struct {
 
 	mu        sync.Mutex // guards what follows
 	max, busy int
-	waiting   list.List // of chan struct{}: who waits for a worker, first come first served
+	waiting   list.List // of *Place: who waits for a worker, first come first served
 	since     time.Time // when the pool became full; zero outside an episode
 	episodes  uint64
 }
@@ -28,47 +28,103 @@ func NewWorkers(max int) *Workers { return &Workers{max: max} }
 
 // Acquire takes a worker, waiting for one in turn. It returns false, without one, when done is closed first.
 func (w *Workers) Acquire(done <-chan struct{}) bool {
-	w.mu.Lock()
-	if w.busy < w.max && w.waiting.Len() == 0 {
-		w.busy++
-		w.mu.Unlock()
+	if w.TryAcquire() {
 		return true
 	}
 	turn := make(chan struct{})
-	place := w.waiting.PushBack(turn)
-	w.full()
-	w.mu.Unlock()
-
+	place := w.Request(func() { close(turn) })
+	if place == nil {
+		return true
+	}
 	select {
 	case <-turn:
 		return true
 	case <-done:
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	select {
-	case <-turn: // given in the same moment: pass it on
-		w.release()
-	default:
-		w.waiting.Remove(place)
+	if !place.Cancel() { // given in the same moment: pass it on
+		w.Release()
 	}
 	return false
 }
 
-// Release gives back a worker that Acquire took.
+// TryAcquire takes a worker if one is free and nobody waits for it.
+func (w *Workers) TryAcquire() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.take()
+}
+
+// Request takes a worker at once, and returns nil, or waits for one in turn without blocking, and returns the place in
+// the queue: granted is called once, when a worker has been taken. It is called with the pool locked and must not
+// block or call it.
+func (w *Workers) Request(granted func()) *Place {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.take() {
+		return nil
+	}
+	p := &Place{pool: w, granted: granted}
+	p.element = w.waiting.PushBack(p)
+	w.full()
+	return p
+}
+
+// Place is somebody's place in the queue for a worker.
+type Place struct {
+	pool    *Workers
+	element *list.Element // nil once the turn has come; guarded by the pool's mu
+	granted func()
+}
+
+// Cancel leaves the queue. It reports false if the worker was granted before; it is to be released then.
+func (p *Place) Cancel() bool {
+	p.pool.mu.Lock()
+	defer p.pool.mu.Unlock()
+	if p.element == nil {
+		return false
+	}
+	p.pool.waiting.Remove(p.element)
+	return true
+}
+
+// Release gives back a worker that was taken.
 func (w *Workers) Release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.release()
-}
-
-func (w *Workers) release() {
-	if first := w.waiting.Front(); first != nil {
-		close(w.waiting.Remove(first).(chan struct{}))
-		return // the worker changes hands
+	if w.busy <= w.max && w.waiting.Len() > 0 {
+		w.grant() // the worker changes hands
+		return
 	}
 	w.busy--
 	w.free()
+}
+
+// grant gives a worker that is taken to whoever has waited longest.
+func (w *Workers) grant() {
+	p := w.waiting.Remove(w.waiting.Front()).(*Place)
+	p.element = nil
+	p.granted()
+}
+
+// Resize sets the size of the pool. Workers beyond it that are taken are not replaced when they are given back.
+func (w *Workers) Resize(max int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.max = max
+	for w.busy < w.max && w.waiting.Len() > 0 {
+		w.busy++
+		w.grant()
+	}
+	w.free()
+}
+
+// take is TryAcquire with the pool locked.
+func (w *Workers) take() bool {
+	if w.busy >= w.max || w.waiting.Len() > 0 {
+		return false
+	}
+	w.busy++
+	return true
 }
 
 // Busy is how many workers are taken.

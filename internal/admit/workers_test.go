@@ -141,3 +141,33 @@ func TestWorkersTellAnEpisodeOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestWorkersResize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorkers(1)
+		never := make(chan struct{})
+		w.Acquire(never)
+		first, second, third := waiter(w, never), waiter(w, never), waiter(w, never)
+		w.Resize(3)
+		synctest.Wait()
+		if first.Load() != 1 || second.Load() != 1 || third.Load() != 0 || w.Busy() != 3 {
+			t.Fatalf("grown to three: %d %d %d, %d busy", first.Load(), second.Load(), third.Load(), w.Busy())
+		}
+		w.Resize(1)
+		w.Release()
+		w.Release()
+		synctest.Wait()
+		if third.Load() != 0 || w.Busy() != 1 {
+			t.Fatalf("shrunk to one: a worker beyond the size was replaced, %d busy", w.Busy())
+		}
+		w.Release()
+		synctest.Wait()
+		if third.Load() != 1 {
+			t.Fatal("nobody is served after shrinking")
+		}
+		w.Release()
+		if w.Busy() != 0 {
+			t.Fatalf("%d busy", w.Busy())
+		}
+	})
+}

@@ -11,43 +11,110 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 )
 
 // Daemon is a proxy that listens. Make it with New, then Run it.
 type Daemon struct {
 	log    *logrus.Logger
+	reread func() (*config.Config, error)
 	server *proxy.Server
-	size   proxy.Size
-	drain  time.Duration
+	cfg    *config.Config // in force
 }
 
-// New listens on every port of the configuration. On an error nothing is left behind.
-func New(cfg *config.Config, log *logrus.Logger) (*Daemon, error) {
-	server, err := proxy.New(cfg, log)
+// Signals are what Run is told from outside.
+type Signals struct {
+	Stop   context.Context // done: stop
+	Hurry  context.Context // done: and do not wait for open sessions
+	Reload <-chan struct{} // read the configuration again
+}
+
+// New listens on every port of the configuration, using the sockets that were handed over. reread reads it again for a
+// reload. On an error nothing is left behind but what was handed over.
+func New(cfg *config.Config, reread func() (*config.Config, error), log *logrus.Logger, inherited []proxy.Inherited) (*Daemon, error) {
+	server, err := proxy.New(cfg, log, inherited)
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{log: log, server: server, size: proxy.SizeOf(cfg), drain: cfg.DrainTimeout}, nil
+	return &Daemon{log: log, reread: reread, server: server, cfg: cfg}, nil
 }
 
-// Run serves until stop is done. Then it stops accepting, lets open sessions finish for the drain time-out or until
-// hurry is done, ends the rest, and returns when everything is given back.
-func (d *Daemon) Run(stop, hurry context.Context) error {
+// Run serves until it is told to stop. Then it stops accepting, lets open sessions finish for the drain time-out or
+// until it is told to hurry, ends the rest, and returns when everything is given back.
+func (d *Daemon) Run(told Signals) error {
 	if err := d.server.Start(); err != nil {
-		cut, cancel := context.WithCancel(hurry)
+		cut, cancel := context.WithCancel(told.Hurry)
 		cancel()
 		return errors.Join(fmt.Errorf("start: %w", err), d.server.Stop(cut))
 	}
-	d.log.WithFields(logrus.Fields{"workers": d.size.Workers, "engine": d.size.Engine}).Infof("ready: %s", d.size)
-	<-stop.Done()
+	size := proxy.SizeOf(d.cfg)
+	d.log.WithFields(logrus.Fields{"workers": size.Workers, "engine": size.Engine}).Infof("ready: %s", size)
+	for serving := true; serving; {
+		select {
+		case <-told.Reload:
+			d.reload()
+		case <-told.Stop.Done():
+			serving = false
+		}
+	}
+	return d.stop(told.Hurry)
+}
 
-	d.log.WithField("drain_timeout", d.drain.String()).Info("stopping: no new sessions")
-	draining, cancel := context.WithTimeout(hurry, d.drain)
+func (d *Daemon) stop(hurry context.Context) error {
+	d.log.WithField("drain_timeout", d.cfg.DrainTimeout.String()).Info("stopping: no new sessions")
+	draining, cancel := context.WithTimeout(hurry, d.cfg.DrainTimeout)
 	defer cancel()
 	if err := d.server.Stop(draining); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
 	d.log.Info("stopped: every session is over")
 	return nil
+}
+
+// reload reads the configuration again and puts it in force. If anything is wrong with it, that is logged, and all goes
+// on as before.
+func (d *Daemon) reload() {
+	begun := time.Now()
+	cfg, err := d.change()
+	if err != nil {
+		for _, problem := range problems(err) {
+			d.log.WithField(logging.EventKey, logging.ReloadRefused).
+				Errorf("reload refused, the configuration of before stays in force: %v", problem)
+		}
+		return
+	}
+	d.cfg = cfg
+	size := proxy.SizeOf(cfg)
+	d.log.WithFields(logrus.Fields{"workers": size.Workers, "took": time.Since(begun).Round(time.Microsecond).String()}).
+		Infof("reloaded: %s", size)
+}
+
+// change puts the configuration in force as it is now. With an error nothing has changed.
+func (d *Daemon) change() (*config.Config, error) {
+	cfg, err := d.reread()
+	if err != nil {
+		return nil, err
+	}
+	if was := d.cfg.Log.Format; cfg.Log.Format != was {
+		return nil, cfg.Errorf("log.format", "%q cannot take over from %q while the proxy runs: it takes a restart", cfg.Log.Format, was)
+	}
+	level, err := logrus.ParseLevel(cfg.Log.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log level: %w", err)
+	}
+	if err := d.server.Apply(cfg); err != nil {
+		return nil, err
+	}
+	d.log.SetLevel(level)
+	return cfg, nil
+}
+
+// problems gives the errors that err consists of.
+func problems(err error) []error {
+	var many interface{ Unwrap() []error }
+	if errors.As(err, &many) {
+		return many.Unwrap()
+	}
+	return []error{err}
 }

@@ -36,22 +36,38 @@ func NewReady(l net.Listener) (*Ready, error) {
 
 // Wait blocks until there is a connection to accept. After Close, and for no other reason, it returns an error.
 func (r *Ready) Wait() error {
+	var pending bool
 	var pollErr error
 	err := r.conn.Read(func(fd uintptr) bool {
 		// The runtime waits for an edge; what was there before is only seen by asking.
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		var n int
-		for {
-			n, pollErr = unix.Poll(fds, 0)
-			if !errors.Is(pollErr, unix.EINTR) {
-				return pollErr != nil || n > 0
-			}
-		}
+		pending, pollErr = readable(fd)
+		return pending || pollErr != nil
 	})
 	if err == nil {
 		err = pollErr
 	}
 	return err
+}
+
+// Now reports whether there is a connection to accept, without waiting for one. After Close it returns an error that is
+// os.ErrClosed.
+func (r *Ready) Now() (pending bool, err error) {
+	var pollErr error
+	err = r.conn.Control(func(fd uintptr) { pending, pollErr = readable(fd) })
+	if err == nil {
+		err = pollErr
+	}
+	return pending, err
+}
+
+func readable(fd uintptr) (bool, error) {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0, err
+		}
+	}
 }
 
 // Close gives the descriptor back and ends a Wait.

@@ -24,7 +24,7 @@ func (s *Server) events() relay.Events {
 // ended logs the record of a session. One in which the client never sent a byte (a port scan, a health check) is for
 // those who look for it.
 func (s *Server) ended(r *relay.Record) {
-	if !s.sessions {
+	if !s.sessions.Load() {
 		return
 	}
 	level := logrus.InfoLevel

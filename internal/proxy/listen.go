@@ -16,20 +16,12 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// listen makes the listening socket of a port. What sockets accepted from it shall have is set on it once and
-// inherited (tcp(7)).
-func listen(port config.Port, keepalive linux.Keepalive) (net.Listener, error) {
+// listen makes the listening socket of a port, with no options set but those of package net.
+func listen(port config.Port) (net.Listener, error) {
 	if port.Network == "unix" {
 		return listenUnix(port.Path)
 	}
-	var optErr error
-	lc := net.ListenConfig{
-		KeepAlive: -1,
-		Control: func(network, address string, c syscall.RawConn) error {
-			err := c.Control(func(fd uintptr) { optErr = linux.SetKeepalive(int(fd), keepalive) })
-			return errors.Join(err, optErr)
-		},
-	}
+	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
 	network, address := "tcp", fmt.Sprintf(":%d", port.Addr.Port())
 	if addr := port.Addr.Addr(); addr.IsValid() {

@@ -21,11 +21,11 @@ const (
 
 // checkNames looks up the name of every target, once, and marks dead those that give no address, so that the log says
 // so before the first client finds out. It returns when all are done or the context is.
-func (s *Server) checkNames(ctx context.Context) {
+func (s *Server) checkNames(ctx context.Context, apps []*app) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	places := make(chan struct{}, lookups)
-	for _, a := range s.apps {
+	for _, a := range apps {
 		for _, t := range a.targets.All() {
 			host := t.Address.Host
 			if _, err := netip.ParseAddr(host); t.Down || t.Address.Network != "tcp" || err == nil {

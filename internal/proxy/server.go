@@ -5,185 +5,153 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/relay/iocopy"
-	"tcp-proxy/internal/target"
 )
 
-// Server is every app of one configuration. Make it with New; then Start, and at last Stop, once each.
+// Server runs a configuration. Make it with New; then Start; Apply any number of times; and at last Stop. Those are
+// called one at a time.
 type Server struct {
-	log        *logrus.Logger
-	sparing    *logging.Sparing // for what may repeat without end
-	sessions   bool             // log a record of each
-	workers    *admit.Workers
-	engine     relay.Engine
-	apps       []*app
-	cancel     context.CancelFunc // ends background
-	background sync.WaitGroup     // for checkNames
-}
+	log       *logrus.Logger
+	sparing   *logging.Sparing // for what may repeat without end
+	workers   *admit.Workers
+	engine    relay.Engine
+	inherited []Inherited
+	first     *plan // what New has prepared, until Start
 
-// app is one app at work.
-type app struct {
-	config.App
-	targets *target.Set
-	ports   []*relay.Port
-	opened  int // ports that the engine has
+	cancel     context.CancelFunc // ends looking up names; nil before Start
+	background sync.WaitGroup     // for those who do
+
+	sessions atomic.Bool // log a record of each
+
+	mu    sync.Mutex // guards what follows against readers; it changes in commit only
+	cfg   *config.Config
+	apps  []*app
+	ports map[portKey]*port
 }
 
 // sameAgain is how often the same trouble is logged.
 const sameAgain = 10 * time.Second
 
-// New makes a server of a configuration and listens on every port, without accepting yet. On an error nothing is
-// left open; a port that cannot be listened on is an error that names it, all of them at once.
-func New(cfg *config.Config, log *logrus.Logger) (*Server, error) {
+// New makes a server of a configuration and listens on every port, without accepting yet. A port that an inherited
+// socket serves is not made again. All ports that cannot be listened on are one error, and then nothing is left open
+// but what was inherited, which is the server's only if there is no error.
+func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server, error) {
 	s := &Server{
-		log:      log,
-		sparing:  logging.NewSparing(sameAgain),
-		sessions: cfg.Log.Sessions,
-		workers:  admit.NewWorkers(cfg.MaxWorkers),
+		log:       log,
+		sparing:   logging.NewSparing(sameAgain),
+		workers:   admit.NewWorkers(cfg.MaxWorkers),
+		inherited: inherited,
+		ports:     map[portKey]*port{},
 	}
 	s.workers.OnFull, s.workers.OnFree = s.poolFull, s.poolFree
-
-	var errs []error
-	for i, c := range cfg.Apps {
-		a, err := newApp(cfg, i, c)
-		errs = append(errs, err)
-		s.apps = append(s.apps, a)
-	}
-	err := errors.Join(errs...)
-	if err == nil {
-		s.engine, err = iocopy.New(s.workers, s.events())
-	}
+	first, err := s.prepare(cfg)
 	if err != nil {
-		return nil, errors.Join(err, s.closePorts())
+		return nil, err
+	}
+	s.first = first
+	if s.engine, err = iocopy.New(s.workers, s.events()); err != nil {
+		return nil, errors.Join(err, first.abandon())
 	}
 	return s, nil
 }
 
-// newApp makes an app and its listeners. It returns what it has made even with an error.
-func newApp(cfg *config.Config, index int, c config.App) (*app, error) {
-	a := &app{App: c, targets: target.NewSet(c.Targets, c.RetryDeadAfter)}
-	keepalive := linux.Keepalive(c.Keepalive)
-	route := &relay.Route{
-		App:              c.Name,
-		Targets:          a.targets,
-		ConnectTimeout:   c.ConnectTimeout,
-		ConnectAttempts:  c.ConnectAttempts,
-		IdleTimeout:      c.IdleTimeout,
-		HalfCloseTimeout: c.HalfCloseTimeout,
-		Keepalive:        keepalive,
-	}
-	var errs []error
-	for i, port := range c.Ports {
-		l, err := listen(port, keepalive)
-		if err != nil {
-			errs = append(errs, cfg.Errorf(cfg.PortPath(index, i), "app %q cannot listen on %s: %w", c.Name, port, err))
-			continue
-		}
-		p := &relay.Port{Name: port.String(), Listener: l}
-		p.Route.Store(route)
-		a.ports = append(a.ports, p)
-	}
-	return a, errors.Join(errs...)
-}
-
-// Start accepts on every port. On an error the server still wants Stop.
+// Start accepts on every port. With an error nothing is accepted, and the server still wants Stop.
 func (s *Server) Start() error {
-	for _, a := range s.apps {
-		for _, p := range a.ports {
-			a.opened++
-			if err := s.engine.Open(p); err != nil {
-				return fmt.Errorf("accept on %s for app %q: %w", p.Name, a.Name, err)
-			}
-		}
+	p := s.first
+	s.first = nil
+	if err := p.open(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.background.Go(func() { s.checkNames(ctx) })
+	s.enforce(ctx, p)
+	for _, i := range s.unused() {
+		s.log.Warnf("the socket %s, which was handed over, is not a port of any app: who connects to it waits", i)
+	}
 	return nil
+}
+
+// Apply has the server run another configuration. What the configuration does not change goes on untouched: listening
+// sockets, sessions, and what is known of targets. Open sessions keep the policy that they began with, also those of
+// ports and targets that are gone. With an error everything is as before.
+func (s *Server) Apply(cfg *config.Config) error {
+	p, err := s.prepare(cfg)
+	if err != nil {
+		return err
+	}
+	if err := p.open(); err != nil {
+		return err
+	}
+	// From here on nothing can fail.
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel()
+	s.cancel = cancel
+	s.enforce(ctx, p)
+	return nil
+}
+
+// enforce commits an opened plan and looks up the names of its targets until ctx is done.
+func (s *Server) enforce(ctx context.Context, p *plan) {
+	if err := p.commit(); err != nil {
+		s.log.WithError(err).Warn("a port that is given up was not closed in good order")
+	}
+	s.background.Go(func() { s.checkNames(ctx, p.apps) })
 }
 
 // Stop closes every port, lets open sessions go on until the context is done, ends those that are left, and returns
 // when all is given back.
 func (s *Server) Stop(ctx context.Context) error {
-	err := s.closePorts()
+	var errs []error
+	if s.first != nil {
+		errs = append(errs, s.first.abandon())
+	}
 	if s.cancel != nil {
 		s.cancel()
 	}
+	for _, p := range s.ports {
+		errs = append(errs, s.engine.Close(&p.Port))
+	}
+	for _, i := range s.inherited {
+		errs = append(errs, i.Listener.Close())
+	}
 	if s.engine.Wait(ctx) != nil {
 		s.engine.End(relay.Stopped)
-		err = errors.Join(err, s.engine.Wait(context.Background()))
+		errs = append(errs, s.engine.Wait(context.Background()))
 	}
 	s.background.Wait()
-	return errors.Join(err, s.engine.Stop())
+	return errors.Join(append(errs, s.engine.Stop())...)
 }
 
-// closePorts closes the ports that the engine has, and the listeners that it has not.
-func (s *Server) closePorts() error {
-	var errs []error
-	for _, a := range s.apps {
-		for i, p := range a.ports {
-			if i < a.opened {
-				errs = append(errs, s.engine.Close(p))
-			} else {
-				errs = append(errs, p.Listener.Close())
-			}
+// socketsFor gives the inherited sockets that serve a port.
+func (s *Server) socketsFor(p config.Port) (sockets []Inherited) {
+	for _, i := range s.inherited {
+		if i.serves(p) {
+			sockets = append(sockets, i)
 		}
 	}
-	return errors.Join(errs...)
+	return sockets
 }
 
-// Size is what a server has: for a line that says so.
-type Size struct {
-	Apps, Ports, Targets, Workers int
-	Engine                        string
-}
-
-// SizeOf tells what a configuration would run.
-func SizeOf(cfg *config.Config) Size {
-	size := Size{Apps: len(cfg.Apps), Workers: cfg.MaxWorkers, Engine: cfg.Engine}
-	for _, a := range cfg.Apps {
-		size.Ports += len(a.Ports)
-		size.Targets += len(a.Targets)
+// unused gives the inherited sockets that serve no port.
+func (s *Server) unused() (sockets []Inherited) {
+	for _, i := range s.inherited {
+		used := false
+		for key := range s.ports {
+			used = used || i.serves(key.Port)
+		}
+		if !used {
+			sockets = append(sockets, i)
+		}
 	}
-	return size
-}
-
-// String is such as "3 apps, 12 ports, 42 targets".
-func (s Size) String() string {
-	return fmt.Sprintf("%s, %s, %s", count(s.Apps, "app"), count(s.Ports, "port"), count(s.Targets, "target"))
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// spareDescriptors are for what is not sessions or ports: the log, epoll, resolving names.
-const spareDescriptors = 32
-
-// Descriptors is the most descriptors that a server of this size holds.
-func (s Size) Descriptors() uint64 {
-	return uint64(s.Workers)*iocopy.DescriptorsPerSession + uint64(s.Ports)*iocopy.DescriptorsPerPort + spareDescriptors
-}
-
-// MostWorkers is how many workers fit a limit of descriptors, with the ports as they are.
-func (s Size) MostWorkers(limit uint64) uint64 {
-	s.Workers = 0
-	if need := s.Descriptors(); need < limit {
-		return (limit - need) / iocopy.DescriptorsPerSession
-	}
-	return 0
+	return sockets
 }

@@ -24,6 +24,12 @@ func NewApproach(route *Route, events *Events) *Approach {
 	return &Approach{route: route, events: events, local: true}
 }
 
+// Begin makes a the way of another session, in the memory of the one before.
+func (a *Approach) Begin(route *Route, events *Events) {
+	clear(a.tried)
+	*a = Approach{route: route, events: events, tried: a.tried[:0], local: true}
+}
+
 // Next returns the target to try now; if none is left, nil with the cause and the error that the session ends with.
 func (a *Approach) Next() (*target.Target, Cause, error) {
 	if limit := a.route.ConnectAttempts; limit > 0 && len(a.tried) >= limit {

@@ -58,7 +58,8 @@ type Route struct {
 
 // Events is told what happens. Every function is set; they are called from many goroutines and must not block.
 type Events struct {
-	// Ended is called once for each session, when both its sockets are closed and before it gives its worker back.
+	// Ended is called once for each session, when both its sockets are closed and before it gives its worker back. The
+	// record is the engine's again when it returns.
 	Ended func(*Record)
 	// ConnectFailed is called for each failed attempt; died tells whether it found a live target dead.
 	ConnectFailed func(r *Route, t *target.Target, err error, died bool)

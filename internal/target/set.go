@@ -28,13 +28,26 @@ type tier struct {
 	next    atomic.Uint64
 }
 
-// NewSet makes the targets of an app. Those that are not down are alive. retry is how long a dead one waits for its
-// first trial connection.
-func NewSet(targets []config.Target, retry time.Duration) *Set {
+// NewSet makes the targets of an app. retry is how long a dead one waits for its first trial connection. A target that
+// stands in the set before (nil if there is none), by its address, keeps its mark and its sessions; a new one is alive
+// unless it is down. Both sets may be used from then on, so that a session can go on with the one that it has.
+func NewSet(targets []config.Target, retry time.Duration, before *Set) *Set {
+	known := map[config.Address]*state{}
 	s := &Set{}
+	if before != nil {
+		for _, t := range before.targets {
+			known[t.Address] = t.state
+		}
+		for n := range s.tiers {
+			s.tiers[n].next.Store(before.tiers[n].next.Load())
+		}
+	}
 	var weights [2][]int
 	for _, c := range targets {
-		t := &Target{Target: c, Name: c.Address.String(), first: retry}
+		t := &Target{Target: c, Name: c.Address.String(), first: retry, state: known[c.Address]}
+		if t.state == nil {
+			t.state = &state{}
+		}
 		s.targets = append(s.targets, t)
 		if t.Down {
 			continue

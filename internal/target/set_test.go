@@ -25,7 +25,7 @@ func newSet(n int, change func(i int, t *config.Target)) *Set {
 		}
 		targets = append(targets, t)
 	}
-	return NewSet(targets, retry)
+	return NewSet(targets, retry, nil)
 }
 
 // pick picks for a new session.
@@ -249,13 +249,40 @@ func TestTrial(t *testing.T) {
 	})
 }
 
+func TestASetKeepsWhatIsKnown(t *testing.T) {
+	before := newSet(3, nil)
+	held := pick(t, before)
+	before.targets[1].Failed()
+	after := NewSet([]config.Target{
+		{Address: before.targets[2].Address, Weight: 2},
+		{Address: before.targets[1].Address, Weight: 1, MaxSessions: 5},
+		{Address: before.targets[0].Address, Weight: 1},
+		{Address: config.Address{Network: "tcp", Host: "new", Port: 1}, Weight: 1},
+	}, 2*retry, before)
+	for i, want := range []State{Alive, Dead, Alive, Alive} {
+		if got := after.targets[i].State(); got != want {
+			t.Errorf("%s is %s, want %s", after.targets[i].Name, got, want)
+		}
+	}
+	if n := after.targets[2].Sessions(); n != 1 {
+		t.Errorf("the open session is counted %d times", n)
+	}
+	held.Release()
+	if n := after.targets[2].Sessions(); n != 0 {
+		t.Errorf("%d sessions after it is over", n)
+	}
+	if !after.targets[1].Connected() || before.targets[1].State() != Alive {
+		t.Error("a session with the new set does not bring the target back for those with the old one")
+	}
+}
+
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{2, 100, 10000} {
 		var targets []config.Target
 		for i := range n {
 			targets = append(targets, config.Target{Address: config.Address{Network: "tcp", Host: fmt.Sprint("t", i), Port: 1}, Weight: 1})
 		}
-		s := NewSet(targets, retry)
+		s := NewSet(targets, retry, nil)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			tried := make(Tried, 0, 4)

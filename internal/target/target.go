@@ -36,7 +36,12 @@ type Target struct {
 	config.Target
 	Name string // its address as the configuration gives it
 
-	first    time.Duration // to the first trial connection
+	first time.Duration // to the first trial connection
+	*state
+}
+
+// state is what is found out about a target, and outlives changes of its configuration.
+type state struct {
 	sessions atomic.Int64
 	dead     atomic.Bool // mirrors the mark below, for Pick
 

@@ -63,7 +63,7 @@ func newRig(t *testing.T, clients, targets string, change func(*relay.Route)) *r
 	}
 	route := &relay.Route{
 		App:            "test",
-		Targets:        target.NewSet([]config.Target{{Address: address, Weight: 1}}, time.Hour),
+		Targets:        target.NewSet([]config.Target{{Address: address, Weight: 1}}, time.Hour, nil),
 		ConnectTimeout: deadline,
 	}
 	if change != nil {
@@ -368,7 +368,7 @@ func TestEnd(t *testing.T) {
 func TestClientGoesWhileConnecting(t *testing.T) {
 	hang := hangingAddress(t)
 	r := newRig(t, "tcp", "tcp", func(route *relay.Route) {
-		route.Targets = target.NewSet([]config.Target{{Address: hang, Weight: 1}}, time.Hour)
+		route.Targets = target.NewSet([]config.Target{{Address: hang, Weight: 1}}, time.Hour, nil)
 	})
 	c, err := net.Dial("tcp", r.port.Listener.Addr().String())
 	if err != nil {

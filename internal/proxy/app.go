@@ -1,0 +1,76 @@
+package proxy
+
+import (
+	"slices"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
+)
+
+// app is one app at work. It does not change; a reload that changes the app makes another.
+type app struct {
+	config.App
+	targets *target.Set
+	route   *relay.Route
+}
+
+// newApp makes an app, or returns the one before (nil if there is none) if nothing of it has changed. Targets that the
+// one before had keep what is known of them; if none has changed, the rotation goes on too.
+func newApp(c config.App, before *app) *app {
+	if before != nil && sameApp(before.App, c) {
+		return before
+	}
+	a := &app{App: c}
+	switch {
+	case before == nil:
+		a.targets = target.NewSet(c.Targets, c.RetryDeadAfter, nil)
+	case slices.Equal(before.Targets, c.Targets) && before.RetryDeadAfter == c.RetryDeadAfter:
+		a.targets = before.targets
+	default:
+		a.targets = target.NewSet(c.Targets, c.RetryDeadAfter, before.targets)
+	}
+	a.route = &relay.Route{
+		App:              c.Name,
+		Targets:          a.targets,
+		ConnectTimeout:   c.ConnectTimeout,
+		ConnectAttempts:  c.ConnectAttempts,
+		IdleTimeout:      c.IdleTimeout,
+		HalfCloseTimeout: c.HalfCloseTimeout,
+		Keepalive:        linux.Keepalive(c.Keepalive),
+	}
+	return a
+}
+
+func sameApp(a, b config.App) bool {
+	return a.Name == b.Name && a.Settings == b.Settings && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Targets, b.Targets)
+}
+
+// predecessors finds, for each app of a new configuration, the one before whose targets it takes over: the one of its
+// name, or, for an app that was renamed, one whose name is gone and whose targets are the same. It may be nil.
+func predecessors(apps []config.App, before []*app) []*app {
+	names := map[string]bool{}
+	for _, c := range apps {
+		names[c.Name] = true
+	}
+	byName, gone := map[string]*app{}, []*app(nil)
+	for _, b := range before {
+		byName[b.Name] = b
+		if !names[b.Name] {
+			gone = append(gone, b)
+		}
+	}
+	found := make([]*app, len(apps))
+	for i, c := range apps {
+		if found[i] = byName[c.Name]; found[i] != nil {
+			continue
+		}
+		renamed := slices.IndexFunc(gone, func(b *app) bool { return slices.Equal(b.Targets, c.Targets) })
+		if renamed >= 0 {
+			found[i] = gone[renamed]
+			gone = slices.Delete(gone, renamed, renamed+1)
+		}
+	}
+	return found
+}

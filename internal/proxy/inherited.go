@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"tcp-proxy/internal/config"
+)
+
+// Inherited is a listening socket that was made before this process, by a service manager. The server keeps it open
+// until Stop, whether a configuration uses it or not: who connects meanwhile waits in its backlog.
+type Inherited struct {
+	Name     string
+	Listener net.Listener
+}
+
+// String names the socket for people.
+func (s Inherited) String() string {
+	return fmt.Sprintf("%q on %s %s", s.Name, s.Listener.Addr().Network(), s.Listener.Addr())
+}
+
+// serves reports whether a port of the configuration means this socket: by its name, or by its address.
+func (s Inherited) serves(p config.Port) bool {
+	switch at := s.Listener.Addr().(type) {
+	case *net.UnixAddr:
+		return p.Network == "systemd" && p.Path == s.Name || p.Network == "unix" && p.Path == at.Name
+	case *net.TCPAddr:
+		return p.Network == "systemd" && p.Path == s.Name || p.Network == "tcp" && sameAddress(at.AddrPort(), p.Addr)
+	}
+	return false
+}
+
+// sameAddress reports whether a socket that listens at "at" is what a port of the configuration asks for. A port that
+// asks for every address has it in either family's "every address".
+func sameAddress(at, want netip.AddrPort) bool {
+	if at.Port() != want.Port() {
+		return false
+	}
+	if !want.Addr().IsValid() {
+		return at.Addr().IsUnspecified()
+	}
+	return at.Addr() == want.Addr()
+}
+
+// duplicate gives another listener of the same socket. Closing it leaves the socket, and a unix socket's path, alone.
+func (s Inherited) duplicate() (net.Listener, error) {
+	filer, ok := s.Listener.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("a %T has no descriptor", s.Listener)
+	}
+	file, err := filer.File()
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.FileListener(file)
+	return l, errors.Join(err, file.Close())
+}
