@@ -36,13 +36,14 @@ func (s Inherited) serves(p config.Port) bool {
 // sameAddress reports whether a socket that listens at "at" is what a port of the configuration asks for. A port that
 // asks for every address has it in either family's "every address".
 func sameAddress(at, want netip.AddrPort) bool {
-	if at.Port() != want.Port() {
+	ip := at.Addr().Unmap()
+	switch {
+	case at.Port() != want.Port():
 		return false
+	case !want.Addr().IsValid():
+		return ip.IsUnspecified()
 	}
-	if !want.Addr().IsValid() {
-		return at.Addr().IsUnspecified()
-	}
-	return at.Addr() == want.Addr()
+	return ip == want.Addr()
 }
 
 // duplicate gives another listener of the same socket. Closing it leaves the socket, and a unix socket's path, alone.

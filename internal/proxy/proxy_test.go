@@ -1,0 +1,457 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/target"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// deadline is far beyond what anything here takes.
+const deadline = 20 * time.Second
+
+// addresses gives every test a loopback address of its own, on which all ports are free.
+var addresses atomic.Uint32
+
+func ownAddress() string {
+	n := addresses.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d", 64+os.Getpid()%128, n>>8&0xff, n&0xff)
+}
+
+// parse decodes a configuration, in which IP stands for the test's address.
+func parse(t *testing.T, ip, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("test.json", []byte(strings.ReplaceAll(text, "IP", ip)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func quiet() *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return log
+}
+
+// start runs a server until the end of the test.
+func start(t *testing.T, cfg *config.Config, inherited ...Inherited) *Server {
+	t.Helper()
+	s, err := New(cfg, quiet(), inherited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := s.Stop(now); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// serveName is a target that says its name to whoever connects, and echoes from then on.
+func serveName(t *testing.T, network, address, name string) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(deadline))
+				io.WriteString(c, name)
+				io.Copy(c, c)
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); all.Wait() })
+}
+
+// dial opens a session and returns it with the name that the target says, which has n bytes.
+func dial(network, address string, n int) (net.Conn, string, error) {
+	c, err := net.Dial(network, address)
+	if err != nil {
+		return nil, "", err
+	}
+	c.SetDeadline(time.Now().Add(deadline))
+	name := make([]byte, n)
+	if _, err := io.ReadFull(c, name); err != nil {
+		c.Close()
+		return nil, "", err
+	}
+	return c, string(name), nil
+}
+
+// reaches checks who answers on an address.
+func reaches(t *testing.T, network, address, want string) {
+	t.Helper()
+	c, got, err := dial(network, address, len(want))
+	if err != nil || got != want {
+		t.Fatalf("%s answers %q, %v; want %q", address, got, err, want)
+	}
+	c.Close()
+}
+
+func refuses(t *testing.T, address string) {
+	t.Helper()
+	if c, err := net.Dial("tcp", address); err == nil {
+		c.Close()
+		t.Errorf("%s takes connections", address)
+	} else if !errors.Is(err, unix.ECONNREFUSED) {
+		t.Error(err)
+	}
+}
+
+func TestEveryPortThatFailsIsReported(t *testing.T) {
+	ip := ownAddress()
+	for _, port := range []string{"2", "3"} {
+		l, err := net.Listen("tcp", ip+":"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
+	_, err := New(parse(t, ip, `{"apps": [
+		{"name": "a", "ports": ["IP:1", "IP:2"], "targets": ["IP:9"]},
+		{"name": "b", "ports": ["IP:3"], "targets": ["IP:9"]}]}`), quiet(), nil)
+	if err == nil || !errors.Is(err, unix.EADDRINUSE) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`apps[0].ports[1]: app "a" cannot listen on ` + ip + `:2: address already in use (by proxy.test, PID `,
+		`apps[1].ports[0]: app "b" cannot listen on ` + ip + `:3: address already in use (by proxy.test, PID `,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nlacks %s", err, want)
+		}
+	}
+	refuses(t, ip+":1")
+}
+
+func TestUnixPorts(t *testing.T) {
+	ip, dir := ownAddress(), t.TempDir()
+	serveName(t, "tcp", ip+":9", "target")
+	left, file, live := filepath.Join(dir, "left"), filepath.Join(dir, "file"), filepath.Join(dir, "live")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serveName(t, "unix", live, "another")
+
+	for path, want := range map[string]string{file: "not a socket", live: "address already in use"} {
+		_, err := New(parse(t, ip, `{"apps": [{"name": "a", "ports": ["unix:`+path+`"], "targets": ["IP:9"]}]}`), quiet(), nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+		if _, err := os.Lstat(path); err != nil {
+			t.Errorf("it is gone: %v", err)
+		}
+	}
+	t.Run("left behind", func(t *testing.T) {
+		start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["unix:`+left+`"], "targets": ["IP:9"]}]}`))
+		reaches(t, "unix", left, "target")
+	})
+	if _, err := os.Lstat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left after the stop: %v", err)
+	}
+}
+
+func TestApplyTheSameTouchesNothing(t *testing.T) {
+	ip := ownAddress()
+	const text = `{"apps": [{"name": "a", "ports": ["IP:1", "IP:2"], "targets": ["IP:8", "IP:9"]}]}`
+	s := start(t, parse(t, ip, text))
+	app, port := s.apps[0], s.ports[portKey{s.apps[0].Ports[0], 0}]
+	if err := s.Apply(parse(t, ip, text)); err != nil {
+		t.Fatal(err)
+	}
+	if s.apps[0] != app || s.ports[portKey{s.apps[0].Ports[0], 0}] != port || port.Route.Load() != app.route {
+		t.Error("something was made anew")
+	}
+}
+
+func TestApplyChangesWhatItSays(t *testing.T) {
+	ip := ownAddress()
+	for port, name := range map[string]string{"7": "seven", "8": "eight"} {
+		serveName(t, "tcp", ip+":"+port, name)
+	}
+	s := start(t, parse(t, ip, `{"apps": [
+		{"name": "goes", "ports": ["IP:1"], "targets": ["IP:7"]},
+		{"name": "stays", "ports": ["IP:2"], "targets": ["IP:7"]},
+		{"name": "changes", "ports": ["IP:3"], "targets": ["IP:7"]}]}`))
+	var open []net.Conn
+	for _, port := range []string{"1", "2", "3"} {
+		c, _, err := dial("tcp", ip+":"+port, len("seven"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	if err := s.Apply(parse(t, ip, `{"apps": [
+		{"name": "comes", "ports": ["IP:4"], "targets": ["IP:8"]},
+		{"name": "stays", "ports": ["IP:2"], "targets": ["IP:7"]},
+		{"name": "changes", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, ip+":1")
+	reaches(t, "tcp", ip+":2", "seven")
+	reaches(t, "tcp", ip+":3", "eight")
+	reaches(t, "tcp", ip+":4", "eight")
+	for i, c := range open { // with the targets that they had, also where the port is gone
+		if _, err := io.WriteString(c, "still"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, len("still"))); err != nil {
+			t.Errorf("open session %d: %v", i, err)
+		}
+	}
+	if got := s.Status().String(); got != "3 apps, 3 ports, 3/3 targets alive, 3 sessions" {
+		// Those that have only just been closed may be counted still.
+		if !strings.HasPrefix(got, "3 apps, 3 ports, 3/3 targets alive, ") {
+			t.Error(got)
+		}
+	}
+}
+
+func TestApplyThatFailsChangesNothing(t *testing.T) {
+	ip := ownAddress()
+	serveName(t, "tcp", ip+":8", "eight")
+	taken, err := net.Listen("tcp", ip+":5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := start(t, parse(t, ip, `{"max_workers": 7, "apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`))
+	err = s.Apply(parse(t, ip, `{"max_workers": 9, "apps": [{"name": "a", "ports": ["IP:4", "IP:5"], "targets": ["IP:9"]}]}`))
+	if !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "apps[0].ports[1]") {
+		t.Fatal(err)
+	}
+	reaches(t, "tcp", ip+":1", "eight")
+	refuses(t, ip+":4")
+	if s.workers.Max() != 7 {
+		t.Errorf("%d workers", s.workers.Max())
+	}
+}
+
+func TestApplyKeepsWhatIsKnownOfTargets(t *testing.T) {
+	ip := ownAddress()
+	const targets = `"targets": ["IP:7", "IP:8", "IP:9"]`
+	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], `+targets+`}]}`))
+	set := s.apps[0].targets
+	set.All()[1].Failed()
+	for text, sameRotation := range map[string]bool{
+		`{"apps": [{"name": "a", "ports": ["IP:1", "IP:2"], ` + targets + `, "idle_timeout": "1h"}]}`: true,
+		`{"apps": [{"name": "renamed", "ports": ["IP:1"], ` + targets + `}]}`:                         true,
+		`{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:9", "IP:8"]}]}`:                   false,
+	} {
+		if err := s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], `+targets+`}]}`)); err != nil {
+			t.Fatal(err)
+		}
+		before := s.apps[0].targets
+		if err := s.Apply(parse(t, ip, text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.apps[0].targets == before; got != sameRotation {
+			t.Errorf("%s: same rotation: %v", text, got)
+		}
+		if got := s.apps[0].targets.All()[1].State(); got != target.Dead {
+			t.Errorf("%s: the dead target is %s", text, got)
+		}
+	}
+}
+
+func TestApplyCannotChangeTheEngine(t *testing.T) {
+	ip := ownAddress()
+	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`))
+	other := parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`)
+	other.Engine = "another"
+	if err := s.Apply(other); err == nil || !strings.Contains(err.Error(), "restart") {
+		t.Error(err)
+	}
+}
+
+// Clients that connect all the time while the configuration changes all the time notice nothing.
+func TestApplyUnderLoad(t *testing.T) {
+	ip := ownAddress()
+	for port, name := range map[string]string{"7": "seven", "8": "eight"} {
+		serveName(t, "tcp", ip+":"+port, name)
+	}
+	with := func(port, target string) *config.Config {
+		return parse(t, ip, `{"max_workers": 100, "apps": [
+			{"name": "a", "ports": ["IP:1"], "targets": ["IP:`+target+`"]},
+			{"name": "b", "ports": ["IP:`+port+`"], "targets": ["IP:7"]}]}`)
+	}
+	s := start(t, with("2", "7"))
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	var sessions atomic.Int64
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				c, name, err := dial("tcp", ip+":1", 5)
+				if err != nil || name != "seven" && name != "eight" {
+					t.Errorf("%q, %v", name, err)
+					return
+				}
+				c.Close()
+				sessions.Add(1)
+			}
+		})
+	}
+	for i := range 300 {
+		if err := s.Apply(with([]string{"2", "3"}[i%2], []string{"7", "8"}[i/2%2])); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	clients.Wait()
+	if sessions.Load() == 0 {
+		t.Error("there was no load")
+	}
+}
+
+func TestInheritedSockets(t *testing.T) {
+	ip := ownAddress()
+	serveName(t, "tcp", ip+":8", "eight")
+	var inherited []Inherited
+	for _, i := range []struct{ name, port string }{{"web", "1"}, {"web", "2"}, {"other", "3"}, {"unused", "4"}} {
+		l, err := net.Listen("tcp", ip+":"+i.port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inherited = append(inherited, Inherited{i.name, l})
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	inherited = append(inherited, Inherited{"unix", l})
+
+	var logged bytes.Buffer
+	log := quiet()
+	log.SetOutput(&logged)
+	const apps = `{"apps": [
+		{"name": "by-name", "ports": ["systemd:web"], "targets": ["IP:8"]},
+		{"name": "by-address", "ports": ["IP:3", "unix:PATH"], "targets": ["IP:8"]}]}`
+	s, err := New(parse(t, ip, strings.ReplaceAll(apps, "PATH", path)), log, inherited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range []string{"1", "2", "3"} {
+		reaches(t, "tcp", ip+":"+port, "eight")
+	}
+	reaches(t, "unix", path, "eight")
+	if got := logged.String(); strings.Count(got, "handed over") != 1 || !strings.Contains(got, "unused") {
+		t.Errorf("of sockets that are not used: %s", got)
+	}
+
+	// A socket that is not used any more stays, and who connects to it is served when it is used again.
+	if err := s.Apply(parse(t, ip, `{"apps": [{"name": "by-address", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := net.Dial("tcp", ip+":1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	if err := s.Apply(parse(t, ip, strings.ReplaceAll(apps, "PATH", path))); err != nil {
+		t.Fatal(err)
+	}
+	waiting.SetDeadline(time.Now().Add(deadline))
+	if _, err := io.ReadFull(waiting, make([]byte, len("eight"))); err != nil {
+		t.Errorf("who has waited got %v", err)
+	}
+
+	err = s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["systemd:nobody"], "targets": ["IP:8"]}]}`))
+	if err == nil || !strings.Contains(err.Error(), "no socket of that name") {
+		t.Errorf("a name that systemd does not know: %v", err)
+	}
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := s.Stop(now); err != nil {
+		t.Error(err)
+	}
+	refuses(t, ip+":4")
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the path of a socket that was handed over is gone: %v", err)
+	}
+}
+
+func TestSameAddress(t *testing.T) {
+	for _, c := range []struct {
+		listens, asked string
+		want           bool
+	}{
+		{"[::]:80", "80", true},
+		{"0.0.0.0:80", "80", true},
+		{"127.0.0.1:80", "80", false},
+		{"[::]:81", "80", false},
+		{"127.0.0.1:80", "127.0.0.1:80", true},
+		{"0.0.0.0:80", "127.0.0.1:80", false},
+		{"0.0.0.0:80", "0.0.0.0:80", true},
+		{"[::]:80", "0.0.0.0:80", false},
+		{"[::1]:80", "[::1]:80", true},
+	} {
+		at, err := net.ResolveTCPAddr("tcp", c.listens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := parse(t, "", `{"apps": [{"name": "a", "ports": ["`+c.asked+`"], "targets": ["h:1"]}]}`)
+		if got := (Inherited{"x", fakeListener{at}}).serves(cfg.Apps[0].Ports[0]); got != c.want {
+			t.Errorf("a socket at %s serves %s: %v", c.listens, c.asked, got)
+		}
+	}
+}
+
+// fakeListener listens nowhere.
+type fakeListener struct{ at net.Addr }
+
+func (f fakeListener) Addr() net.Addr            { return f.at }
+func (f fakeListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (f fakeListener) Close() error              { return nil }
