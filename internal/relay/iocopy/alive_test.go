@@ -84,7 +84,12 @@ func TestAliveWhenStuck(t *testing.T) {
 	if err := <-proof; err != nil {
 		t.Error(err)
 	}
+	server, err := r.target.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
 	client.Close()
+	server.Close()
 	<-r.ended
 	if err := r.engine.Close(stuck.Port); err != nil {
 		t.Error(err)
