@@ -9,8 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/config"
 )
 
@@ -48,42 +46,29 @@ func TestWhatItDoesNotKnow(t *testing.T) {
 
 func TestSparing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		log, err := New(&out, config.Log{Level: "info", Format: "json"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := NewSparing(10 * time.Second)
-		say := func(kind string) string {
-			out.Reset()
-			s.Log(logrus.NewEntry(log), logrus.WarnLevel, kind, "trouble")
-			return out.String()
-		}
-		if say("a") == "" || say("b") == "" {
-			t.Error("the first of a kind is left out")
-		}
-		for range 3 {
-			if say("a") != "" {
-				t.Error("the same again at once")
+		s := newSparing(10 * time.Second)
+		say := func(kind string, wantLeftOut int, want bool) {
+			t.Helper()
+			if n, ok := s.pass(kind); ok != want || n != wantLeftOut {
+				t.Errorf("%s: %v with %d left out, want %v with %d", kind, ok, n, want, wantLeftOut)
 			}
 		}
-		time.Sleep(10 * time.Second)
-		if got := say("a"); !strings.Contains(got, `"left_out":3`) {
-			t.Errorf("after the interval: %s", got)
+		say("a", 0, true)
+		say("b", 0, true)
+		for range 3 {
+			say("a", 0, false)
 		}
 		time.Sleep(10 * time.Second)
-		if got := say("a"); got == "" || strings.Contains(got, "left_out") {
-			t.Errorf("with none left out: %s", got)
-		}
+		say("a", 3, true)
+		time.Sleep(10 * time.Second)
+		say("a", 0, true)
 		for i := range 2 * manyKinds {
-			say(fmt.Sprint(i))
+			s.pass(fmt.Sprint(i))
 		}
 		if len(s.kinds) > manyKinds {
 			t.Errorf("it remembers %d kinds", len(s.kinds))
 		}
 		time.Sleep(10 * time.Second)
-		if say("one more") == "" {
-			t.Error("kinds that are over make no room")
-		}
+		say("one more", 0, true) // kinds that are over make room
 	})
 }

@@ -3,14 +3,11 @@ package logging
 import (
 	"sync"
 	"time"
-
-	"github.com/sirupsen/logrus"
 )
 
-// Sparing logs what may repeat without end: of each kind of message, one in an interval, with the number of those
-// left out in between as field "left_out". It is safe for concurrent use, and remembers no more than a bounded number
-// of kinds.
-type Sparing struct {
+// sparing says which of the things that may repeat without end are to be logged: of each kind one in an interval. It is
+// safe for concurrent use, and remembers no more than a bounded number of kinds.
+type sparing struct {
 	every time.Duration
 
 	mu    sync.Mutex // guards kinds
@@ -25,24 +22,12 @@ type kind struct {
 // manyKinds is when kinds whose interval is over are forgotten, and the most that are remembered.
 const manyKinds = 1024
 
-// NewSparing lets one message of a kind through in each interval.
-func NewSparing(every time.Duration) *Sparing {
-	return &Sparing{every: every, kinds: map[string]*kind{}}
+func newSparing(every time.Duration) *sparing {
+	return &sparing{every: every, kinds: map[string]*kind{}}
 }
 
-// Log writes message to entry at level, unless one of the same kind was written less than an interval ago.
-func (s *Sparing) Log(entry *logrus.Entry, level logrus.Level, kind, message string) {
-	leftOut, ok := s.pass(kind)
-	if !ok {
-		return
-	}
-	if leftOut > 0 {
-		entry = entry.WithField("left_out", leftOut)
-	}
-	entry.Log(level, message)
-}
-
-func (s *Sparing) pass(name string) (leftOut int, ok bool) {
+// pass reports whether one of the kind is to be logged now, and how many were not since the last.
+func (s *sparing) pass(name string) (leftOut int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -64,7 +49,7 @@ func (s *Sparing) pass(name string) (leftOut int, ok bool) {
 }
 
 // forget makes room by dropping the kinds that may be logged again anyway; it reports whether there were any.
-func (s *Sparing) forget(now time.Time) bool {
+func (s *sparing) forget(now time.Time) bool {
 	for name, k := range s.kinds {
 		if !now.Before(k.next) {
 			delete(s.kinds, name)

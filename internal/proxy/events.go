@@ -24,17 +24,14 @@ func (s *Server) events() relay.Events {
 // ended logs the record of a session. One in which the client never sent a byte (a port scan, a health check) is for
 // those who look for it.
 func (s *Server) ended(r *relay.Record) {
-	if !s.sessions.Load() {
-		return
-	}
 	level := logrus.InfoLevel
 	if r.Upload == 0 && (r.Cause == relay.ClientClosed || r.Cause == relay.ClientReset) {
 		level = logrus.DebugLevel
 	}
-	if !s.log.IsLevelEnabled(level) {
+	if !s.sessions.Load() || !s.diary.Enabled(level) {
 		return
 	}
-	entry := s.log.WithFields(logrus.Fields{
+	fields := logrus.Fields{
 		"app":           r.App,
 		"port":          r.Port,
 		"client":        r.Client,
@@ -45,46 +42,53 @@ func (s *Server) ended(r *relay.Record) {
 		"bytes_up":      r.Upload,
 		"bytes_down":    r.Download,
 		"cause":         string(r.Cause),
-	})
-	if r.Err != nil {
-		entry = entry.WithError(r.Err)
 	}
-	entry.Log(level, "session ended: "+string(r.Cause))
+	if r.Err != nil {
+		fields[logrus.ErrorKey] = r.Err
+	}
+	s.diary.Log(level, "session ended: "+string(r.Cause), fields)
 }
 
 func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died bool) {
-	entry := s.log.WithFields(logrus.Fields{"app": r.App, "target": t.Name}).WithError(err)
 	if died {
-		entry.WithFields(logrus.Fields{
-			logging.EventKey: logging.TargetDead,
-			"retry_in":       t.Retry().Round(time.Millisecond).String(),
-		}).Warn("target is dead")
+		s.targetDead(r.App, t, err)
 		return
 	}
-	s.sparing.Log(entry, logrus.DebugLevel, "connect "+r.App+" "+t.Name, "connecting to target failed again")
+	s.diary.Sparingly("connect "+r.App+" "+t.Name, logrus.DebugLevel, "connecting to target failed again",
+		logrus.Fields{"app": r.App, "target": t.Name, logrus.ErrorKey: err})
+}
+
+func (s *Server) targetDead(app string, t *target.Target, err error) {
+	s.diary.Log(logrus.WarnLevel, "target is dead", logrus.Fields{
+		logging.EventKey: logging.TargetDead,
+		"app":            app,
+		"target":         t.Name,
+		"retry_in":       t.Retry().Round(time.Millisecond).String(),
+		logrus.ErrorKey:  err,
+	})
 }
 
 func (s *Server) targetBack(r *relay.Route, t *target.Target) {
-	entry := s.log.WithFields(logrus.Fields{logging.EventKey: logging.TargetBack, "app": r.App, "target": t.Name})
-	entry.Info("target is alive again")
+	s.diary.Log(logrus.InfoLevel, "target is alive again",
+		logrus.Fields{logging.EventKey: logging.TargetBack, "app": r.App, "target": t.Name})
 }
 
 func (s *Server) acceptFailing(p *relay.Port, err error) {
-	entry := s.log.WithFields(logrus.Fields{"app": p.Route.Load().App, "port": p.Name}).WithError(err)
-	s.sparing.Log(entry, logrus.ErrorLevel, "accept "+p.Name, "accepting fails and is tried again")
+	s.diary.Sparingly("accept "+p.Name, logrus.ErrorLevel, "accepting fails and is tried again",
+		logrus.Fields{"app": p.Route.Load().App, "port": p.Name, logrus.ErrorKey: err})
 }
 
 func (s *Server) acceptResumed(p *relay.Port, after time.Duration) {
-	entry := s.log.WithFields(logrus.Fields{"app": p.Route.Load().App, "port": p.Name, "after": after.String()})
-	s.sparing.Log(entry, logrus.InfoLevel, "accept again "+p.Name, "accepting works again")
+	s.diary.Sparingly("accept again "+p.Name, logrus.InfoLevel, "accepting works again",
+		logrus.Fields{"app": p.Route.Load().App, "port": p.Name, "after": after.String()})
 }
 
 func (s *Server) poolFull(max int) {
-	entry := s.log.WithFields(logrus.Fields{logging.EventKey: logging.PoolFull, "workers": max})
-	s.sparing.Log(entry, logrus.WarnLevel, "pool full", "all workers are busy: new connections wait until one is free")
+	s.diary.Sparingly("pool full", logrus.WarnLevel, "all workers are busy: new connections wait until one is free",
+		logrus.Fields{logging.EventKey: logging.PoolFull, "workers": max})
 }
 
 func (s *Server) poolFree(after time.Duration) {
-	entry := s.log.WithField("after", after.Round(time.Millisecond).String())
-	s.sparing.Log(entry, logrus.InfoLevel, "pool free", "workers are free again")
+	s.diary.Sparingly("pool free", logrus.InfoLevel, "workers are free again",
+		logrus.Fields{"after": after.Round(time.Millisecond).String()})
 }

@@ -7,10 +7,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/sirupsen/logrus"
-
-	"tcp-proxy/internal/logging"
 )
 
 // How the names of targets are looked up at the start: how many at a time, and for how long each.
@@ -39,8 +35,7 @@ func (s *Server) checkNames(ctx context.Context, apps []*app) {
 			all.Go(func() {
 				defer func() { <-places }()
 				if err := lookUp(ctx, host); err != nil && ctx.Err() == nil && t.Failed() {
-					s.log.WithFields(logrus.Fields{logging.EventKey: logging.TargetDead, "app": a.Name, "target": t.Name}).
-						WithError(err).Warn("target is dead")
+					s.targetDead(a.Name, t, err)
 				}
 			})
 		}

@@ -22,7 +22,7 @@ import (
 // called one at a time.
 type Server struct {
 	log       *logrus.Logger
-	sparing   *logging.Sparing // for what may repeat without end
+	diary     *logging.Diary // for what must not wait for the log
 	workers   *admit.Workers
 	engine    relay.Engine
 	inherited []Inherited
@@ -42,13 +42,15 @@ type Server struct {
 // sameAgain is how often the same trouble is logged.
 const sameAgain = 10 * time.Second
 
+// lastWords is how long stopping waits for a log that stands still.
+const lastWords = 5 * time.Second
+
 // New makes a server of a configuration and listens on every port, without accepting yet. A port that an inherited
 // socket serves is not made again. All ports that cannot be listened on are one error, and then nothing is left open
 // but what was inherited, which is the server's only if there is no error.
 func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server, error) {
 	s := &Server{
 		log:       log,
-		sparing:   logging.NewSparing(sameAgain),
 		workers:   admit.NewWorkers(cfg.MaxWorkers),
 		inherited: inherited,
 		ports:     map[portKey]*port{},
@@ -62,6 +64,7 @@ func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server
 	if s.engine, err = iocopy.New(s.workers, s.events()); err != nil {
 		return nil, errors.Join(err, first.abandon())
 	}
+	s.diary = logging.NewDiary(log, sameAgain)
 	return s, nil
 }
 
@@ -129,7 +132,10 @@ func (s *Server) Stop(ctx context.Context) error {
 		errs = append(errs, s.engine.Wait(context.Background()))
 	}
 	s.background.Wait()
-	return errors.Join(append(errs, s.engine.Stop())...)
+	errs = append(errs, s.engine.Stop())
+	writing, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	return errors.Join(append(errs, s.diary.Close(writing))...)
 }
 
 // socketsFor gives the inherited sockets that serve a port.
