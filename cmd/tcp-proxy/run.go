@@ -11,6 +11,7 @@ import (
 
 	"tcp-proxy/internal/daemon"
 	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/systemd"
 )
 
 func newRun(use string) *cobra.Command {
@@ -37,9 +38,17 @@ func (s *settings) run() error {
 	if err != nil {
 		return failure{exitConfig, err}
 	}
+	manager, err := systemd.NewNotifier()
+	if err != nil {
+		log.WithError(err).Warn("the service manager is not told everything")
+	}
+	sockets, err := systemd.Sockets()
+	if err != nil {
+		return failure{exitConfig, err}
+	}
 	told, release := onSignals()
 	defer release()
-	d, err := daemon.New(cfg, s.load, log, nil)
+	d, err := daemon.New(cfg, s.load, log, manager, sockets)
 	if err != nil {
 		return failure{exitFailure, err}
 	}

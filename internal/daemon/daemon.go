@@ -1,11 +1,13 @@
-// Package daemon puts the parts together: a server of the configuration that starts, says that it is ready, and stops
-// in good order. Signals and exit codes are the caller's.
+// Package daemon puts the parts together: a server of the configuration that starts, keeps its service manager told, and
+// stops in good order. Signals and exit codes are the caller's.
 package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -13,14 +15,21 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/systemd"
 )
 
 // Daemon is a proxy that listens. Make it with New, then Run it.
 type Daemon struct {
-	log    *logrus.Logger
-	reread func() (*config.Config, error)
-	server *proxy.Server
-	cfg    *config.Config // in force
+	log     *logrus.Logger
+	reread  func() (*config.Config, error)
+	server  *proxy.Server
+	manager *systemd.Notifier
+	deaf    atomic.Bool // the manager could not be told something
+
+	// What follows is Run's alone.
+	cfg     *config.Config // in force
+	refused error          // what was wrong with the last reload; nil if it was not refused
+	status  string         // as the service manager knows it
 }
 
 // Signals are what Run is told from outside.
@@ -30,14 +39,25 @@ type Signals struct {
 	Reload <-chan struct{} // read the configuration again
 }
 
-// New listens on every port of the configuration, using the sockets that were handed over. reread reads it again for a
-// reload. On an error nothing is left behind but what was handed over.
-func New(cfg *config.Config, reread func() (*config.Config, error), log *logrus.Logger, inherited []proxy.Inherited) (*Daemon, error) {
+// New listens on every port of the configuration, using the sockets that systemd has handed over. reread reads it again
+// for a reload. On an error nothing is left behind but what was handed over.
+func New(cfg *config.Config, reread func() (*config.Config, error), log *logrus.Logger, manager *systemd.Notifier,
+	sockets []systemd.Socket) (*Daemon, error) {
+	inherited := make([]proxy.Inherited, len(sockets))
+	for i, s := range sockets {
+		inherited[i] = proxy.Inherited{Name: s.Name, Listener: s.Listener}
+	}
 	server, err := proxy.New(cfg, log, inherited)
 	if err != nil {
 		return nil, err
 	}
-	return &Daemon{log: log, reread: reread, server: server, cfg: cfg}, nil
+	return &Daemon{
+		log:     log,
+		reread:  reread,
+		server:  server,
+		manager: manager,
+		cfg:     cfg,
+	}, nil
 }
 
 // Run serves until it is told to stop. Then it stops accepting, lets open sessions finish for the drain time-out or
@@ -50,10 +70,24 @@ func (d *Daemon) Run(told Signals) error {
 	}
 	size := proxy.SizeOf(d.cfg)
 	d.log.WithFields(logrus.Fields{"workers": size.Workers, "engine": size.Engine}).Infof("ready: %s", size)
+	d.tellReady()
+
+	watched, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup // for watch
+	watching.Go(func() { d.watch(watched) })
+	defer watching.Wait()
+	defer cancel()
+
+	tick := time.NewTicker(statusEvery)
+	defer tick.Stop()
 	for serving := true; serving; {
 		select {
+		case <-tick.C:
+			d.tellStatus()
 		case <-told.Reload:
+			d.told(d.manager.Reloading())
 			d.reload()
+			d.tellReady()
 		case <-told.Stop.Done():
 			serving = false
 		}
@@ -63,7 +97,11 @@ func (d *Daemon) Run(told Signals) error {
 
 func (d *Daemon) stop(hurry context.Context) error {
 	d.log.WithField("drain_timeout", d.cfg.DrainTimeout.String()).Info("stopping: no new sessions")
+	d.told(d.manager.Stopping("stopping"))
 	draining, cancel := context.WithTimeout(hurry, d.cfg.DrainTimeout)
+	var extending sync.WaitGroup // for extend
+	extending.Go(func() { d.extend(draining) })
+	defer extending.Wait()
 	defer cancel()
 	if err := d.server.Stop(draining); err != nil {
 		return fmt.Errorf("stop: %w", err)
@@ -77,6 +115,7 @@ func (d *Daemon) stop(hurry context.Context) error {
 func (d *Daemon) reload() {
 	begun := time.Now()
 	cfg, err := d.change()
+	d.refused = err
 	if err != nil {
 		for _, problem := range problems(err) {
 			d.log.WithField(logging.EventKey, logging.ReloadRefused).

@@ -1,0 +1,75 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// What the service manager is told, and how often.
+const (
+	statusEvery  = time.Second      // how the service is doing, if that has changed
+	extendEvery  = 5 * time.Second  // while sessions may finish: that stopping is not over
+	extendBy     = 30 * time.Second // and takes no longer than this from then on
+	proofTimeout = 5 * time.Second  // how long the server may take to prove that it makes progress
+)
+
+// told takes what came of telling the service manager something. A manager that cannot be told is logged once, until it
+// can be again.
+func (d *Daemon) told(err error) {
+	if d.deaf.Swap(err != nil) || err == nil {
+		return
+	}
+	d.log.WithError(err).Warn("the service manager cannot be told")
+}
+
+// statusText is the line that systemctl status shows.
+func (d *Daemon) statusText() string {
+	text := d.server.Status().String()
+	if d.refused != nil {
+		text += fmt.Sprintf("; reload refused: %v", d.refused)
+	}
+	return text
+}
+
+// tellStatus tells the service manager how the service is doing, unless it knows.
+func (d *Daemon) tellStatus() {
+	if text := d.statusText(); text != d.status {
+		d.status = text
+		d.told(d.manager.Status(text))
+	}
+}
+
+// tellReady tells the service manager that the service has started, or has finished reloading.
+func (d *Daemon) tellReady() {
+	d.status = d.statusText()
+	d.told(d.manager.Ready(d.status))
+}
+
+// watch gives the watchdog its signs of life until the context is done.
+func (d *Daemon) watch(ctx context.Context) {
+	d.told(d.manager.Watchdog(ctx, func() bool {
+		limited, cancel := context.WithTimeout(ctx, proofTimeout)
+		defer cancel()
+		err := d.server.Alive(limited)
+		if err != nil && ctx.Err() == nil {
+			d.log.WithError(err).Error("no progress: the watchdog gets no sign of life")
+		}
+		return err == nil
+	}))
+}
+
+// extend asks the service manager for time, and says what for, until the context is done.
+func (d *Daemon) extend(draining context.Context) {
+	tick := time.NewTicker(extendEvery)
+	defer tick.Stop()
+	for {
+		d.told(d.manager.ExtendTimeout(extendBy))
+		d.told(d.manager.Status(fmt.Sprintf("stopping: %d sessions may still finish", d.server.Status().Sessions)))
+		select {
+		case <-tick.C:
+		case <-draining.Done():
+			return
+		}
+	}
+}
