@@ -13,6 +13,7 @@ import (
 
 func newCheck() *cobra.Command {
 	var s settings
+	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration: all its errors, or a summary of what would run",
@@ -21,6 +22,9 @@ func newCheck() *cobra.Command {
 			cfg, err := s.load()
 			if err != nil {
 				return err
+			}
+			if quiet {
+				return nil
 			}
 			size := proxy.SizeOf(cfg)
 			out := cmd.OutOrStdout()
@@ -32,6 +36,7 @@ func newCheck() *cobra.Command {
 		},
 	}
 	s.addTo(cmd)
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing but errors")
 	return cmd
 }
 
