@@ -1,0 +1,34 @@
+package harness
+
+import (
+	"os"
+	"strings"
+	"syscall"
+)
+
+// Reload gives the proxy another configuration, whose apps name their ports, and waits until it is in force.
+func (p *Proxy) Reload(config Config) {
+	p.t.Helper()
+	text, err := config.encode()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.ReloadText(string(text), "reloaded")
+	p.config = config
+	p.atReady = p.countDescriptors()
+}
+
+// ReloadText puts a text in place of the configuration file, tells the proxy, and waits for an entry of its log that
+// begins with want.
+func (p *Proxy) ReloadText(text, want string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.rig.Path("config.json"), []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	entry := func(l Line) bool { return strings.HasPrefix(l.Message, want) }
+	before := p.Log.Count(entry)
+	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {
+		p.t.Fatalf("signal the proxy: %v", err)
+	}
+	Eventually(p.t, "the log says "+want, func() bool { return p.Log.Count(entry) > before })
+}
