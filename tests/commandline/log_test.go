@@ -69,3 +69,22 @@ func TestNoSessionRecords(t *testing.T) {
 		t.Errorf("%d ready lines, want 1", n)
 	}
 }
+
+// Whoever reads the log may go away, and the proxy goes on.
+func TestNobodyReadsTheLog(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		r := harness.New(t, "copy")
+		p := r.StartPlain(harness.Config{Apps: []harness.App{{Targets: harness.To(r.Echo())}}}, "--log-format", format)
+		p.Log.Close()
+		for range 5 {
+			client := p.Dial()
+			client.Send([]byte("hello"))
+			client.Expect([]byte("hello"))
+			client.CloseWrite()
+			client.ExpectEOF()
+		}
+		if code := p.Stop(); code != exitClean {
+			t.Errorf("exit code %d", code)
+		}
+	}
+}

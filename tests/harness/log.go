@@ -3,6 +3,7 @@ package harness
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"strings"
 	"sync"
 )
@@ -21,14 +22,25 @@ type Log struct {
 	text  bytes.Buffer
 	begin int // of the first line that is not complete
 	lines []Line
+	gone  bool
 }
 
 func newLog() *Log { return &Log{} }
 
-// Write takes what the process writes; it never fails.
+// Close stops reading the log: at the next line the process finds its standard error to be a pipe that nobody reads.
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gone = true
+}
+
+// Write takes what the process writes; it fails only after Close.
 func (l *Log) Write(data []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.gone {
+		return 0, io.ErrClosedPipe
+	}
 	l.text.Write(data)
 	for {
 		rest := l.text.Bytes()[l.begin:]
