@@ -29,6 +29,21 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
+// Another process may listen on the same port of another address, and is not to blame.
+func TestPortInUseNamesTheRightProcess(t *testing.T) {
+	r, other := harness.New(t, "copy"), harness.New(t, "copy")
+	p := r.StartApp(harness.App{Targets: []any{r.Refuse()}})
+	_, port, err := net.SplitHostPort(p.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := other.EchoAt(net.JoinHostPort(other.Host, port))
+	for address, pid := range map[string]int{p.Address(): p.PID(), mine.Address: os.Getpid()} {
+		file := write(t, fmt.Sprintf(`{"apps": [{"name": "shop", "ports": [%q], "targets": ["127.0.0.1:80"]}]}`, address))
+		expect(t, harness.Run(t, "--config-file", file), exitFailure, address, "address already in use", strconv.Itoa(pid))
+	}
+}
+
 func TestUnixPortInUse(t *testing.T) {
 	r := harness.New(t, "copy")
 	taken := r.IdentifyAt("here", "unix:"+r.Path("taken.sock"))

@@ -14,6 +14,9 @@ import (
 // ticks is how many clock ticks of /proc make a second: sysconf(_SC_CLK_TCK), always 100 on Linux.
 const ticks = 100
 
+// PID returns the number of the process.
+func (p *Proxy) PID() int { return p.command.Process.Pid }
+
 // CPU returns the processor time that the process has used.
 func (p *Proxy) CPU() time.Duration {
 	p.t.Helper()
