@@ -69,8 +69,12 @@ func (s *session) dial(t *target.Target) (stream, error) {
 	}
 	conn, err := dialer.DialContext(ctx, t.Address.Network, address)
 	if err != nil {
-		if ctx.Err() != nil {
+		var op *net.OpError
+		switch {
+		case ctx.Err() != nil:
 			err = context.Cause(ctx)
+		case errors.As(err, &op):
+			err = op.Err // the rest, the session says in its own words
 		}
 		return nil, err
 	}
