@@ -157,21 +157,36 @@ func TestSlowDrainIsNotIdle(t *testing.T) {
 	})
 }
 
-// Open sessions that do nothing cost nothing, also with a time-out to watch.
+// Sessions that do nothing cost nothing, in whatever state they are and with time-outs to watch, and so do clients that
+// wait for a worker.
 func TestIdleSessionsCostNothing(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		r := harness.New(t, engine)
-		echo := r.Echo()
-		p := r.Start(harness.Config{MaxWorkers: 200, Apps: []harness.App{{Targets: harness.To(echo), IdleTimeout: "30s"}}})
-		for range 100 {
-			client := p.Dial()
-			client.Send([]byte("hello"))
-			client.Expect([]byte("hello"))
+		target := r.Listen()
+		const sessions = 100
+		p := r.Start(harness.Config{MaxWorkers: sessions, Apps: []harness.App{{
+			Targets: harness.To(target), IdleTimeout: "1m", HalfCloseTimeout: "1m",
+		}}})
+		for i := range sessions {
+			client, server := p.Session(target)
+			client.Exchange(server, harness.Bytes(1, 1000))
+			switch {
+			case i%4 == 1:
+				client.CloseWrite()
+			case i%4 == 2:
+				server.CloseWrite()
+			case i%32 == 3:
+				client.Fill(harness.NewPattern(1))
+			}
 		}
+		for range 5 {
+			p.Dial().Send([]byte("hello"))
+		}
+		p.Settle()
 		before := p.CPU()
 		time.Sleep(2 * time.Second)
 		if used := p.CPU() - before; used > 500*time.Millisecond {
-			t.Errorf("%v of processor time in 2s for 100 idle sessions", used)
+			t.Errorf("%v of processor time in 2s for %d idle sessions", used, sessions)
 		}
 	})
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Listening says whether anybody listens at an address of IPv4 or "unix:PATH", without connecting to it: what the kernel
@@ -35,6 +37,38 @@ func Listening(t testing.TB, address string) bool {
 		}
 	}
 	return false
+}
+
+// KeepaliveTimer returns when the kernel will probe the TCP connection between two addresses of IPv4 next, seen from
+// the first of the two; 0 is never. It waits until the connection is quiet.
+func KeepaliveTimer(t testing.TB, local, remote string) (next time.Duration) {
+	t.Helper()
+	from, to := hexAddress(t, local), hexAddress(t, remote)
+	Eventually(t, fmt.Sprintf("the connection from %s to %s is quiet", local, remote), func() bool {
+		text, err := os.ReadFile("/proc/net/tcp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if len(fields) < 6 || fields[1] != from || fields[2] != to {
+				continue
+			}
+			// Which timer runs, and for how many clock ticks; 2 is the one for keepalive in get_tcp4_sock() of
+			// net/ipv4/tcp_ipv4.c.
+			kind, left, _ := strings.Cut(fields[5], ":")
+			n, err := strconv.ParseUint(left, 16, 63)
+			if err != nil {
+				t.Fatalf("/proc/net/tcp: %s", line)
+			}
+			if kind == "02" {
+				next = time.Duration(n) * time.Second / ticks
+			}
+			return kind == "00" || kind == "02"
+		}
+		return false
+	})
+	return next
 }
 
 // hexAddress writes an address as /proc/net/tcp does: the IP address is a number in the byte order of the machine.
