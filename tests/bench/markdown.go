@@ -68,7 +68,7 @@ func figures(r *results, dir string, drawn []plot) string {
 	if m.User != "" {
 		fmt.Fprintf(&b, "; the proxies ran as the user %s", m.User)
 	}
-	fmt.Fprintf(&b, ".\nTo repeat it:\n\n```sh\n%s\n```\n\n", r.Command)
+	fmt.Fprintf(&b, ". %s\nTo repeat it:\n\n```sh\n%s\n```\n\n", disturbance(r), r.Command)
 	b.WriteString("| contestant | version |\n|---|---|\n")
 	for _, c := range r.Contestants {
 		if c.Version != "" {

@@ -16,6 +16,7 @@ type results struct {
 	Machine     machine         `json:"machine"`
 	Repeats     int             `json:"repeats"`
 	Measure     float64         `json:"measure_seconds"`
+	Others      float64         `json:"others_percent"` // of a core: what others might use before a cell counts as disturbed
 	Contestants []contestantTag `json:"contestants"`
 	Rows        []rowResult     `json:"rows"`
 }
@@ -107,6 +108,21 @@ func (r *results) ratio(row, contestant string, m metric) (ratio float64, ok boo
 		return 0, false
 	}
 	return v / best, true
+}
+
+// disturbed counts the samples during which others used more of the CPUs than the run wanted, and all samples that
+// tell.
+func (r *results) disturbed() (n, all int) {
+	for i := range r.Rows {
+		for j := range r.Rows[i].Cells {
+			for _, v := range r.Rows[i].Cells[j].values(otherCPU) {
+				if all++; v > r.Others {
+					n++
+				}
+			}
+		}
+	}
+	return n, all
 }
 
 func readResults(path string) (*results, error) {

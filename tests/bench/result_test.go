@@ -130,6 +130,17 @@ func TestLoadSample(t *testing.T) {
 	}
 }
 
+func TestDisturbed(t *testing.T) {
+	r := someResults()
+	r.Others = 25
+	for i, v := range []float64{24, 25, 26} {
+		r.row("rr64x64").cell("nginx").Samples[i][otherCPU.key] = v
+	}
+	if n, all := r.disturbed(); n != 1 || all != 3 {
+		t.Errorf("%d of %d samples are disturbed", n, all)
+	}
+}
+
 func TestResultsSurviveTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results.json")
 	r := someResults()

@@ -56,7 +56,7 @@ func measureAll(ctx context.Context, o options, args []string) (*results, error)
 	if other := os.Getenv("HAPROXY"); other != "" {
 		command = "HAPROXY=" + other + " " + command
 	}
-	r := &results{Began: time.Now().UTC().Truncate(time.Second), Repeats: o.repeats, Measure: o.measure.Seconds(),
+	r := &results{Began: time.Now().UTC().Truncate(time.Second), Repeats: o.repeats, Measure: o.measure.Seconds(), Others: o.others,
 		Command: command, Machine: thisMachine()}
 	r.Machine.Namespaces = b.namespaces
 	if b.credential != nil {
@@ -96,7 +96,7 @@ func measureAll(ctx context.Context, o options, args []string) (*results, error)
 				}
 				if err != nil {
 					cell.Failed++
-					cell.Failure = cmp.Or(cell.Failure, err.Error())
+					cell.Failure = cmp.Or(cell.Failure, strings.ReplaceAll(err.Error(), dir+"/", ""))
 					fmt.Fprintf(os.Stderr, "        %s: %v\n", c.name, err)
 				}
 			}

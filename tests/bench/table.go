@@ -118,6 +118,12 @@ func notes(row *rowResult) []string {
 	return all
 }
 
+// disturbance says how quiet the machine was.
+func disturbance(r *results) string {
+	n, all := r.disturbed()
+	return fmt.Sprintf("In %d of %d samples others used more than %.0f %% of a core.", n, all, r.Others)
+}
+
 // tables is what a terminal shows of a run.
 func tables(r *results) string {
 	var b strings.Builder
@@ -129,6 +135,7 @@ func tables(r *results) string {
 		}
 	}
 	b.WriteString("× is the ratio to the best peer: haproxy, nginx or socket-proxyd, whichever is best at that figure\n")
+	b.WriteString(disturbance(r) + "\n")
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		fmt.Fprintf(&b, "\n%s: %s\n%s", row.Row, row.Title, gridOf(r, row).text())
