@@ -1,0 +1,204 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tcp-proxy/tests/harness"
+)
+
+// What apt installs is a running service, and what it takes away is gone.
+func TestInstallWithApt(t *testing.T) {
+	onEach(t, func(m *machine) {
+		m.target("127.0.0.1:5101", "example")
+		m.run("apt-get", "install", "-y", m.carry(packageOf(m.T, version, "deb")))
+		m.expect("tcp-proxy.service", "ActiveState", "active")
+		m.expect("tcp-proxy.service", "UnitFileState", "enabled")
+		m.expect("tcp-proxy.socket", "ActiveState", "inactive")
+		m.reaches("127.0.0.1:5001", "example")
+		if version := m.run("tcp-proxy", "version"); !strings.HasPrefix(version, "tcp-proxy 1.0.0 ") {
+			m.Errorf("version: %s", version)
+		}
+		if status := m.run("systemctl", "status", "--no-pager", "tcp-proxy"); !strings.Contains(status, `Status: "1 app, 1 port, 1/1 target alive, `) {
+			m.Errorf("systemctl status does not say what it does:\n%s", status)
+		}
+		for _, listens := range strings.Split(strings.TrimSpace(m.listening()), "\n") {
+			if !strings.HasPrefix(listens, "0100007F:") {
+				m.Errorf("the shipped configuration listens beyond this machine: %s", listens)
+			}
+		}
+
+		m.run("systemctl", "stop", "tcp-proxy")
+		m.expect("tcp-proxy.service", "ActiveState", "inactive")
+		m.expect("tcp-proxy.service", "Result", "success")
+		if err := m.visit("127.0.0.1:5001", "example"); err == nil {
+			m.Error("the stopped service takes connections")
+		}
+		m.run("systemctl", "start", "tcp-proxy")
+		m.reaches("127.0.0.1:5001", "example")
+		m.run("systemctl", "restart", "tcp-proxy")
+		m.reaches("127.0.0.1:5001", "example")
+		m.run("systemctl", "reload", "tcp-proxy")
+		m.reaches("127.0.0.1:5001", "example")
+
+		m.write("/etc/tcp-proxy/web.json", `{"apps": [{"ports": [5002], "targets": ["127.0.0.1:5101"]}]}`)
+		m.run("systemctl", "start", "tcp-proxy@web")
+		m.run("apt-get", "remove", "-y", "tcp-proxy")
+		if units := m.run("systemctl", "list-units", "--no-legend", "--all", "tcp-proxy*"); strings.Contains(units, "tcp-proxy") {
+			m.Errorf("after the removal there are units:\n%s", units)
+		}
+		if m.exists("/usr/bin/tcp-proxy") || m.exists("/run/tcp-proxy") || !m.exists("/etc/tcp-proxy/config.json") {
+			m.Error("the removal takes the program and leaves the configuration")
+		}
+		m.run("apt-get", "purge", "-y", "tcp-proxy")
+		if m.exists("/etc/tcp-proxy/config.json") || !m.exists("/etc/tcp-proxy/web.json") {
+			m.Error("the purge takes the configuration of the package, and leaves what it does not know")
+		}
+		if left := m.run("find", "/etc/systemd", "/var/lib/systemd", "/usr/lib/systemd", "-name", "*tcp-proxy*"); left != "" {
+			m.Errorf("the purge leaves\n%s", left)
+		}
+		m.run("getent", "passwd", "tcp-proxy")
+	})
+}
+
+// listening gives the addresses that IPv4 sockets of the machine listen on, as /proc/net/tcp has them; and those of IPv6.
+func (m *machine) listening() string {
+	return m.run("awk", `$4 == "0A" { print $2 }`, "/proc/net/tcp", "/proc/net/tcp6")
+}
+
+// What the administrator has decided stays so when the package comes again.
+func TestUpgradeKeepsDecisions(t *testing.T) {
+	onEach(t, func(m *machine) {
+		m.target("127.0.0.1:5101", "example")
+		m.install("")
+		m.run("systemctl", "disable", "--now", "tcp-proxy")
+		m.run("dpkg", "-i", m.carry(packageOf(m.T, nextVersion, "deb")))
+		m.expect("tcp-proxy.service", "ActiveState", "inactive")
+		m.expect("tcp-proxy.service", "UnitFileState", "disabled")
+		m.run("dpkg", "-r", "tcp-proxy")
+		m.run("dpkg", "-i", m.carry(packageOf(m.T, version, "deb")))
+		m.expect("tcp-proxy.service", "UnitFileState", "disabled")
+	})
+}
+
+// An upgrade and a downgrade refuse nobody where systemd holds the socket, let an open session finish, and keep the
+// configuration.
+func TestUpgradeWithALiveClient(t *testing.T) {
+	onEach(t, func(m *machine) {
+		const config = `{"drain_timeout": "20s", "apps": [{"name": "mine", "ports": ["127.0.0.1:5001"], "targets": ["127.0.0.1:5101"]}]}`
+		m.target("127.0.0.1:5101", "a")
+		m.install(config)
+		m.run("systemctl", "stop", "tcp-proxy")
+		m.run("systemctl", "enable", "--now", "tcp-proxy.socket")
+		m.run("systemctl", "start", "tcp-proxy")
+		for _, to := range []string{nextVersion, version} {
+			client := m.connectInALoop("127.0.0.1:5001", "a")
+			open, err := m.dial("127.0.0.1:5001")
+			m.must(err)
+			finished := make(chan error, 1)
+			before := m.property("tcp-proxy.service", "MainPID")
+			go func() {
+				// The session goes on until the old process is draining, and is then done properly.
+				harness.Eventually(m, "the old process drains", func() bool {
+					return m.property("tcp-proxy.service", "ActiveState") == "deactivating"
+				})
+				finished <- talk(open, "a")
+			}()
+			m.run("apt-get", "install", "-y", "--allow-downgrades", m.carry(packageOf(m.T, to, "deb")))
+			if err := <-finished; err != nil {
+				m.Errorf("the session that was open: %v", err)
+			}
+			open.Close()
+			client.end(m)
+			m.expect("tcp-proxy.service", "ActiveState", "active")
+			if got := m.run("tcp-proxy", "version"); !strings.Contains(got, to) || m.property("tcp-proxy.service", "MainPID") == before {
+				m.Errorf("version %s, and the process is %s", got, before)
+			}
+			if data, err := os.ReadFile(m.path("/etc/tcp-proxy/config.json")); err != nil || string(data) != config {
+				m.Errorf("the configuration is %s, %v", data, err)
+			}
+		}
+	})
+}
+
+// The RPM starts nothing by itself, and an upgrade restarts what runs.
+func TestInstallWithRpm(t *testing.T) {
+	onEach(t, func(m *machine) {
+		m.target("127.0.0.1:5101", "example")
+		m.run("rpm", "-i", "--nodeps", m.carry(packageOf(m.T, version, "rpm")))
+		m.run("getent", "passwd", "tcp-proxy")
+		m.expect("tcp-proxy.service", "ActiveState", "inactive")
+		m.run("systemctl", "start", "tcp-proxy")
+		m.reaches("127.0.0.1:5001", "example")
+		before := m.property("tcp-proxy.service", "MainPID")
+		m.write("/etc/tcp-proxy/config.json", `{"apps": [{"name": "mine", "ports": ["127.0.0.1:5001"], "targets": ["127.0.0.1:5101"]}]}`)
+
+		m.run("rpm", "-U", "--nodeps", m.carry(packageOf(m.T, nextVersion, "rpm")))
+		m.expect("tcp-proxy.service", "ActiveState", "active")
+		if m.property("tcp-proxy.service", "MainPID") == before || !strings.Contains(m.run("tcp-proxy", "version"), nextVersion) {
+			m.Error("the upgrade has not restarted the service")
+		}
+		m.reaches("127.0.0.1:5001", "example")
+		if config, err := os.ReadFile(m.path("/etc/tcp-proxy/config.json")); err != nil || !bytes.Contains(config, []byte("mine")) {
+			m.Errorf("the configuration is %s, %v", config, err)
+		}
+		m.run("rpm", "-U", "--nodeps", "--oldpackage", m.carry(packageOf(m.T, version, "rpm")))
+		m.reaches("127.0.0.1:5001", "example")
+
+		m.run("rpm", "-e", "tcp-proxy")
+		m.expect("tcp-proxy.service", "ActiveState", "inactive")
+		if m.exists("/usr/bin/tcp-proxy") || !m.exists("/etc/tcp-proxy/config.json.rpmsave") {
+			m.Error("the removal takes the program and leaves the changed configuration")
+		}
+	})
+}
+
+// The same source makes the same bytes.
+func TestPackagesAreReproducible(t *testing.T) {
+	folder := t.TempDir()
+	if err := makePackages(folder, version, "amd64 arm64"); err != nil {
+		t.Fatal(err)
+	}
+	again := t.TempDir()
+	if err := makePackages(again, version, "amd64 arm64"); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) != 4 {
+		t.Fatalf("%d packages, %v: %s", len(files), err, files)
+	}
+	for _, file := range files {
+		one, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := os.ReadFile(filepath.Join(again, filepath.Base(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(one, other) {
+			t.Errorf("%s differs from the one built after it", filepath.Base(file))
+		}
+	}
+	for _, check := range [][]string{
+		{"lintian", "--allow-root", "--fail-on", "error,warning"},
+		{"rpmlint", "--rpmlintrc", "../../packaging/rpm/rpmlintrc"},
+	} {
+		if _, err := exec.LookPath(check[0]); err != nil {
+			t.Errorf("%s is not installed", check[0])
+			continue
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, ".deb") != (check[0] == "lintian") {
+				continue
+			}
+			if out, err := exec.CommandContext(t.Context(), check[0], append(check[1:], file)...).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", check[0], err, out)
+			}
+		}
+	}
+}
