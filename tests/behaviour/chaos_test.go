@@ -32,7 +32,7 @@ func wild(c *harness.Conn, seed uint64) {
 	}
 	switch random.IntN(4) {
 	case 0:
-		c.Abort()
+		_ = c.Break()
 	case 1:
 		_ = c.Finish()
 		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))

@@ -51,10 +51,17 @@ func (c *Conn) Finish() error {
 // Abort closes a TCP connection with a reset.
 func (c *Conn) Abort() {
 	c.t.Helper()
-	if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil {
+	if err := c.Break(); err != nil {
 		c.t.Fatal(err)
 	}
-	c.Close()
+}
+
+// Break is Abort for other goroutines.
+func (c *Conn) Break() error {
+	if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // Send writes all of the data.
