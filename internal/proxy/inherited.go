@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
 )
 
 // Inherited is a listening socket that was made before this process, by a service manager. The server keeps it open
@@ -57,5 +59,37 @@ func (s Inherited) duplicate() (net.Listener, error) {
 		return nil, err
 	}
 	l, err := net.FileListener(file)
+	if tcp, ok := l.(*net.TCPListener); ok {
+		l = &madeListener{TCPListener: tcp}
+	}
 	return l, errors.Join(err, file.Close())
+}
+
+// madeListener is a TCP listener that was made of a descriptor. What such a one accepts, package net gives a keepalive
+// of its own, and there is no telling it not to; Accept gives it the port's again.
+type madeListener struct {
+	*net.TCPListener
+	keepalive atomic.Pointer[linux.Keepalive] // set before Accept
+}
+
+// Accept returns a *net.TCPConn.
+func (l *madeListener) Accept() (net.Conn, error) {
+	conn, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	if err := setKeepalive(conn, *l.keepalive.Load()); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+func setKeepalive(conn *net.TCPConn, keepalive linux.Keepalive) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var optErr error
+	err = raw.Control(func(fd uintptr) { optErr = linux.SetKeepalive(int(fd), keepalive) })
+	return errors.Join(err, optErr)
 }

@@ -153,8 +153,14 @@ func (p *plan) commit() error {
 
 // setOptions sets what sockets accepted from a listener inherit (tcp(7)).
 func setOptions(l net.Listener, keepalive linux.Keepalive) error {
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
+	var tcp *net.TCPListener
+	switch l := l.(type) {
+	case *net.TCPListener:
+		tcp = l
+	case *madeListener:
+		l.keepalive.Store(&keepalive)
+		tcp = l.TCPListener
+	default:
 		return nil
 	}
 	conn, err := tcp.SyscallConn()
