@@ -65,7 +65,7 @@ func (d *Daemon) extend(draining context.Context) {
 	defer tick.Stop()
 	for {
 		d.told(d.manager.ExtendTimeout(extendBy))
-		d.told(d.manager.Status(fmt.Sprintf("stopping: %d sessions may still finish", d.server.Status().Sessions)))
+		d.told(d.manager.Status(fmt.Sprintf("stopping; open sessions: %d", d.server.Status().Sessions)))
 		select {
 		case <-tick.C:
 		case <-draining.Done():

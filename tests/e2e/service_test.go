@@ -218,7 +218,7 @@ func TestStopThatDrains(t *testing.T) {
 		defer open.Close()
 		m.run("systemctl", "stop", "--no-block", "tcp-proxy")
 		harness.Eventually(m, "the status says what it waits for", func() bool {
-			return m.property("tcp-proxy.service", "StatusText") == "stopping: 1 sessions may still finish"
+			return m.property("tcp-proxy.service", "StatusText") == "stopping; open sessions: 1"
 		})
 		time.Sleep(2 * time.Second) // longer than TimeoutStopSec=
 		m.check(talk(open, "a"))

@@ -1,0 +1,218 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/systemd"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+// A manager is a service manager with a watchdog, as the daemon knows it.
+type manager struct {
+	*testing.T
+	*systemd.Notifier
+	conn *net.UnixConn
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "100000")
+	t.Setenv("WATCHDOG_PID", "")
+	t.Setenv("SYSTEMD_EXEC_PID", "")
+	n, err := systemd.NewNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &manager{t, n, conn}
+}
+
+// hears waits until the manager is told what has the text, and returns it.
+func (m *manager) hears(text string) string {
+	m.Helper()
+	m.conn.SetReadDeadline(time.Now().Add(patience))
+	data := make([]byte, 4096)
+	for {
+		n, err := m.conn.Read(data)
+		if err != nil {
+			m.Fatalf("the manager is not told %q: %v", text, err)
+		}
+		if got := string(data[:n]); strings.Contains(got, text) {
+			return got
+		}
+	}
+}
+
+// running is a daemon at work; reread is what a reload reads.
+type running struct {
+	stop   context.CancelFunc
+	reload chan struct{}
+	ended  chan error
+	log    *syncBuffer
+
+	mu     sync.Mutex
+	reread func() (*config.Config, error)
+}
+
+// syncBuffer is a bytes.Buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func parse(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse("config.json", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// start runs a daemon, with the sockets that systemd would have handed over.
+func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Socket) *running {
+	t.Helper()
+	r := &running{reload: make(chan struct{}), ended: make(chan error, 1), log: &syncBuffer{}}
+	r.reread = func() (*config.Config, error) { return cfg, nil }
+	log := logrus.New()
+	log.SetOutput(r.log)
+	d, err := New(cfg, func() (*config.Config, error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.reread()
+	}, log, m.Notifier, sockets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, cancel := context.WithCancel(context.Background())
+	r.stop = cancel
+	go func() { r.ended <- d.Run(Signals{Stop: stop, Hurry: context.Background(), Reload: r.reload}) }()
+	return r
+}
+
+func (r *running) end(t *testing.T) {
+	t.Helper()
+	r.stop()
+	select {
+	case err := <-r.ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the daemon does not stop")
+	}
+}
+
+// What the service manager is told, from the start to the stop of a daemon that a session keeps from stopping at once.
+func TestTheManagerIsTold(t *testing.T) {
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	m := newManager(t)
+	r := start(t, m, parse(t, `{"drain_timeout": "1m", "apps": [{"name": "a", "ports": ["systemd:web"], "targets": ["`+server.Addr().String()+`"]}]}`),
+		systemd.Socket{Name: "web", Listener: socket})
+	if got, want := m.hears("READY=1"), "READY=1\nSTATUS=1 app, 1 port, 1/1 target alive, 0 sessions"; got != want {
+		t.Errorf("the manager is told %q, want %q", got, want)
+	}
+	m.hears("WATCHDOG=1")
+	m.hears("WATCHDOG=1")
+
+	client, err := net.Dial("tcp", socket.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := server.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m.hears("STATUS=1 app, 1 port, 1/1 target alive, 1 session")
+
+	r.mu.Lock()
+	good := r.reread
+	r.reread = func() (*config.Config, error) { return nil, errors.New("a bad\nfile") }
+	r.mu.Unlock()
+	r.reload <- struct{}{}
+	m.hears("RELOADING=1\nMONOTONIC_USEC=")
+	if got, want := m.hears("READY=1"), "1 session; reload refused: a bad file"; !strings.HasSuffix(got, want) {
+		t.Errorf("the manager is told %q, want …%q", got, want)
+	}
+	r.mu.Lock()
+	r.reread = good
+	r.mu.Unlock()
+	r.reload <- struct{}{}
+	m.hears("RELOADING=1\nMONOTONIC_USEC=")
+	if got := m.hears("READY=1"); !strings.HasSuffix(got, "1 session") {
+		t.Errorf("the manager is told %q", got)
+	}
+
+	r.stop()
+	m.hears("STOPPING=1")
+	m.hears("EXTEND_TIMEOUT_USEC=30000000")
+	client.Close()
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Error(err)
+	}
+	conn.Close()
+	r.end(t)
+}
+
+// A manager that is gone is no reason to do anything but to say so, once.
+func TestTheManagerIsGone(t *testing.T) {
+	m := newManager(t)
+	m.conn.Close()
+	r := start(t, m, parse(t, `{"apps": [{"name": "a", "ports": ["127.0.0.1:`+freePort(t)+`"], "targets": ["127.0.0.1:1"]}]}`))
+	r.reload <- struct{}{}
+	r.reload <- struct{}{}
+	r.end(t)
+	if n := strings.Count(r.log.String(), "cannot be told"); n != 1 {
+		t.Errorf("said %d times:\n%s", n, r.log.String())
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String()) // it has one
+	return port
+}
