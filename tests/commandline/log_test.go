@@ -2,6 +2,7 @@ package commandline
 
 import (
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -86,5 +87,26 @@ func TestNobodyReadsTheLog(t *testing.T) {
 		if code := p.Stop(); code != exitClean {
 			t.Errorf("exit code %d", code)
 		}
+	}
+}
+
+// Whoever reads the log may stand still, and no session waits for it.
+func TestLogStandsStill(t *testing.T) {
+	r := harness.New(t, "copy")
+	p := r.Start(harness.Config{Apps: []harness.App{{Targets: harness.To(r.Echo())}}})
+	resume := sync.OnceFunc(p.Log.Pause())
+	defer resume()
+	// Many times what a pipe takes: pipe(7).
+	for range 1500 {
+		client := p.Dial()
+		client.Send([]byte("hello"))
+		client.Expect([]byte("hello"))
+		client.CloseWrite()
+		client.ExpectEOF()
+		client.Close()
+	}
+	resume()
+	if code := p.Stop(); code != exitClean {
+		t.Errorf("exit code %d", code)
 	}
 }

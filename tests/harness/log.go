@@ -18,7 +18,9 @@ type Line struct {
 
 // Log is what a proxy has written to its standard error so far.
 type Log struct {
-	mu    sync.Mutex
+	reading sync.Mutex // held while nobody reads
+
+	mu    sync.Mutex // guards what follows
 	text  bytes.Buffer
 	begin int // of the first line that is not complete
 	lines []Line
@@ -34,8 +36,17 @@ func (l *Log) Close() {
 	l.gone = true
 }
 
+// Pause stops reading the log, without closing it: when its pipe is full the process finds that its standard error takes
+// no more. The returned function reads on; the end of the process waits for that.
+func (l *Log) Pause() (resume func()) {
+	l.reading.Lock()
+	return l.reading.Unlock
+}
+
 // Write takes what the process writes; it fails only after Close.
 func (l *Log) Write(data []byte) (int, error) {
+	l.reading.Lock()
+	defer l.reading.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
