@@ -1,0 +1,75 @@
+package linux
+
+import (
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Epoll is an epoll instance (epoll(7)). Wait belongs to one goroutine; Add, Modify and Remove may be called from any.
+type Epoll struct {
+	fd     int
+	events [epollBatch]unix.EpollEvent
+}
+
+// epollBatch is how many events one Wait returns at most.
+const epollBatch = 256
+
+// NewEpoll makes an instance, which Close gives back.
+func NewEpoll() (*Epoll, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	return &Epoll{fd: fd}, nil
+}
+
+// Add begins to watch fd for events, which come with data. Closing fd ends that, unless it has a duplicate.
+func (e *Epoll) Add(fd int, events uint32, data uint64) error {
+	return e.control(unix.EPOLL_CTL_ADD, fd, events, data)
+}
+
+// Modify changes what fd is watched for. What is true already is an event again.
+func (e *Epoll) Modify(fd int, events uint32, data uint64) error {
+	return e.control(unix.EPOLL_CTL_MOD, fd, events, data)
+}
+
+// Remove ends watching fd.
+func (e *Epoll) Remove(fd int) error { return e.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
+
+func (e *Epoll) control(op, fd int, events uint32, data uint64) error {
+	event := unix.EpollEvent{Events: events, Fd: int32(data), Pad: int32(data >> 32)}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, uintptr(e.fd), uintptr(op), uintptr(fd), uintptr(unsafe.Pointer(&event)), 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
+}
+
+// Wait returns what has happened, at the latest after timeout milliseconds, which is none at once for 0 and never for
+// -1. The events are valid until the next Wait. It blocks the thread, and tells the scheduler, only if it may wait.
+func (e *Epoll) Wait(timeout int) ([]unix.EpollEvent, error) {
+	var n uintptr
+	var errno syscall.Errno
+	if timeout == 0 {
+		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), epollBatch, 0, 0, 0)
+	} else {
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), epollBatch,
+			uintptr(timeout), 0, 0)
+	}
+	switch errno {
+	case 0:
+		return e.events[:n], nil
+	case unix.EINTR:
+		return nil, nil
+	}
+	return nil, os.NewSyscallError("epoll_pwait", errno)
+}
+
+// EventData is what Add or Modify was given for an event.
+func EventData(e *unix.EpollEvent) uint64 { return uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 }
+
+// Close gives the instance back.
+func (e *Epoll) Close() error { return os.NewSyscallError("close", unix.Close(e.fd)) }

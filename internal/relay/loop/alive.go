@@ -1,0 +1,72 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// proofInterval is how often Alive looks again at a port that has not yet moved.
+const proofInterval = 10 * time.Millisecond
+
+// Alive implements relay.Watched.
+func (e *Engine) Alive(ctx context.Context) error {
+	for n, l := range e.loops {
+		answer := make(chan struct{})
+		l.inbox.post(func() { close(answer) })
+		select {
+		case <-answer:
+		case <-ctx.Done():
+			return fmt.Errorf("loop %d does not answer: %w", n, ctx.Err())
+		}
+	}
+	e.mu.Lock()
+	open := make([]*listener, 0, len(e.ports))
+	for _, x := range e.ports {
+		open = append(open, x)
+	}
+	e.mu.Unlock()
+	for _, x := range open {
+		if err := e.moves(ctx, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moves returns nil once nothing waits at the port, the port is closed, no worker is free, or a loop has tried to
+// accept.
+func (e *Engine) moves(ctx context.Context, x *listener) error {
+	before := x.rounds.Load()
+	for {
+		pending, err := e.pending(x)
+		switch {
+		case err != nil:
+			return fmt.Errorf("port %s: poll: %w", x.port.Name, err)
+		case !pending || x.rounds.Load() != before || e.workers.Busy() >= e.workers.Max():
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("port %s: a connection waits, a worker is free, and nobody accepts: %w", x.port.Name, ctx.Err())
+		case <-time.After(proofInterval):
+		}
+	}
+}
+
+// pending reports whether a connection waits at a port that is open.
+func (e *Engine) pending(x *listener) (bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ports[x.port] != x {
+		return false, nil
+	}
+	fds := []unix.PollFd{{Fd: int32(x.fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	if err == unix.EINTR {
+		return true, nil
+	}
+	return n > 0, err
+}

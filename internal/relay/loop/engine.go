@@ -1,0 +1,195 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/relay"
+)
+
+// What the engine holds at most, in descriptors: a session has two sockets; a port has one, and a unix port two. Pipes
+// and what the loops need come once. Where there is no descriptor for a pipe, sessions go on without.
+const (
+	DescriptorsPerSession = 2
+	DescriptorsPerPort    = 2
+)
+
+// Engine implements relay.Engine.
+type Engine struct {
+	workers   *admit.Workers
+	events    relay.Events
+	loops     []*loop
+	base      time.Time      // what clock counts from
+	ephemeral uint16         // the first port that the kernel gives to connections
+	pipes     atomic.Int32   // how many pipes all loops have
+	lookups   sync.WaitGroup // of names
+
+	sessions atomic.Int64 // open
+
+	mu      sync.Mutex // guards what follows
+	ports   map[*relay.Port]*listener
+	numbers []uint32        // of listeners that are closed, to be used again
+	next    uint32          // the first number that was never used
+	empty   []chan struct{} // closed when the last session is over
+}
+
+// New starts an engine that takes its workers from the pool and tells events what happens: a loop for each processor
+// that Go uses.
+func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
+	e := &Engine{workers: workers, events: events, base: time.Now(), ports: map[*relay.Port]*listener{}}
+	var err error
+	if e.ephemeral, err = firstEphemeral(); err != nil {
+		return nil, fmt.Errorf("start engine loop: %w", err)
+	}
+	for range runtime.GOMAXPROCS(0) {
+		l, err := newLoop(e)
+		if err != nil {
+			for _, l := range e.loops {
+				err = errors.Join(err, l.free())
+			}
+			return nil, fmt.Errorf("start engine loop: %w", err)
+		}
+		e.loops = append(e.loops, l)
+	}
+	for _, l := range e.loops {
+		go l.run()
+	}
+	return e, nil
+}
+
+// Open implements relay.Engine.
+func (e *Engine) Open(p *relay.Port) error {
+	x, err := newListener(p)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	x.number = e.next
+	if last := len(e.numbers) - 1; last >= 0 {
+		x.number = e.numbers[last]
+		e.numbers = e.numbers[:last]
+	} else {
+		e.next++
+	}
+	e.ports[p] = x
+	e.mu.Unlock()
+
+	opened := make(chan error, len(e.loops))
+	for _, l := range e.loops {
+		l.inbox.post(func() { opened <- l.openDoor(x) })
+	}
+	for range e.loops {
+		err = errors.Join(err, <-opened)
+	}
+	if err != nil {
+		return errors.Join(err, e.Close(p))
+	}
+	return nil
+}
+
+// Close implements relay.Engine.
+func (e *Engine) Close(p *relay.Port) error {
+	e.mu.Lock()
+	x := e.ports[p]
+	delete(e.ports, p)
+	e.mu.Unlock()
+	if x == nil {
+		return fmt.Errorf("close port %s: it is not open", p.Name)
+	}
+	var shut sync.WaitGroup
+	for _, l := range e.loops {
+		shut.Add(1)
+		l.inbox.post(func() {
+			l.closeDoor(x)
+			shut.Done()
+		})
+	}
+	shut.Wait()
+	err := x.close()
+	e.mu.Lock()
+	e.numbers = append(e.numbers, x.number)
+	e.mu.Unlock()
+	return err
+}
+
+// Wait implements relay.Engine.
+func (e *Engine) Wait(ctx context.Context) error {
+	e.mu.Lock()
+	if e.sessions.Load() == 0 {
+		e.mu.Unlock()
+		return nil
+	}
+	empty := make(chan struct{})
+	e.empty = append(e.empty, empty)
+	e.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// End implements relay.Engine.
+func (e *Engine) End(cause relay.Cause) {
+	for _, l := range e.loops {
+		l.inbox.post(func() {
+			l.slab.each(func(s *session) { l.end(s, cause, nil) })
+		})
+	}
+}
+
+// Stop implements relay.Engine.
+func (e *Engine) Stop() error {
+	var err error
+	for _, l := range e.loops {
+		l.inbox.post(func() { l.stopping = true })
+	}
+	for _, l := range e.loops {
+		<-l.ended
+		err = errors.Join(err, l.free())
+	}
+	e.lookups.Wait()
+	return err
+}
+
+// clock is the time, in nanoseconds of the engine's own.
+func (e *Engine) clock() int64 { return int64(time.Since(e.base)) }
+
+// choose gives the loop for a session that the loop l has accepted: l itself, or the one with the fewest sessions if l
+// has noticeably more.
+func (e *Engine) choose(l *loop) *loop {
+	least, fewest := l, l.open.Load()
+	mine := fewest
+	for _, other := range e.loops {
+		if n := other.open.Load(); n < fewest {
+			least, fewest = other, n
+		}
+	}
+	if mine <= fewest+1+fewest/8 {
+		return l
+	}
+	return least
+}
+
+// enter counts a session that was accepted.
+func (e *Engine) enter() { e.sessions.Add(1) }
+
+// leave counts one that is over.
+func (e *Engine) leave() {
+	if e.sessions.Add(-1) > 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, waiting := range e.empty {
+		close(waiting)
+	}
+	e.empty = nil
+}

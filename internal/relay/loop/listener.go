@@ -1,0 +1,102 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+)
+
+// listener is a port that is open.
+type listener struct {
+	port   *relay.Port
+	fd     int // a duplicate of the port's, or every connection would wake the runtime's poller too
+	number uint32
+	rounds atomic.Uint64 // how often a loop has tried to accept
+
+	failing atomic.Bool // mirrors pause
+	mu      sync.Mutex  // guards what follows
+	pause   time.Duration
+	since   time.Time // when accepting began to fail
+}
+
+// newListener takes the port's listener over. On an error it is closed.
+func newListener(p *relay.Port) (*listener, error) {
+	fd, err := duplicate(p.Listener)
+	if err != nil {
+		return nil, errors.Join(err, p.Listener.Close())
+	}
+	if p.Listener.Addr().Network() == "unix" {
+		return &listener{port: p, fd: fd}, nil // its Close removes the path, and comes with ours
+	}
+	linux.NoDelay(fd) // inherited by every connection
+	if err := p.Listener.Close(); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return &listener{port: p, fd: fd}, nil
+}
+
+func (x *listener) close() error {
+	err := os.NewSyscallError("close", unix.Close(x.fd))
+	if x.port.Listener.Addr().Network() == "unix" {
+		err = errors.Join(err, x.port.Listener.Close())
+	}
+	return err
+}
+
+func duplicate(l net.Listener) (int, error) {
+	conn, ok := l.(syscall.Conn)
+	if !ok {
+		return -1, fmt.Errorf("listener %s: %T has no descriptor", l.Addr(), l)
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, fmt.Errorf("listener %s: %w", l.Addr(), err)
+	}
+	fd := -1
+	var dupErr error
+	err = raw.Control(func(of uintptr) {
+		fd, dupErr = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err == nil {
+		err = os.NewSyscallError("fcntl", dupErr)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("listener %s: %w", l.Addr(), err)
+	}
+	return fd, nil
+}
+
+// failed notes that accepting failed, says so if it begins to, and returns for how long to leave it.
+func (e *Engine) failed(x *listener, err error) time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.pause == 0 {
+		x.since = time.Now()
+		x.failing.Store(true)
+		e.events.AcceptFailing(x.port, err)
+	}
+	x.pause = min(max(2*x.pause, firstPause), mostPause)
+	return x.pause
+}
+
+// resumed notes that accepting works.
+func (e *Engine) resumed(x *listener) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.pause == 0 {
+		return
+	}
+	x.pause = 0
+	x.failing.Store(false)
+	e.events.AcceptResumed(x.port, time.Since(x.since))
+}

@@ -1,0 +1,245 @@
+// Package loop is the engine "loop": one goroutine for each processor, each with an epoll instance (epoll(7),
+// edge-triggered) and sessions of its own, which it carries from accept to close over raw non-blocking sockets.
+//
+// A session is a state machine:
+//
+//	         accept
+//	           │
+//	┌───────▶ choose ──── none left ───────────────────────┐
+//	│          │  │                                        │
+//	│   a name │  │ an address                             │
+//	│          ▼  │                                        │
+//	│   resolving │      time-out, refused: the next       │
+//	│          │  │      address of the name, or target    │
+//	│          ▼  ▼                                        │
+//	└──────── connecting ─── client reset, ended ──────────┤
+//	               │                                       │
+//	               │ connected                             │
+//	               ▼                                       ▼
+//	           relaying ── reset, time-out, ended ──▶ close, account
+//	               │                                       ▲
+//	               └────── both sides have finished ───────┘
+//
+// While it relays, each of its two flows is in one of these conditions, told by its marks:
+//
+//	waiting to read ── event ──▶ readable ── read ──▶ pending ── written ──▶ readable or waiting to read
+//	                                │                    │  ▲
+//	                                │ FIN                └──┘ full: waiting for room, and reading nothing
+//	                                ▼
+//	                            finished ── all written ──▶ passed on
+//
+// Reading begins with read(2) and write(2) through a buffer that all sessions of a loop share, and goes over to
+// splice(2) through a pipe when buffers are full. A flow that is waiting holds neither. A flow that is pending holds
+// at most bufferSize bytes in memory, or pipeSize bytes in a pipe or, once they were stuck there, in memory: that,
+// twice, bounds a session beside its sockets' own buffers. A turn moves turnBudget bytes of a flow before the others
+// have theirs.
+//
+// The path of a connection: accept.go, connect.go, relay.go and splice.go, end.go. What it is made of: session.go and
+// slab.go. Time: wheel.go and patience.go.
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+)
+
+// loop is one goroutine that owns its sessions from accept to close. What has no comment of its own is that
+// goroutine's alone.
+type loop struct {
+	engine *Engine
+	epoll  *linux.Epoll
+	inbox  inbox
+	ended  chan struct{} // closed when run returns
+
+	slab  slab
+	wheel wheel
+	queue []int32      // sessions with something to do now
+	turns []int32      // the queue of the turn before: the two change places
+	open  atomic.Int64 // sessions it has or is being handed; read by the other loops
+
+	doors   []*door // the ports, by their number in an event
+	resting int     // doors that rest after an error
+	wake    int64   // when the first of those is to open again
+
+	pipes  pipes
+	spare  [][]byte // buffers for what could not be written
+	buffer []byte   // what is read goes through here; holds nothing between two calls
+	peer   unix.RawSockaddrAny
+	target unix.RawSockaddrAny
+	record account
+
+	now      int64 // the engine's clock at the begin of the turn
+	stopping bool
+}
+
+// What an event is about: a session's number and side in the lower half and its generation in the upper one; or, with
+// this in place of the generation, the number of a door, or the bell.
+const (
+	special = uint64(1<<32-1) << 32
+	bell    = special | (1<<32 - 1)
+)
+
+func newLoop(e *Engine) (*loop, error) {
+	l := &loop{engine: e, ended: make(chan struct{}), buffer: make([]byte, bufferSize)}
+	var err error
+	if l.epoll, err = linux.NewEpoll(); err != nil {
+		return nil, err
+	}
+	if err = l.inbox.open(l.epoll); err != nil {
+		l.epoll.Close()
+		return nil, err
+	}
+	l.pipes.budget = &e.pipes
+	l.now = e.clock()
+	l.wheel.init(&l.slab, l.now)
+	return l, nil
+}
+
+// run is the loop's goroutine. A turn waits for events, notes them, and then lets every session that has something to
+// do move a bounded amount.
+func (l *loop) run() {
+	defer close(l.ended)
+	for !l.stopping {
+		events, err := l.epoll.Wait(l.patience())
+		if err != nil {
+			panic(fmt.Sprintf("engine loop: %v", err)) // epoll_wait(2): only for a mistake in the call
+		}
+		l.now = l.engine.clock()
+		doors, rung := 0, false
+		for i := range events {
+			switch data := linux.EventData(&events[i]); {
+			case data < special:
+				l.note(data, events[i].Events)
+			case data == bell:
+				rung = true
+			default:
+				doors++
+				events[doors-1] = events[i] // kept for below: sessions that are there go before those that come
+			}
+		}
+		if rung {
+			l.inbox.empty()
+		}
+		l.work()
+		for i := range events[:doors] {
+			l.accept(l.doors[uint32(linux.EventData(&events[i]))], acceptBatch(len(events)))
+		}
+		l.wheel.advance(l.now, l.due)
+		l.tidyPipes()
+		l.reopen()
+	}
+	l.pipes.trim(0)
+}
+
+// patience is how long the loop may wait for events, in milliseconds.
+func (l *loop) patience() int {
+	if len(l.queue) > 0 || l.stopping {
+		return 0
+	}
+	next := l.wheel.next()
+	for _, at := range []int64{l.wakeDoors(), l.pipes.next()} {
+		if at >= 0 && (next < 0 || at < next) {
+			next = at
+		}
+	}
+	if next < 0 {
+		return -1
+	}
+	return int(max(0, (next-l.engine.clock()+int64(time.Millisecond)-1)/int64(time.Millisecond)))
+}
+
+// note marks what an event says on the session, if that is still the one it is about, and queues it.
+func (l *loop) note(data uint64, events uint32) {
+	s := l.slab.find(int32(uint32(data)>>1), uint32(data>>32))
+	if s == nil {
+		return
+	}
+	x := &s.side[data&1]
+	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		x.mark |= readable
+	}
+	if events&unix.EPOLLOUT != 0 {
+		x.mark &^= full
+	}
+	if events&unix.EPOLLRDHUP != 0 {
+		x.mark |= hangup
+	}
+	if events&unix.EPOLLPRI != 0 {
+		x.mark |= chatty
+	}
+	if events&unix.EPOLLERR != 0 {
+		x.mark |= broken
+	}
+	if s.state == connecting && data&1 == upstream {
+		x.mark |= answered
+	}
+	l.push(s)
+}
+
+// watch registers the session's side with epoll, which is asked for edges: what is found by trying is not told again.
+func (l *loop) watch(s *session, side int) error {
+	x := &s.side[side]
+	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
+	if side == upstream {
+		events |= unix.EPOLLOUT
+		x.mark |= watchesOut
+	}
+	return l.epoll.Add(int(x.fd), events, eventData(s, side))
+}
+
+// awaitRoom says that the side takes no more. A client is watched for room from the first time on: registered for it
+// from the begin, it would have an event for nothing.
+func (l *loop) awaitRoom(s *session, side int) error {
+	x := &s.side[side]
+	x.mark |= full
+	if x.mark.has(watchesOut) {
+		return nil
+	}
+	x.mark |= watchesOut
+	events := uint32(unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
+	return l.epoll.Modify(int(x.fd), events, eventData(s, side))
+}
+
+func eventData(s *session, side int) uint64 {
+	return uint64(s.generation)<<32 | uint64(s.id)<<1 | uint64(side)
+}
+
+// push queues the session for this turn, or for the next if this is its own.
+func (l *loop) push(s *session) {
+	if !s.queued {
+		s.queued = true
+		l.queue = append(l.queue, s.id)
+	}
+}
+
+// work gives each queued session its turn.
+func (l *loop) work() {
+	l.queue, l.turns = l.turns[:0], l.queue
+	for _, id := range l.turns {
+		s := l.slab.at(id)
+		if !s.queued { // it is over; or over, and another has its place
+			continue
+		}
+		s.queued = false
+		l.step(s)
+	}
+}
+
+// step does what the session can do now.
+func (l *loop) step(s *session) {
+	switch s.state {
+	case resolving, connecting:
+		l.stepConnect(s)
+	case relaying:
+		l.stepRelay(s)
+	}
+}
+
+// free gives back what newLoop made. The loop does not run, or no more.
+func (l *loop) free() error { return errors.Join(l.inbox.bell.Close(), l.epoll.Close()) }

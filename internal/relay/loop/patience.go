@@ -1,0 +1,89 @@
+package loop
+
+import (
+	"time"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+)
+
+const (
+	// resetGrace is how long what a broken side has sent before may still be passed on.
+	resetGrace = 100 * time.Millisecond
+	// settled is the age at which the target's socket is given its keepalive. Before, it would be of no use: the
+	// shortest is a second. Short sessions are spared four calls.
+	settled = 500 * time.Millisecond
+)
+
+// limit is how long the session may be quiet now, and the cause it ends with then; 0 is for ever.
+func (s *session) limit(r *relay.Route) (time.Duration, relay.Cause) {
+	idle, half := r.IdleTimeout, r.HalfCloseTimeout
+	if half > 0 && s.first != 0 && (idle == 0 || half < idle) {
+		return half, relay.HalfCloseTimeout
+	}
+	return idle, relay.IdleTimeout
+}
+
+// rearm sets the earliest moment at which something may be due for a session that relays. Bytes that move put it off,
+// which is found out then.
+func (l *loop) rearm(s *session) {
+	at := int64(never)
+	if !s.option {
+		at = s.connected + int64(settled)
+	}
+	if s.brief != 0 {
+		at = min(at, s.brief)
+	}
+	if limit, _ := s.limit(l.slab.besideOf(s).route); limit > 0 {
+		at = min(at, s.moved+int64(limit))
+	}
+	if at == never {
+		l.wheel.disarm(s)
+		return
+	}
+	l.wheel.arm(s, at)
+}
+
+// due is called when the session's moment has come.
+func (l *loop) due(s *session) {
+	if s.state != relaying {
+		l.overdue(s)
+		return
+	}
+	b := l.slab.besideOf(s)
+	if !s.option && l.now >= s.connected+int64(settled) {
+		s.option = true
+		// It fails only on a socket that is broken, which an event tells.
+		_ = linux.SetKeepalive(int(s.side[upstream].fd), b.route.Keepalive)
+	}
+	if s.brief != 0 && l.now >= s.brief {
+		side := client
+		if !s.side[client].mark.has(broken) {
+			side = upstream
+		}
+		l.end(s, reset[side], errBroken)
+		return
+	}
+	if limit, cause := s.limit(b.route); limit > 0 && l.now >= s.moved+int64(limit) {
+		s.moved = l.now - int64(l.quiet(s))
+		if l.now >= s.moved+int64(limit) {
+			l.end(s, cause, nil)
+			return
+		}
+	}
+	l.rearm(s)
+}
+
+// quiet is how long no byte has moved and no side has finished. What the loop itself has moved last may still be on
+// its way out of the kernel, or something on its way in: the kernel tells, for TCP.
+func (l *loop) quiet(s *session) time.Duration {
+	quiet := time.Duration(l.now - s.moved)
+	for i := range s.side {
+		if x := &s.side[i]; !x.mark.has(isUnix) {
+			if q, err := linux.QuietFD(int(x.fd)); err == nil {
+				quiet = min(quiet, q)
+			}
+		}
+	}
+	return quiet
+}

@@ -1,0 +1,170 @@
+package loop
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+)
+
+// What all loops together may have: a user without privileges is given 64 MiB of pipes (pipe-user-pages-soft of
+// pipe(7)), of which this is a quarter.
+const (
+	pipeSize = 256 << 10
+	maxPipes = 64
+)
+
+// pipes are a loop's. A flow holds one only while there is something in it; what a receiver does not take for a while
+// is moved to memory, so that slow receivers cannot keep the pipes from others.
+type pipes struct {
+	budget *atomic.Int32 // how many pipes all loops have; shared
+
+	all   []pipe  // by index; those that are closed have no owner and no descriptors
+	idle  []int32 // open and empty
+	gone  []int32 // closed
+	least int     // the fewest that were idle since tidied
+	tidy  int64   // when to tidy next
+	retry int64   // when to try to make one again
+}
+
+type pipe struct {
+	read, write int32
+	session     int32 // its holder and
+	flow        int32 // which of its flows
+	stuck       int64 // since when what is in it was not taken, or 0
+}
+
+const tidyInterval = int64(time.Second)
+
+// take gives the flow of that side a pipe. It reports false if there is none to be had.
+func (p *pipes) take(s *session, d int, now int64) bool {
+	if len(p.idle) == 0 && !p.open(now) {
+		return false
+	}
+	last := len(p.idle) - 1
+	i := p.idle[last]
+	p.idle = p.idle[:last]
+	p.least = min(p.least, last)
+	x := &p.all[i]
+	x.session, x.flow, x.stuck = s.id, int32(d), 0
+	s.flow[d].pipe = 1 + i
+	return true
+}
+
+// give takes the flow's pipe back, which is empty.
+func (p *pipes) give(f *flow) {
+	i := f.pipe - 1
+	f.pipe = 0
+	p.all[i].session, p.all[i].stuck = -1, 0
+	p.idle = append(p.idle, i)
+}
+
+// drop takes the flow's pipe back, if it has one, with what is in it.
+func (p *pipes) drop(f *flow) {
+	switch {
+	case f.pipe == 0:
+	case f.pending == 0:
+		p.give(f)
+	default:
+		p.shut(f.pipe - 1)
+		f.pipe = 0
+	}
+}
+
+func (p *pipes) in(f *flow) int  { return int(p.all[f.pipe-1].write) }
+func (p *pipes) out(f *flow) int { return int(p.all[f.pipe-1].read) }
+
+// stall says that the receiver takes no more of what is in the flow's pipe just now.
+func (p *pipes) stall(f *flow, now int64) { p.all[f.pipe-1].stuck = now }
+
+// open makes one more pipe.
+func (p *pipes) open(now int64) bool {
+	if now < p.retry {
+		return false
+	}
+	if p.budget.Add(1) > maxPipes {
+		p.budget.Add(-1)
+		return false
+	}
+	r, w, err := linux.NewPipe(pipeSize)
+	if err != nil { // of descriptors or of the user's pages: sessions go on without
+		p.budget.Add(-1)
+		p.retry = now + tidyInterval
+		return false
+	}
+	if len(p.all) == len(p.gone) {
+		p.tidy = now + tidyInterval
+	}
+	if len(p.gone) == 0 {
+		p.gone = append(p.gone, int32(len(p.all)))
+		p.all = append(p.all, pipe{})
+	}
+	last := len(p.gone) - 1
+	i := p.gone[last]
+	p.gone = p.gone[:last]
+	p.all[i] = pipe{read: int32(r), write: int32(w), session: -1}
+	p.idle = append(p.idle, i)
+	return true
+}
+
+// shut closes a pipe that is not idle, or not any more.
+func (p *pipes) shut(i int32) {
+	linux.CloseNow(int(p.all[i].read))
+	linux.CloseNow(int(p.all[i].write))
+	p.all[i] = pipe{session: -1}
+	p.gone = append(p.gone, i)
+	p.budget.Add(-1)
+}
+
+// trim closes idle pipes, all but keep of them.
+func (p *pipes) trim(keep int) {
+	for len(p.idle) > keep {
+		last := len(p.idle) - 1
+		i := p.idle[last]
+		p.idle = p.idle[:last]
+		p.shut(i)
+	}
+	p.least = len(p.idle)
+}
+
+// next is the moment to tidy at, or -1.
+func (p *pipes) next() int64 {
+	if len(p.all) == len(p.gone) {
+		return -1
+	}
+	return p.tidy
+}
+
+// tidyPipes, once in a while, closes the pipes that nobody has needed and empties those that are stuck.
+func (l *loop) tidyPipes() {
+	p := &l.pipes
+	if at := p.next(); at < 0 || l.now < at {
+		return
+	}
+	p.tidy = l.now + tidyInterval
+	p.trim(len(p.idle) - p.least)
+	for i := range p.all {
+		if x := &p.all[i]; x.session >= 0 && x.stuck > 0 && l.now-x.stuck >= tidyInterval {
+			l.unload(l.slab.at(x.session), int(x.flow))
+		}
+	}
+}
+
+// unload moves what is in the flow's pipe to memory and gives the pipe back.
+func (l *loop) unload(s *session, d int) {
+	f := &s.flow[d]
+	rest := make([]byte, f.pending)
+	for n := 0; n < len(rest); {
+		got, errno := linux.Read(l.pipes.out(f), rest[n:])
+		if errno != 0 && errno != unix.EINTR || errno == 0 && got == 0 {
+			panic(os.NewSyscallError("read pipe", errno)) // pipe(7): it holds that many bytes, and both ends are open
+		}
+		n += got
+	}
+	l.slab.besideOf(s).held[d] = rest
+	f.offset, f.streak = 0, 0
+	l.pipes.give(f)
+}

@@ -1,0 +1,235 @@
+package loop
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+)
+
+// How much a flow may move before the other sessions of its loop have their turn, in bytes.
+const turnBudget = 512 << 10
+
+// outcome is what a step of a flow came to.
+type outcome uint8
+
+const (
+	goOn  outcome = iota // there may be more to do
+	wait                 // an event will tell when there is
+	yield                // there is more to do, after the others
+	over                 // the session has ended
+)
+
+// stepRelay moves what can be moved, both ways.
+func (l *loop) stepRelay(s *session) {
+	up := l.pump(s, client)
+	if up == over {
+		return
+	}
+	down := l.pump(s, upstream)
+	if down == over {
+		return
+	}
+	for i := range s.side {
+		if s.side[i].mark.has(broken) && l.suspect(s, i) {
+			return
+		}
+	}
+	if up == yield || down == yield {
+		l.push(s)
+	}
+}
+
+// pump moves what comes from a side to the other, until there is no more, the other takes no more, or others have
+// waited long enough. When the side finishes that is passed on.
+func (l *loop) pump(s *session, d int) outcome {
+	for budget := turnBudget; ; {
+		from, to, f := &s.side[d], &s.side[1-d], &s.flow[d]
+		if f.pending > 0 {
+			if to.mark.has(full) {
+				return wait
+			}
+			if did := l.flush(s, d, &budget); did != goOn {
+				return did
+			}
+		}
+		switch {
+		case from.mark.has(passedOn):
+			return wait
+		case from.mark.has(finished):
+			return l.passOn(s, d)
+		case !from.mark.has(readable), to.mark.has(full):
+			return wait
+		case budget <= 0:
+			return yield
+		}
+		move := l.copy
+		if f.streak >= enough {
+			move = l.splice
+		}
+		if did := move(s, d, &budget); did != goOn {
+			return did
+		}
+	}
+}
+
+// copy reads into the loop's buffer and writes that. What is not taken is kept.
+func (l *loop) copy(s *session, d int, budget *int) outcome {
+	from, f := &s.side[d], &s.flow[d]
+	n, errno := linux.Read(int(from.fd), l.buffer)
+	switch {
+	case errno == unix.EAGAIN:
+		from.mark &^= readable
+		return wait
+	case errno == unix.EINTR:
+		return goOn
+	case errno != 0:
+		return l.broke(s, d, "read", errno)
+	case n == 0:
+		return l.finish(s, d)
+	case n == len(l.buffer):
+		f.streak++
+	default:
+		f.streak = 0
+		if !from.mark.any(chatty | broken) {
+			// All was read that there was; behind it comes nothing, or, if it has arrived, FIN.
+			from.mark &^= readable
+			if from.mark.has(hangup) {
+				from.mark |= finished
+			}
+		}
+	}
+	*budget -= n
+	done, did := l.write(s, d, l.buffer[:n])
+	if did == over {
+		return over
+	}
+	if done < n {
+		return l.hold(s, d, l.buffer[done:n])
+	}
+	return did
+}
+
+// finish is called when a side gave its last byte: with FIN, unless it is broken, whose error an earlier call may have
+// fetched.
+func (l *loop) finish(s *session, d int) outcome {
+	if s.side[d].mark.has(broken) {
+		l.end(s, reset[d], errBroken)
+		return over
+	}
+	s.side[d].mark |= finished
+	return goOn
+}
+
+// write gives bytes to the side that d goes to. It returns how many were taken; if not all were, an event will tell
+// when there is room.
+func (l *loop) write(s *session, d int, p []byte) (int, outcome) {
+	to, f := &s.side[1-d], &s.flow[d]
+	l.undelay(to)
+	n, errno := linux.Write(int(to.fd), p)
+	for errno == unix.EINTR {
+		n, errno = linux.Write(int(to.fd), p)
+	}
+	switch errno {
+	case 0, unix.EAGAIN:
+	default:
+		return 0, l.broke(s, 1-d, "write", errno)
+	}
+	if n > 0 {
+		f.moved.Add(int64(n))
+		s.moved = l.now
+	}
+	if n == len(p) {
+		return n, goOn
+	}
+	if err := l.awaitRoom(s, 1-d); err != nil {
+		l.end(s, relay.Internal, err)
+		return n, over
+	}
+	return n, wait
+}
+
+// undelay turns Nagle's algorithm off before the second write to a target: the first has nothing to wait for, and many
+// a session has no second. Clients have it off from their listener.
+func (l *loop) undelay(to *side) {
+	switch {
+	case to.mark.any(noDelay | isUnix):
+	case to.mark.has(written):
+		linux.NoDelay(int(to.fd))
+		to.mark |= noDelay
+	default:
+		to.mark |= written
+	}
+}
+
+// flush writes what the flow has read before. It is called with the other side ready for it, and something pending.
+func (l *loop) flush(s *session, d int, budget *int) outcome {
+	f := &s.flow[d]
+	if f.pipe != 0 {
+		return l.drainPipe(s, d)
+	}
+	b := l.slab.besideOf(s)
+	rest := b.held[d][f.offset : f.offset+f.pending]
+	n, did := l.write(s, d, rest)
+	if did == over {
+		return over
+	}
+	*budget -= n
+	f.offset += int32(n)
+	f.pending -= int32(n)
+	if f.pending == 0 {
+		l.giveBuffer(b.held[d])
+		b.held[d], f.offset = nil, 0
+	}
+	return did
+}
+
+// hold keeps what was read and not written. Nothing more is read until it is.
+func (l *loop) hold(s *session, d int, rest []byte) outcome {
+	f, b := &s.flow[d], l.slab.besideOf(s)
+	b.held[d] = append(l.takeBuffer(), rest...)
+	f.pending, f.offset = int32(len(rest)), 0
+	return wait
+}
+
+// passOn tells the other side that this one has finished. All that it has sent was passed on before.
+func (l *loop) passOn(s *session, d int) outcome {
+	from, to := &s.side[d], &s.side[1-d]
+	from.mark |= passedOn
+	s.moved = l.now
+	if s.first == 0 {
+		s.first = uint8(1 + d)
+	}
+	if to.mark.has(passedOn) {
+		l.done(s)
+		return over
+	}
+	if errno := linux.CloseWrite(int(to.fd)); errno != 0 && !to.mark.has(isUnix) {
+		return l.broke(s, 1-d, "shutdown", errno)
+	}
+	l.rearm(s)
+	return wait
+}
+
+// broke ends the session for a side whose socket gave an error.
+func (l *loop) broke(s *session, side int, call string, errno syscall.Errno) outcome {
+	l.end(s, reset[side], os.NewSyscallError(call, errno))
+	return over
+}
+
+// suspect is called after an event has said that a side is broken and all was moved that can be. It reports whether it
+// ended the session. What the side sent before its end is still passed on, if the other takes it in time.
+func (l *loop) suspect(s *session, side int) bool {
+	if s.side[side].mark.has(finished) && s.flow[side].pending == 0 {
+		l.end(s, reset[side], errBroken)
+		return true
+	}
+	if s.brief == 0 {
+		s.brief = l.now + int64(resetGrace)
+		l.rearm(s)
+	}
+	return false
+}

@@ -1,0 +1,110 @@
+package loop
+
+import (
+	"context"
+	"net/netip"
+	"sync/atomic"
+
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
+)
+
+// session is all that the kernel and time have to do with a session: plain data without a pointer, so that the garbage
+// collector passes it by and another process can read it. What needs pointers is its beside. Times are nanoseconds of
+// the engine's clock.
+type session struct {
+	side [2]side
+	flow [2]flow
+
+	id         int32  // its place in the slab
+	generation uint32 // how often the place has been used: events of a former session are known by it
+
+	state  state
+	first  uint8 // 1 + the index of the side that finished first; 0: none has
+	queued bool  // it is in the loop's queue
+	option bool  // the target has its keepalive, or needs none
+
+	address  uint16 // connecting: which of the addresses of the target's name
+	peerPort uint16
+	peerZone uint32
+	peer     [16]byte // the client's address; all zero for a unix socket
+
+	begun     int64 // accepted
+	connected int64 // the target's connection stood, or none was left to try
+	moved     int64 // a byte was moved or a side finished, at last
+	attempt   int64 // connecting: when this attempt is over
+	brief     int64 // connecting: when this address is given up; relaying: when a broken side ends the session, or 0
+
+	timer // its place in the wheel
+}
+
+// state of a session. The package comment has the diagram.
+type state uint8
+
+const (
+	free state = iota
+	resolving
+	connecting
+	relaying
+)
+
+// The sides of a session, which are indexes: of session.side, and of session.flow for what comes from there.
+const (
+	client   = 0
+	upstream = 1 // the target
+)
+
+// side is the socket of one peer.
+type side struct {
+	fd   int32 // -1: none
+	mark marks
+}
+
+// marks are what is known of a socket.
+type marks uint16
+
+const (
+	readable marks = 1 << iota // there may be something to read; without it, an event will come
+	full                       // the socket takes no more; an event will come
+	finished                   // FIN was read: there is nothing more to read
+	passedOn                   // and the other side was told
+	hangup                     // EPOLLRDHUP: FIN has arrived, behind what is still to be read
+	broken                     // EPOLLERR: reset, or given up by the kernel
+	chatty                     // a short read does not mean that all was read: urgent data (tcp(7)), or a unix socket
+	isUnix
+	watchesOut // registered for EPOLLOUT
+	answered   // connecting: there was an event
+	ephemeral  // connecting: to a port that the kernel might give to this very connection
+	written    // something was written before
+	noDelay    // TCP_NODELAY is set
+)
+
+func (m marks) has(all marks) bool { return m&all == all }
+func (m marks) any(of marks) bool  { return m&of != 0 }
+
+// flow is what goes from one side to the other.
+type flow struct {
+	moved   atomic.Int64 // bytes written; may be read by any goroutine
+	pipe    int32        // 1 + its index while it holds a pipe; 0: none
+	pending int32        // bytes that were read and not written: in the pipe, or in the beside's held
+	offset  int32        // where they begin in held
+	streak  uint8        // full buffers in a row
+}
+
+// beside is what a session has beside the plain data.
+type beside struct {
+	port      *relay.Port
+	route     *relay.Route
+	approach  relay.Approach
+	target    *target.Target     // the one that is tried, or that it is connected to
+	addresses []netip.AddrPort   // connecting to a name: its addresses
+	refused   error              // by the first of them
+	cancel    context.CancelFunc // resolving: ends the lookup
+	held      [2][]byte          // what a flow has read and could not write; nil if nothing
+}
+
+// reset and closed are the causes of a session that ends for a side.
+var (
+	reset  = [2]relay.Cause{relay.ClientReset, relay.TargetReset}
+	closed = [2]relay.Cause{relay.ClientClosed, relay.TargetClosed}
+)

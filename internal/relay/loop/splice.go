@@ -1,0 +1,72 @@
+package loop
+
+import (
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+)
+
+// When a flow is spliced: after that many full buffers in a row, until so little comes at a time that copying it costs
+// less than two more calls.
+const (
+	enough = 3
+	little = 16 << 10
+)
+
+// splice moves what has come through a pipe, in the kernel. Without a pipe it copies.
+func (l *loop) splice(s *session, d int, budget *int) outcome {
+	from, f := &s.side[d], &s.flow[d]
+	if f.pipe == 0 && !l.pipes.take(s, d, l.now) {
+		return l.copy(s, d, budget)
+	}
+	n, errno := linux.Splice(int(from.fd), l.pipes.in(f), pipeSize)
+	if n < little {
+		f.streak = 0
+	}
+	switch {
+	case errno == unix.EAGAIN: // the pipe is empty, so it is the socket that has no more
+		from.mark &^= readable
+	case errno == unix.EINTR:
+		return goOn
+	case errno != 0:
+		return l.broke(s, d, "splice", errno)
+	}
+	if n == 0 {
+		l.pipes.give(f)
+		if errno == 0 {
+			return l.finish(s, d)
+		}
+		return goOn
+	}
+	*budget -= n
+	f.pending = int32(n)
+	return l.drainPipe(s, d)
+}
+
+// drainPipe writes what is in the flow's pipe, which is given back once it is empty.
+func (l *loop) drainPipe(s *session, d int) outcome {
+	to, f := &s.side[1-d], &s.flow[d]
+	l.undelay(to)
+	for f.pending > 0 {
+		n, errno := linux.Splice(l.pipes.out(f), int(to.fd), int(f.pending))
+		switch errno {
+		case 0:
+			f.pending -= int32(n)
+			f.moved.Add(int64(n))
+			s.moved = l.now
+		case unix.EAGAIN:
+			l.pipes.stall(f, l.now)
+			if err := l.awaitRoom(s, 1-d); err != nil {
+				l.end(s, relay.Internal, err)
+				return over
+			}
+			return wait
+		case unix.EINTR:
+		default:
+			return l.broke(s, 1-d, "splice", errno)
+		}
+	}
+	l.pipes.give(f)
+	return goOn
+}

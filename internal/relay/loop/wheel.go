@@ -1,0 +1,157 @@
+package loop
+
+import (
+	"math"
+	"time"
+)
+
+// wheel holds the moments at which sessions want to be looked at: two rings of slots, each a list through the slab. A
+// moment is met within one tick after it, never before. What lies beyond the coarse ring is put in its last slot and
+// placed again from there, so that any moment can be had. Everything takes constant time and no memory.
+//
+// A session that moves bytes does not touch the wheel: it stays where it is and is placed anew when its moment comes.
+type wheel struct {
+	slab *slab
+	tick int64 // ticks that are over
+	fine [slots]int32
+	far  [slots]int32
+	used [2]int // how many sessions are in each ring
+	soon int64  // no session is in a fine slot before this tick; at most tick: not known
+}
+
+const (
+	tick  = int64(10 * time.Millisecond)
+	slots = 256
+)
+
+// timer is a session's place in the wheel: at is the moment, and next and prev are sessions of the same slot. The
+// slot is 1 + its index, negative in the far ring; 0 is none.
+type timer struct {
+	at         int64
+	next, prev int32
+	slot       int16
+}
+
+var noTimer = timer{next: -1, prev: -1}
+
+func (w *wheel) init(slab *slab, now int64) {
+	w.slab = slab
+	w.tick = now / tick
+	for i := range slots {
+		w.fine[i], w.far[i] = -1, -1
+	}
+}
+
+// arm sets the session's moment, in place of the one it may have.
+func (w *wheel) arm(s *session, at int64) {
+	w.disarm(s)
+	s.at = at
+	w.place(s, w.tick+1)
+}
+
+// place puts the session into the slot of its moment, but not before a tick.
+func (w *wheel) place(s *session, earliest int64) {
+	due := max((s.at+tick-1)/tick, earliest)
+	var head *int32
+	if due-w.tick < slots {
+		i := due % slots
+		s.slot, head = int16(1+i), &w.fine[i]
+		w.used[0]++
+		w.soon = min(w.soon, due)
+	} else {
+		i := min(due/slots, w.tick/slots+slots-1) % slots
+		s.slot, head = int16(-1-i), &w.far[i]
+		w.used[1]++
+	}
+	s.prev, s.next = -1, *head
+	if s.next >= 0 {
+		w.slab.at(s.next).prev = s.id
+	}
+	*head = s.id
+}
+
+// disarm takes the session's moment away, if it has one.
+func (w *wheel) disarm(s *session) {
+	if s.slot == 0 {
+		return
+	}
+	head := &w.fine[0]
+	if s.slot > 0 {
+		head = &w.fine[s.slot-1]
+		w.used[0]--
+	} else {
+		head = &w.far[-s.slot-1]
+		w.used[1]--
+	}
+	if s.prev >= 0 {
+		w.slab.at(s.prev).next = s.next
+	} else {
+		*head = s.next
+	}
+	if s.next >= 0 {
+		w.slab.at(s.next).prev = s.prev
+	}
+	s.timer = noTimer
+}
+
+// advance calls due for every session whose moment has come; it is disarmed then.
+func (w *wheel) advance(now int64, due func(*session)) {
+	for end := now / tick; w.tick < end; {
+		if w.used[0]+w.used[1] == 0 {
+			w.tick = end
+			return
+		}
+		w.tick++
+		if w.tick%slots == 0 {
+			w.cascade()
+		}
+		for head := &w.fine[w.tick%slots]; *head >= 0; {
+			s := w.slab.at(*head)
+			w.disarm(s)
+			due(s)
+		}
+	}
+}
+
+// cascade places anew what is in the far slot whose time begins.
+func (w *wheel) cascade() {
+	id := w.far[w.tick/slots%slots]
+	w.far[w.tick/slots%slots] = -1
+	for id >= 0 {
+		s := w.slab.at(id)
+		id = s.next
+		w.used[1]--
+		at := s.at
+		s.timer = noTimer
+		s.at = at
+		w.place(s, w.tick) // this very tick still has its turn
+	}
+}
+
+// next is the moment to call advance at, or -1 if nothing is in the wheel. It may be early, never late.
+func (w *wheel) next() int64 {
+	next := int64(math.MaxInt64)
+	if w.used[0] > 0 {
+		if w.soon <= w.tick {
+			w.soon = w.first()
+		}
+		next = w.soon
+	}
+	if w.used[1] > 0 {
+		next = min(next, (w.tick/slots+1)*slots)
+	}
+	if next == math.MaxInt64 {
+		return -1
+	}
+	return next * tick
+}
+
+// first is the tick of the first fine slot that is in use.
+func (w *wheel) first() int64 {
+	for t := w.tick + 1; t < w.tick+slots; t++ {
+		if w.fine[t%slots] >= 0 {
+			return t
+		}
+	}
+	return math.MaxInt64
+}
