@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -97,6 +98,60 @@ func wrap(text string) string {
 		}
 	}
 	return strings.Join(append(lines, line), "\n")
+}
+
+// The manual's examples are configurations without a mistake.
+func TestManualExamples(t *testing.T) {
+	examples := 0
+	for _, page := range []string{"man/tcp-proxy.8", manual} {
+		for _, m := range regexp.MustCompile(`(?s)\.Bd -literal -offset indent\n(\{.*?)\.Ed\n`).FindAllStringSubmatch(read(t, page), -1) {
+			examples++
+			if _, err := config.Parse(page, []byte(m[1])); err != nil {
+				t.Errorf("%v in\n%s", err, m[1])
+			}
+		}
+	}
+	if examples != 2 {
+		t.Errorf("%d examples, want 2", examples)
+	}
+}
+
+// The manual has every command and every option.
+func TestManualHasEveryOption(t *testing.T) {
+	text := read(t, "man/tcp-proxy.8")
+	program := filepath.Join(t.TempDir(), "tcp-proxy")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "tcp-proxy/cmd/tcp-proxy").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	found := 0
+	for _, command := range []string{"run", "check"} {
+		help, err := exec.CommandContext(t.Context(), program, command, "--help").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^ +(?:-\w, )?--([a-z-]+)`).FindAllStringSubmatch(string(help), -1) {
+			found++
+			if m[1] != "help" && !strings.Contains(text, "Fl -"+m[1]) {
+				t.Errorf("tcp-proxy(8) does not have --%s of %s", m[1], command)
+			}
+		}
+	}
+	help, err := exec.CommandContext(t.Context(), program, "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(help), "Available Commands:\n")
+	commands, _, _ = strings.Cut(commands, "\n\n")
+	for line := range strings.Lines(commands) {
+		name := strings.Fields(line)[0]
+		found++
+		if name != "help" && !strings.Contains(text, ".It Cm "+name+"\n") {
+			t.Errorf("tcp-proxy(8) does not have the command %s", name)
+		}
+	}
+	if found < 15 {
+		t.Errorf("%d options and commands in the help texts", found)
+	}
 }
 
 // What mandoc(1) finds wrong with the manual, down to style.
