@@ -17,7 +17,7 @@ import (
 // A Config may also be built by hand. It then has no places to give: see Errorf and PortPath.
 type Config struct {
 	MaxWorkers   int           `json:"max_workers" min:"1" max:"1000000"`  // the pool: how many sessions may be open at once
-	Engine       string        `json:"engine" enum:"copy"`                 // EngineCopy
+	Engine       string        `json:"engine" enum:"copy,loop"`            // EngineCopy or EngineLoop
 	DrainTimeout time.Duration `json:"drain_timeout" min:"0s" max:"8760h"` // on stop: how long open sessions may go on; 0 ends them at once
 	Log          Log           `json:"log"`
 	Apps         []App
@@ -26,8 +26,12 @@ type Config struct {
 	elements [][]int // per app and port: the element of the file's "ports" that it came from
 }
 
-// EngineCopy names the engine that relays with io.Copy, one goroutine a direction.
-const EngineCopy = "copy"
+// The engines: EngineCopy relays with io.Copy, one goroutine a direction; EngineLoop has one event loop for each
+// processor.
+const (
+	EngineCopy = "copy"
+	EngineLoop = "loop"
+)
 
 // Log says what is logged and how.
 type Log struct {

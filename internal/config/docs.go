@@ -4,7 +4,7 @@ package config
 var docs = map[string]string{
 	"max_workers": "How many sessions may be open at once. While all workers are busy, new connections wait in the " +
 		"backlog of the kernel.",
-	"engine":        "How bytes are moved between the two sockets of a session. \"copy\" has one goroutine for each direction.",
+	"engine":        "How bytes are moved between the two sockets of a session. \"copy\" has one goroutine for each direction, \"loop\" one event loop for each processor.",
 	"drain_timeout": "How long open sessions may go on after the proxy was told to stop. 0s ends them at once.",
 	"log":           "What is logged and how.",
 	"log.level":     "Records below this level are dropped. \"warn\" is another word for \"warning\".",

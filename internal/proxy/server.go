@@ -15,7 +15,6 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/relay/iocopy"
 )
 
 // Server runs a configuration. Make it with New; then Start; Apply any number of times; and at last Stop. Those are
@@ -61,7 +60,7 @@ func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server
 		return nil, err
 	}
 	s.first = first
-	if s.engine, err = iocopy.New(s.workers, s.events()); err != nil {
+	if s.engine, err = engines[cfg.Engine].start(s.workers, s.events()); err != nil {
 		return nil, errors.Join(err, first.abandon())
 	}
 	s.diary = logging.NewDiary(log, sameAgain)

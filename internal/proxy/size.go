@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/relay/iocopy"
 )
 
 // Size is what a server has.
@@ -40,14 +39,15 @@ const spareDescriptors = 32
 
 // Descriptors is the most descriptors that a server of this size holds.
 func (s Size) Descriptors() uint64 {
-	return uint64(s.Workers)*iocopy.DescriptorsPerSession + uint64(s.Ports)*iocopy.DescriptorsPerPort + spareDescriptors
+	e := engines[s.Engine]
+	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + spareDescriptors
 }
 
 // MostWorkers is how many workers fit a limit of descriptors, with the ports as they are.
 func (s Size) MostWorkers(limit uint64) uint64 {
 	s.Workers = 0
 	if need := s.Descriptors(); need < limit {
-		return (limit - need) / iocopy.DescriptorsPerSession
+		return (limit - need) / engines[s.Engine].perSession
 	}
 	return 0
 }

@@ -3,7 +3,7 @@ package harness
 import "testing"
 
 // Engines are the engines that every behavioural test runs against.
-var Engines = []string{"copy"}
+var Engines = []string{"copy", "loop"}
 
 // EachEngine runs the test once for every engine, side by side with other tests.
 func EachEngine(t *testing.T, test func(t *testing.T, engine string)) {
