@@ -37,3 +37,9 @@ func SetKeepalive(fd int, k Keepalive) error {
 	}
 	return nil
 }
+
+// SetNoDelay turns Nagle's algorithm off on a TCP socket (tcp(7): TCP_NODELAY), and on all that a listening socket
+// accepts.
+func SetNoDelay(fd int) error {
+	return os.NewSyscallError("setsockopt TCP_NODELAY", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+}

@@ -78,18 +78,9 @@ func (l *madeListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setKeepalive(conn, *l.keepalive.Load()); err != nil {
+	set := func(fd int) error { return linux.SetKeepalive(fd, *l.keepalive.Load()) }
+	if err := linux.Control(conn, set); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
-}
-
-func setKeepalive(conn *net.TCPConn, keepalive linux.Keepalive) error {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var optErr error
-	err = raw.Control(func(fd uintptr) { optErr = linux.SetKeepalive(int(fd), keepalive) })
-	return errors.Join(err, optErr)
 }

@@ -26,7 +26,7 @@ func TestKeepaliveOfInheritedSockets(t *testing.T) {
 		{Enabled: true, Idle: 77 * time.Second, Interval: 7 * time.Second, Count: 3},
 		{},
 	} {
-		if err := setOptions(again, want); err != nil {
+		if err := linux.Control(again, inherit(again, want)); err != nil {
 			t.Fatal(err)
 		}
 		client, err := net.Dial("tcp", l.Addr().String())

@@ -39,6 +39,20 @@ func listen(port config.Port) (net.Listener, error) {
 	return l, plain(err)
 }
 
+// inherit returns what sets on a listening socket that what is accepted from it inherits (tcp(7)). The listener is the
+// one that was made of the socket.
+func inherit(l net.Listener, keepalive linux.Keepalive) func(fd int) error {
+	if l.Addr().Network() == "unix" {
+		return func(int) error { return nil }
+	}
+	return func(fd int) error {
+		if made, ok := l.(*madeListener); ok {
+			made.keepalive.Store(&keepalive)
+		}
+		return errors.Join(linux.SetKeepalive(fd, keepalive), linux.SetNoDelay(fd))
+	}
+}
+
 // listenUnix listens on a path. A socket that is left there by a process that is gone is replaced; anything else is not.
 func listenUnix(path string) (net.Listener, error) {
 	lc := net.ListenConfig{}

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
@@ -87,7 +84,7 @@ func (p *plan) want(a *app, asked config.Port) error {
 		fresh := &port{Port: relay.Port{Name: asked.String(), Listener: l}, app: a}
 		fresh.Route.Store(a.route)
 		p.fresh[key] = fresh
-		if err := setOptions(l, a.route.Keepalive); err != nil {
+		if err := linux.Control(l, inherit(l, a.route.Keepalive)); err != nil {
 			return err
 		}
 	}
@@ -139,7 +136,7 @@ func (p *plan) commit() error {
 			continue
 		}
 		if a.route.Keepalive != open.app.route.Keepalive {
-			errs = append(errs, setOptions(open.Listener, a.route.Keepalive))
+			errs = append(errs, s.engine.Control(&open.Port, inherit(open.Listener, a.route.Keepalive)))
 		}
 		open.app = a
 		open.Route.Store(a.route)
@@ -149,30 +146,4 @@ func (p *plan) commit() error {
 		errs = append(errs, s.engine.Close(&old.Port))
 	}
 	return errors.Join(errs...)
-}
-
-// setOptions sets what sockets accepted from a listener inherit (tcp(7)).
-func setOptions(l net.Listener, keepalive linux.Keepalive) error {
-	var tcp *net.TCPListener
-	switch l := l.(type) {
-	case *net.TCPListener:
-		tcp = l
-	case *madeListener:
-		l.keepalive.Store(&keepalive)
-		tcp = l.TCPListener
-	default:
-		return nil
-	}
-	conn, err := tcp.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var optErr error
-	err = conn.Control(func(fd uintptr) {
-		optErr = errors.Join(
-			linux.SetKeepalive(int(fd), keepalive),
-			os.NewSyscallError("setsockopt TCP_NODELAY", unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)),
-		)
-	})
-	return errors.Join(err, optErr)
 }

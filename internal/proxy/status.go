@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
 
@@ -38,7 +37,7 @@ func (s Status) String() string {
 		count(s.Apps, "app"), count(s.Ports, "port"), s.Alive, count(s.Targets, "target"), count(s.Sessions, "session"))
 }
 
-// Alive returns nil once the server has shown that it accepts and that its engine answers; see relay.Watched.
+// Alive returns nil once the server has shown that it accepts and that its engine answers; see relay.Engine.
 func (s *Server) Alive(ctx context.Context) error {
-	return s.engine.(relay.Watched).Alive(ctx)
+	return s.engine.Alive(ctx)
 }

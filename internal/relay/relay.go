@@ -30,10 +30,16 @@ type Engine interface {
 	// Close stops accepting on an open port, closes its listener, and returns when no more session can come from it.
 	// Sessions go on.
 	Close(*Port) error
+	// Control calls f with the descriptor of an open port's listening socket, which f must not keep.
+	Control(p *Port, f func(fd int) error) error
 	// Wait returns nil once no session is open, or the context's error.
 	Wait(context.Context) error
 	// End resets every open session, for the given cause, without waiting for them to be over.
 	End(Cause)
+	// Alive returns nil once the engine has shown that it answers, and that each port on which a connection waits is
+	// being accepted on unless no worker is free. If the context is done first, the error says what is stuck. An engine
+	// whose own locks are stuck does not return at all.
+	Alive(context.Context) error
 	// Stop gives back what the engine holds. Every port has been closed and every session is over.
 	Stop() error
 }

@@ -76,9 +76,7 @@ func TestTargetDiesAndComesBack(t *testing.T) {
 		for until := time.Now().Add(700 * time.Millisecond); time.Now().Before(until); {
 			expectNames(t, r, p, "b")
 		}
-		if n := p.Log.Count(harness.Warning(a.Address)); n != 1 {
-			t.Errorf("%d warnings about a target that died once, want 1", n)
-		}
+		warnings(t, p, a.Address, 1)
 		a.Restart()
 		harness.Eventually(t, "a session comes to the target that is back", func() bool { return ask(t, r, p) == "a" })
 		// It is back in the rotation, not on trial.
@@ -91,9 +89,7 @@ func TestTargetDiesAndComesBack(t *testing.T) {
 		}
 		a.Stop()
 		expectNames(t, r, p, "b", "b")
-		if n := p.Log.Count(harness.Warning(a.Address)); n != 2 {
-			t.Errorf("%d warnings about a target that died twice, want 2", n)
-		}
+		warnings(t, p, a.Address, 2)
 	})
 }
 
@@ -221,4 +217,13 @@ func TestClientLeavesWhileConnecting(t *testing.T) {
 		client.Abort()
 		p.Records(1)
 	})
+}
+
+// warnings waits until the log has that many warnings about a target, and finds no more.
+func warnings(t *testing.T, p *harness.Proxy, target string, want int) {
+	t.Helper()
+	harness.Eventually(t, "the target's warnings are logged", func() bool { return p.Log.Count(harness.Warning(target)) >= want })
+	if n := p.Log.Count(harness.Warning(target)); n != want {
+		t.Errorf("%d warnings about target %s, want %d", n, target, want)
+	}
 }

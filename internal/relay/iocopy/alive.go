@@ -11,7 +11,7 @@ import (
 // proofInterval is how often Alive looks again at a port that has not yet moved.
 const proofInterval = 10 * time.Millisecond
 
-// Alive implements relay.Watched.
+// Alive implements relay.Engine.
 func (e *Engine) Alive(ctx context.Context) error {
 	e.mu.Lock()
 	open := make([]*listening, 0, len(e.ports))

@@ -49,6 +49,11 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	}, nil
 }
 
+// Control implements relay.Engine.
+func (e *Engine) Control(p *relay.Port, f func(fd int) error) error {
+	return linux.Control(p.Listener, f)
+}
+
 // Wait implements relay.Engine.
 func (e *Engine) Wait(ctx context.Context) error {
 	e.mu.Lock()

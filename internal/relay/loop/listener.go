@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,27 +52,26 @@ func (x *listener) close() error {
 	return err
 }
 
-func duplicate(l net.Listener) (int, error) {
-	conn, ok := l.(syscall.Conn)
-	if !ok {
-		return -1, fmt.Errorf("listener %s: %T has no descriptor", l.Addr(), l)
+// Control implements relay.Engine.
+func (e *Engine) Control(p *relay.Port, f func(fd int) error) error {
+	e.mu.Lock() // Close takes the port away under it before it closes the descriptor
+	defer e.mu.Unlock()
+	x := e.ports[p]
+	if x == nil {
+		return fmt.Errorf("port %s: it is not open", p.Name)
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return -1, fmt.Errorf("listener %s: %w", l.Addr(), err)
-	}
-	fd := -1
-	var dupErr error
-	err = raw.Control(func(of uintptr) {
-		fd, dupErr = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0)
+	return f(x.fd)
+}
+
+func duplicate(l net.Listener) (dup int, err error) {
+	err = linux.Control(l, func(fd int) error {
+		dup, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		return os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
 	})
-	if err == nil {
-		err = os.NewSyscallError("fcntl", dupErr)
-	}
 	if err != nil {
 		return -1, fmt.Errorf("listener %s: %w", l.Addr(), err)
 	}
-	return fd, nil
+	return dup, nil
 }
 
 // failed notes that accepting failed, says so if it begins to, and returns for how long to leave it.
