@@ -10,7 +10,7 @@ export CGO_ENABLED ?= 0
 # Packages beside the slow black-box ones.
 UNIT := ./cmd/... ./internal/...
 
-.PHONY: help build run deps test unit check clean
+.PHONY: help build run deps test e2e bench package unit check clean
 
 help: ## this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,14 +25,24 @@ run: build ## a proxy before two small targets, to talk to with: nc localhost 50
 deps: go ## install what the tests need (Debian packages), if it is missing
 	@tests/deps.sh
 
-test: deps ## every test, with the race detector
-	CGO_ENABLED=1 go test -race -timeout 15m ./...
+test: deps ## every test, with the race detector; as root also on booted systemd
+	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v /tests/e2e)
+	cd tests/e2e && go test -count=1 -timeout 10m
+
+e2e: deps ## the packages and the service on booted systemd (root)
+	cd tests/e2e && go test -v -count=1 -timeout 10m
+
+bench: build deps ## beside HAProxy, nginx and systemd-socket-proxyd, in one run: 12 minutes
+	go run ./tests/bench -binary bin/tcp-proxy -docs docs/performance.md
+
+package: go ## the .deb and .rpm packages, in dist/
+	packaging/package.sh
 
 unit: go ## the tests beside the code, with the race detector
 	CGO_ENABLED=1 go test -race -timeout 5m $(UNIT)
 
 check: go ## formatting, go vet, staticcheck, a tidy go.mod
-	@bad=$$(gofmt -l cmd internal tests); [ -z "$$bad" ] || { echo "not formatted: $$bad"; exit 1; }
+	@bad=$$(gofmt -l cmd internal packaging tests); [ -z "$$bad" ] || { echo "not formatted: $$bad"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 	go mod tidy -diff

@@ -23,8 +23,13 @@ need() {
 
 need curl curl
 need gcc gcc
+need haproxy haproxy
 need iperf3 iperf3
 need libc6-dev /usr/include/stdlib.h
+need libnginx-mod-stream '/usr/lib/nginx/modules/ngx_stream_module.so'
+need lintian lintian
+need mandoc mandoc
+need mmdebstrap mmdebstrap
 need nginx nginx
 need openssh-client ssh ssh-keygen
 need openssh-server sshd
@@ -32,7 +37,11 @@ need postgresql '/usr/lib/postgresql/*/bin/initdb' '/usr/lib/postgresql/*/bin/po
 need postgresql-client '/usr/lib/postgresql/*/bin/psql' psql pgbench
 need redis-server redis-server
 need redis-tools redis-benchmark
+need rpm rpm
+need rpmlint rpmlint
 need rsync rsync
+need strace strace
+need systemd-container systemd-nspawn
 need wrk wrk
 
 [ ${#missing[@]} -gt 0 ] || exit 0
