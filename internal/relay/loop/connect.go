@@ -115,11 +115,17 @@ func (l *loop) stepConnect(s *session) {
 	case s.side[client].mark.has(broken):
 		l.end(s, relay.ClientReset, errBroken)
 	case s.state == connecting && s.side[upstream].mark.has(answered):
-		if err := l.answer(s); err != nil {
+		switch err := l.answer(s); err {
+		case nil:
+			l.established(s)
+		case unix.ECONNRESET, unix.EPIPE:
+			// A connect that is answered with a reset is refused (tcp_reset() in the kernel's net/ipv4/tcp_input.c):
+			// this connection stood, and was reset before it was looked at.
+			l.established(s)
+			l.end(s, relay.TargetReset, os.NewSyscallError("connect", err))
+		default:
 			l.refused(s, os.NewSyscallError("connect", err))
-			return
 		}
-		l.established(s)
 	}
 }
 
@@ -128,13 +134,8 @@ func (l *loop) answer(s *session) error {
 	x := &s.side[upstream]
 	if x.mark.has(broken) {
 		errno, err := unix.GetsockoptInt(int(x.fd), unix.SOL_SOCKET, unix.SO_ERROR)
-		switch {
-		case err != nil:
+		if err != nil || errno == 0 {
 			return err
-		case errno == 0, errno == int(unix.ECONNRESET), errno == int(unix.EPIPE):
-			// It stood, and was reset since: a connect that is answered with a reset is refused (tcp_reset() in the
-			// kernel's net/ipv4/tcp_input.c).
-			return nil
 		}
 		return unix.Errno(errno)
 	}

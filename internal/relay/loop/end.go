@@ -63,10 +63,10 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 	l.engine.workers.Release()
 }
 
-// hangUp closes the socket of a connect that came to nothing, if there is one.
+// hangUp gives up the socket of a connect that came to nothing, if there is one. Should it stand by now, it is reset.
 func (l *loop) hangUp(x *side) {
 	if x.fd >= 0 {
-		linux.CloseNow(int(x.fd))
+		linux.Abort(int(x.fd))
 	}
 	*x = side{fd: -1}
 }
