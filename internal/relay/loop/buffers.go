@@ -17,9 +17,12 @@ func (l *loop) takeBuffer() []byte {
 	return b
 }
 
-// giveBuffer takes one back. One of another size is left to the garbage collector.
+// giveBuffer takes one back. A larger one was made to unload a pipe, and is left to the garbage collector.
 func (l *loop) giveBuffer(b []byte) {
-	if cap(b) == bufferSize && len(l.spare) < spareBuffers {
+	switch {
+	case cap(b) > bufferSize:
+		l.unloaded -= cap(b)
+	case cap(b) == bufferSize && len(l.spare) < spareBuffers:
 		l.spare = append(l.spare, b[:0])
 	}
 }

@@ -47,7 +47,7 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	if e.ephemeral, err = firstEphemeral(); err != nil {
 		return nil, fmt.Errorf("start engine loop: %w", err)
 	}
-	for range runtime.GOMAXPROCS(0) {
+	for range processors() {
 		l, err := newLoop(e)
 		if err != nil {
 			for _, l := range e.loops {
@@ -62,6 +62,14 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	}
 	return e, nil
 }
+
+// processors is how many loops an engine has: one for each processor that Go uses. Go is then given one more. While all
+// were in the loops' hands, its monitor would take one away whenever a loop waits, lest another goroutine want it.
+var processors = sync.OnceValue(func() int {
+	n := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(n + 1)
+	return n
+})
 
 // Open implements relay.Engine.
 func (e *Engine) Open(p *relay.Port) error {

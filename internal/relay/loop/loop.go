@@ -41,6 +41,7 @@ package loop
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -67,14 +68,16 @@ type loop struct {
 	resting int     // doors that rest after an error
 	wake    int64   // when the first of those is to open again
 
-	pipes  pipes
-	spare  [][]byte // buffers for what could not be written
-	buffer []byte   // what is read goes through here; holds nothing between two calls
-	peer   unix.RawSockaddrAny
-	target unix.RawSockaddrAny
-	record account
+	pipes    pipes
+	unloaded int      // bytes of memory that pipes were unloaded to
+	spare    [][]byte // buffers for what could not be written
+	buffer   []byte   // what is read goes through here; holds nothing between two calls
+	peer     unix.RawSockaddrAny
+	target   unix.RawSockaddrAny
+	record   account
 
 	now      int64 // the engine's clock at the begin of the turn
+	yielded  int64 // when the loop last let the scheduler run
 	stopping bool
 }
 
@@ -133,8 +136,21 @@ func (l *loop) run() {
 		l.wheel.advance(l.now, l.due)
 		l.tidyPipes()
 		l.reopen()
+		l.yield()
 	}
 	l.pipes.trim(0)
+}
+
+// yieldInterval is less than the 10 ms after which the runtime holds a goroutine to be one that does not yield.
+const yieldInterval = int64(5 * time.Millisecond)
+
+// yield lets the scheduler run now and then. Else the runtime's monitor, which does not see that the loop waits in
+// between, would interrupt it with signals, take its processor at every system call, and itself never sleep.
+func (l *loop) yield() {
+	if l.now-l.yielded >= yieldInterval {
+		l.yielded = l.now
+		runtime.Gosched()
+	}
 }
 
 // patience is how long the loop may wait for events, in milliseconds.

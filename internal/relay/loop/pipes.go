@@ -11,10 +11,12 @@ import (
 )
 
 // What all loops together may have: a user without privileges is given 64 MiB of pipes (pipe-user-pages-soft of
-// pipe(7)), of which this is a quarter.
+// pipe(7)), of which this is half. A loop that has moved maxUnloaded bytes from stuck pipes to memory leaves the next
+// where they are.
 const (
-	pipeSize = 256 << 10
-	maxPipes = 64
+	pipeSize    = 1 << 20
+	maxPipes    = 32
+	maxUnloaded = 64 << 20
 )
 
 // pipes are a loop's. A flow holds one only while there is something in it; what a receiver does not take for a while
@@ -147,7 +149,7 @@ func (l *loop) tidyPipes() {
 	p.tidy = l.now + tidyInterval
 	p.trim(len(p.idle) - p.least)
 	for i := range p.all {
-		if x := &p.all[i]; x.session >= 0 && x.stuck > 0 && l.now-x.stuck >= tidyInterval {
+		if x := &p.all[i]; x.session >= 0 && x.stuck > 0 && l.now-x.stuck >= tidyInterval && l.unloaded < maxUnloaded {
 			l.unload(l.slab.at(x.session), int(x.flow))
 		}
 	}
@@ -156,7 +158,7 @@ func (l *loop) tidyPipes() {
 // unload moves what is in the flow's pipe to memory and gives the pipe back.
 func (l *loop) unload(s *session, d int) {
 	f := &s.flow[d]
-	rest := make([]byte, f.pending)
+	rest := make([]byte, f.pending, max(int(f.pending), bufferSize+1)) // known by its size, see giveBuffer
 	for n := 0; n < len(rest); {
 		got, errno := linux.Read(l.pipes.out(f), rest[n:])
 		if errno != 0 && errno != unix.EINTR || errno == 0 && got == 0 {
@@ -164,6 +166,7 @@ func (l *loop) unload(s *session, d int) {
 		}
 		n += got
 	}
+	l.unloaded += cap(rest)
 	l.slab.besideOf(s).held[d] = rest
 	f.offset, f.streak = 0, 0
 	l.pipes.give(f)

@@ -11,7 +11,7 @@ import (
 )
 
 // How much a flow may move before the other sessions of its loop have their turn, in bytes.
-const turnBudget = 512 << 10
+const turnBudget = 1 << 20
 
 // outcome is what a step of a flow came to.
 type outcome uint8
@@ -66,11 +66,13 @@ func (l *loop) pump(s *session, d int) outcome {
 		case budget <= 0:
 			return yield
 		}
-		move := l.copy
-		if f.streak >= enough {
-			move = l.splice
+		did := goOn
+		if f.streak < enough {
+			did = l.copy(s, d, &budget)
+		} else {
+			did = l.splice(s, d, &budget)
 		}
-		if did := move(s, d, &budget); did != goOn {
+		if did != goOn {
 			return did
 		}
 	}

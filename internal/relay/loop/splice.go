@@ -21,7 +21,7 @@ func (l *loop) splice(s *session, d int, budget *int) outcome {
 		return l.copy(s, d, budget)
 	}
 	n, errno := linux.Splice(int(from.fd), l.pipes.in(f), pipeSize)
-	if n < little {
+	if 0 < n && n < little {
 		f.streak = 0
 	}
 	switch {

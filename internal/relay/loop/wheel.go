@@ -75,7 +75,7 @@ func (w *wheel) disarm(s *session) {
 	if s.slot == 0 {
 		return
 	}
-	head := &w.fine[0]
+	var head *int32
 	if s.slot > 0 {
 		head = &w.fine[s.slot-1]
 		w.used[0]--
