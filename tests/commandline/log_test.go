@@ -13,7 +13,7 @@ import (
 func oneSession(t *testing.T, log any, arguments ...string) *harness.Proxy {
 	t.Helper()
 	r := harness.New(t, "copy")
-	p := r.StartPlain(harness.Config{Log: log, Apps: []harness.App{{Targets: harness.To(r.Echo())}}}, arguments...)
+	p := r.StartPlain(harness.Config{Log: log, DrainTimeout: "1m", Apps: []harness.App{{Targets: harness.To(r.Echo())}}}, arguments...)
 	client := p.Dial()
 	client.Send([]byte("x"))
 	client.Expect([]byte("x"))

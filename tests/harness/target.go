@@ -4,8 +4,11 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Target is a small server in this process. What it does with a connection is its handler; the connection is closed
@@ -75,10 +78,7 @@ func (target *Target) Accepted() int { return int(target.accepted.Load()) }
 // Stop closes the listener and every connection, and waits for the handlers. From then on the target refuses.
 func (target *Target) Stop() {
 	target.mu.Lock()
-	if target.listener != nil {
-		target.listener.Close()
-		target.listener = nil
-	}
+	target.close()
 	for _, c := range target.conns {
 		c.Close()
 	}
@@ -87,10 +87,19 @@ func (target *Target) Stop() {
 	target.handlers.Wait()
 }
 
-// StopListening closes the listener alone.
-func (target *Target) StopListening() {
-	target.mu.Lock()
-	defer target.mu.Unlock()
+// close closes the listener, if it is open, so that the next connect is refused. Closing the descriptor is not enough for
+// that: a process that another test starts in the same moment has a copy of it until its execve(2). The caller holds mu.
+func (target *Target) close() {
+	if target.listener == nil {
+		return
+	}
+	raw, err := target.listener.(syscall.Conn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) }) // or it is closed
+	}
+	if err != nil {
+		target.t.Errorf("close target %s: %v", target.Address, err)
+	}
 	target.listener.Close()
 	target.listener = nil
 }
