@@ -1,0 +1,406 @@
+package differential
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
+)
+
+// patience is how long anything in a script may take.
+const patience = 30 * time.Second
+
+// outcome is what is compared. Counts are -1 where they may differ.
+type outcome struct {
+	Cause            relay.Cause
+	Target           int // which target the record names; -1: none
+	Attempts         int
+	Upload, Download int64
+	Ends             [2]string // how each side saw the end
+}
+
+// stage is an engine on which scripts are played, one after the other.
+type stage struct {
+	name    string
+	engine  relay.Engine
+	workers *admit.Workers
+	records chan relay.Record
+	dir     string
+	scripts int
+}
+
+// newStage makes a stage; its unix sockets are in dir. The caller closes it.
+func newStage(name, dir string, start func(*admit.Workers, relay.Events) (relay.Engine, error)) (*stage, error) {
+	st := &stage{name: name, workers: admit.NewWorkers(8), records: make(chan relay.Record, 16), dir: dir}
+	var err error
+	st.engine, err = start(st.workers, relay.Events{
+		Ended:         func(r *relay.Record) { st.records <- *r },
+		ConnectFailed: func(*relay.Route, *target.Target, error, bool) {},
+		TargetBack:    func(*relay.Route, *target.Target) {},
+		AcceptFailing: func(*relay.Port, error) {},
+		AcceptResumed: func(*relay.Port, time.Duration) {},
+	})
+	return st, err
+}
+
+func (st *stage) close() error { return st.engine.Stop() }
+
+// play plays a script and returns what came of it. An error is a script that could not be played to its end, or bytes
+// that are not those that were sent.
+func (st *stage) play(s script) (o outcome, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("engine %s: %w", st.name, err)
+		}
+	}()
+	st.scripts++
+	listener, err := st.listen(s.unix[server])
+	if err != nil {
+		return o, err
+	}
+	defer listener.Close()
+	front, err := st.listen(s.unix[client])
+	if err != nil {
+		return o, err
+	}
+	route := &relay.Route{App: "app", ConnectTimeout: patience, IdleTimeout: s.idle, HalfCloseTimeout: s.halfOpen}
+	var targets []config.Target
+	for i := range s.dead {
+		// Nobody listens on port 1, or at that path.
+		a := config.Address{Network: "tcp", Host: fmt.Sprintf("127.0.0.%d", 1+i), Port: 1}
+		if i == 1 {
+			a = config.Address{Network: "unix", Path: filepath.Join(st.dir, "nobody")}
+		}
+		targets = append(targets, config.Target{Address: a, Weight: 1})
+	}
+	if s.alive {
+		targets = append(targets, config.Target{Address: addressOf(listener), Weight: 1})
+	}
+	route.Targets = target.NewSet(targets, time.Hour, nil)
+	port := &relay.Port{Name: "port", Listener: front}
+	port.Route.Store(route)
+	if err := st.engine.Open(port); err != nil {
+		return o, err
+	}
+	ends, err := st.perform(s, front.Addr(), listener)
+	err = errors.Join(err, st.engine.Close(port))
+	if err != nil {
+		st.engine.End(relay.Stopped)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err = errors.Join(err, st.engine.Wait(ctx))
+	if err != nil {
+		return o, err
+	}
+	record := <-st.records
+	o = outcome{Cause: record.Cause, Target: -1, Attempts: record.Attempts, Upload: record.Upload, Download: record.Download, Ends: ends}
+	for i, t := range targets {
+		if t.Address.String() == record.Target {
+			o.Target = i
+		}
+	}
+	for i, t := range route.Targets.All() {
+		if n := t.Sessions(); n != 0 {
+			return o, fmt.Errorf("target %d still has %d sessions", i, n)
+		}
+	}
+	if s.alive && !s.exact() {
+		o.Upload, o.Download = -1, -1
+	}
+	if !s.certain && s.ending == inOrder {
+		if o.Cause != relay.ClientClosed && o.Cause != relay.TargetClosed {
+			return o, fmt.Errorf("cause %s of a session that ended in order", o.Cause)
+		}
+		o.Cause = ""
+	}
+	return o, nil
+}
+
+// exact reports whether all that was sent is certain to arrive.
+func (s script) exact() bool {
+	var stalled [2]bool
+	for _, x := range s.steps {
+		switch x.do {
+		case stall:
+			stalled[x.side] = true
+		case drain:
+			stalled[x.side] = false
+		}
+	}
+	return !stalled[0] && !stalled[1]
+}
+
+func (st *stage) listen(unix bool) (net.Listener, error) {
+	if unix {
+		return net.Listen("unix", filepath.Join(st.dir, fmt.Sprintf("%s-%d-%d", st.name, st.scripts, rand.Uint32())))
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+func addressOf(l net.Listener) config.Address {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		return config.Address{Network: "tcp", Host: tcp.IP.String(), Port: uint16(tcp.Port)}
+	}
+	return config.Address{Network: "unix", Path: l.Addr().String()}
+}
+
+// peer is one side of a script. Writes are done in order by a goroutine of its own, so that a side that cannot write
+// holds up nobody.
+type peer struct {
+	net.Conn
+	sent, got *rand.ChaCha8 // what it sends, and what it is to receive
+	buffer    []byte
+	orders    chan func() error
+	failed    error // by the goroutine, valid once done is closed
+	done      chan struct{}
+}
+
+func newPeer(c net.Conn, sends, receives uint64) *peer {
+	p := &peer{Conn: c, sent: pattern(sends), got: pattern(receives), buffer: make([]byte, 128<<10), orders: make(chan func() error, 64), done: make(chan struct{})}
+	go p.write()
+	return p
+}
+
+func pattern(seed uint64) *rand.ChaCha8 {
+	var key [32]byte
+	for i := range 8 {
+		key[i] = byte(seed >> (8 * i))
+	}
+	return rand.NewChaCha8(key)
+}
+
+func (p *peer) write() {
+	defer close(p.done)
+	for order := range p.orders {
+		if p.failed == nil {
+			p.failed = order()
+		}
+	}
+}
+
+func (p *peer) send(n, size int) {
+	p.orders <- func() error {
+		chunk := make([]byte, size)
+		for ; n > 0; n -= size {
+			chunk = chunk[:min(n, size)]
+			p.sent.Read(chunk)
+			if _, err := p.Write(chunk); err != nil {
+				return fmt.Errorf("send: %w", err)
+			}
+		}
+		return nil
+	}
+}
+
+func (p *peer) finish() {
+	p.orders <- func() error { return p.Conn.(interface{ CloseWrite() error }).CloseWrite() }
+}
+
+// receive reads n bytes, and wants them to be those that the other side sends.
+func (p *peer) receive(n int) error {
+	for n > 0 {
+		k, err := p.some(n)
+		if err != nil {
+			return fmt.Errorf("receive, %d bytes to go: %w", n, err)
+		}
+		n -= k
+	}
+	return nil
+}
+
+// some reads what there is, up to n bytes, and wants them to be the next that the other side sends.
+func (p *peer) some(n int) (int, error) {
+	half := len(p.buffer) / 2
+	got, want := p.buffer[:half], p.buffer[half:]
+	n, err := p.Read(got[:min(n, half)])
+	p.got.Read(want[:n])
+	if !bytes.Equal(got[:n], want[:n]) {
+		return n, errors.New("other bytes arrive than were sent")
+	}
+	return n, err
+}
+
+// end reads to the end and says how it looks: "FIN" or "reset".
+func (p *peer) end() (string, error) {
+	for {
+		switch _, err := p.some(len(p.buffer)); {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			return "FIN", nil
+		case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+			return "reset", nil
+		default:
+			return "", err
+		}
+	}
+}
+
+// perform does what the script says and returns how each side saw the end.
+func (st *stage) perform(s script, front net.Addr, back net.Listener) (ends [2]string, err error) {
+	c, err := net.Dial(front.Network(), front.String())
+	if !s.alive {
+		if err == nil {
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(patience))
+			_, err = c.Read(make([]byte, 1))
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			return ends, st.over()
+		}
+		return ends, fmt.Errorf("refused with: %w", err)
+	}
+	if err != nil {
+		return ends, err
+	}
+	defer c.Close()
+	back.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(patience))
+	t, err := back.Accept()
+	if err != nil {
+		return ends, err
+	}
+	defer t.Close()
+	for _, x := range []net.Conn{c, t} {
+		x.SetDeadline(time.Now().Add(patience))
+	}
+	peers := [2]*peer{newPeer(c, s.seed, s.seed+1), newPeer(t, s.seed+1, s.seed)}
+	var quit sync.Once
+	leave := func() {
+		quit.Do(func() {
+			for _, p := range peers {
+				close(p.orders)
+			}
+		})
+	}
+	defer leave()
+
+	var finished [2]bool
+	stalled := [2]bool{}
+	for i, x := range s.steps {
+		if err := take(peers, x, &finished, &stalled); err != nil {
+			return ends, fmt.Errorf("step %d, %s: %w", i, x.do, err)
+		}
+	}
+	switch s.ending {
+	case inOrder:
+		leave()
+		for side, p := range peers {
+			<-p.done
+			if p.failed != nil {
+				return ends, fmt.Errorf("side %d: %w", side, p.failed)
+			}
+			how, err := p.end()
+			if err != nil || how != "FIN" {
+				return ends, fmt.Errorf("side %d: the end is %q, %v", side, how, err)
+			}
+			ends[side] = how
+		}
+		return ends, st.over()
+	case byReset:
+		p := peers[s.by]
+		p.Conn.(*net.TCPConn).SetLinger(0)
+		p.Close()
+		ends[s.by] = "its own"
+		return st.watchEnd(s, peers, ends, 1-s.by)
+	case stopped:
+		st.engine.End(relay.Stopped)
+		fallthrough
+	default:
+		ends, err = st.watchEnd(s, peers, ends, client)
+		if err != nil {
+			return ends, err
+		}
+		return st.watchEnd(s, peers, ends, server)
+	}
+}
+
+// watchEnd waits for the session's end and how a side sees that. A side that had read FIN before sees nothing more, and
+// one with bytes under way may lose them.
+func (st *stage) watchEnd(s script, peers [2]*peer, ends [2]string, side int) ([2]string, error) {
+	if err := st.over(); err != nil {
+		return ends, err
+	}
+	how, err := peers[side].end()
+	if err != nil {
+		return ends, err
+	}
+	if s.exact() {
+		ends[side] = how
+	}
+	return ends, nil
+}
+
+// take does one step and waits until it has had its effect.
+func take(peers [2]*peer, x step, finished, stalled *[2]bool) error {
+	from, to := peers[x.side], peers[1-x.side]
+	switch x.do {
+	case exchange:
+		from.send(x.n, x.size)
+		return to.receive(x.n)
+	case cross:
+		from.send(x.n, x.size)
+		to.send(x.n, x.size)
+		var other error
+		var done sync.WaitGroup
+		done.Go(func() { other = from.receive(x.n) })
+		err := to.receive(x.n)
+		done.Wait()
+		return errors.Join(err, other)
+	case stall:
+		stalled[x.side] = true
+		from.send(x.n, x.size)
+	case drain:
+		stalled[x.side] = false
+		if err := to.receive(x.n); err != nil {
+			return err
+		}
+		if finished[x.side] {
+			return to.expectFIN()
+		}
+	case finish:
+		finished[x.side] = true
+		from.finish()
+		if !stalled[x.side] {
+			return to.expectFIN()
+		}
+	case pause:
+		time.Sleep(time.Duration(x.n) * time.Millisecond)
+	}
+	return nil
+}
+
+func (p *peer) expectFIN() error {
+	if n, err := p.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read = %d, %w; want FIN", n, err)
+	}
+	return nil
+}
+
+// over waits until no session is open.
+func (st *stage) over() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := st.engine.Wait(ctx); err != nil {
+		return fmt.Errorf("the session does not end: %w", err)
+	}
+	return nil
+}
+
+// openDescriptors is how many descriptors this process has.
+func openDescriptors() (int, error) {
+	names, err := os.ReadDir("/proc/self/fd")
+	return len(names), err
+}
