@@ -211,7 +211,8 @@ func (l *loop) overdue(s *session) {
 	l.choose(s)
 }
 
-// established says that the connection to the target stands.
+// established says that the connection to the target stands, and moves what there is already. The session may be over
+// then.
 func (l *loop) established(s *session) {
 	b := l.slab.besideOf(s)
 	b.approach.Connected(b.target)
@@ -224,7 +225,7 @@ func (l *loop) established(s *session) {
 	x.mark &^= answered
 	s.option = x.mark.has(isUnix) || !b.route.Keepalive.Enabled
 	l.rearm(s)
-	l.push(s)
+	l.stepRelay(s)
 }
 
 // resolve looks up the target's name outside of the loop.
