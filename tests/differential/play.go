@@ -76,6 +76,11 @@ func (st *stage) play(s script) (o outcome, err error) {
 	if err != nil {
 		return o, err
 	}
+	if s.narrow {
+		if err := narrow(front); err != nil {
+			return o, errors.Join(err, front.Close())
+		}
+	}
 	route := &relay.Route{App: "app", ConnectTimeout: patience, IdleTimeout: s.idle, HalfCloseTimeout: s.halfOpen}
 	var targets []config.Target
 	for i := range s.dead {
@@ -149,6 +154,19 @@ func (st *stage) listen(unix bool) (net.Listener, error) {
 		return net.Listen("unix", filepath.Join(st.dir, fmt.Sprintf("%s-%d-%d", st.name, st.scripts, rand.Uint32())))
 	}
 	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+// narrow has the sockets that a TCP listener accepts take little at a time.
+func narrow(l net.Listener) error {
+	raw, err := l.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var optErr error
+	err = raw.Control(func(fd uintptr) {
+		optErr = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 8192)
+	})
+	return errors.Join(err, optErr)
 }
 
 func addressOf(l net.Listener) config.Address {

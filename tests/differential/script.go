@@ -21,6 +21,7 @@ type script struct {
 	unix     [2]bool // the side is a unix socket
 	dead     int     // targets that refuse, tried before the live one
 	alive    bool    // there is a live one
+	narrow   bool    // the engine's socket to the client takes little at a time
 	steps    []step
 	ending   ending
 	by       int           // the side that the ending is about
@@ -64,6 +65,7 @@ func newScript(seed uint64) script {
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := script{seed: seed, alive: random.IntN(12) > 0, certain: true}
 	s.unix = [2]bool{random.IntN(4) == 0, random.IntN(4) == 0}
+	s.narrow = random.IntN(4) == 0
 	if random.IntN(3) == 0 {
 		s.dead = 1 + random.IntN(3)
 	}
@@ -138,7 +140,7 @@ func newScript(seed uint64) script {
 func (s script) String() string {
 	var b strings.Builder
 	name := func(side int) string { return []string{"client", "target"}[side] }
-	fmt.Fprintf(&b, "seed %d: unix %v, %d dead targets, a live one %v, idle %v, half-close %v\n", s.seed, s.unix, s.dead, s.alive, s.idle, s.halfOpen)
+	fmt.Fprintf(&b, "seed %d: unix %v, narrow %v, %d dead targets, a live one %v, idle %v, half-close %v\n", s.seed, s.unix, s.narrow, s.dead, s.alive, s.idle, s.halfOpen)
 	for _, x := range s.steps {
 		fmt.Fprintf(&b, "  %s %s %d bytes by %d\n", name(x.side), x.do, x.n, x.size)
 	}

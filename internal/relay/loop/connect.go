@@ -121,7 +121,7 @@ func (l *loop) stepConnect(s *session) {
 		case unix.ECONNRESET, unix.EPIPE:
 			// A connect that is answered with a reset is refused (tcp_reset() in the kernel's net/ipv4/tcp_input.c):
 			// this connection stood, and was reset before it was looked at.
-			l.established(s)
+			l.stands(s)
 			l.end(s, relay.TargetReset, os.NewSyscallError("connect", err))
 		default:
 			l.refused(s, os.NewSyscallError("connect", err))
@@ -214,6 +214,12 @@ func (l *loop) overdue(s *session) {
 // established says that the connection to the target stands, and moves what there is already. The session may be over
 // then.
 func (l *loop) established(s *session) {
+	l.stands(s)
+	l.stepRelay(s)
+}
+
+// stands says that the connection to the target stands, or did.
+func (l *loop) stands(s *session) {
 	b := l.slab.besideOf(s)
 	b.approach.Connected(b.target)
 	b.addresses, b.refused = nil, nil
@@ -225,7 +231,6 @@ func (l *loop) established(s *session) {
 	x.mark &^= answered
 	s.option = x.mark.has(isUnix) || !b.route.Keepalive.Enabled
 	l.rearm(s)
-	l.stepRelay(s)
 }
 
 // resolve looks up the target's name outside of the loop.

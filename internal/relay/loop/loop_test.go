@@ -72,6 +72,34 @@ func receiveAny(from io.Reader, seed uint64, n, each int) error {
 	return nil
 }
 
+// A client whose socket takes little at a time gets every byte too.
+func TestSmallSendBuffer(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		for _, n := range []int{150_000, 3_000_000} {
+			t.Run(fmt.Sprintf("%s %d", network, n), func(t *testing.T) {
+				r := newRig(t, network, "tcp", nil)
+				for _, x := range r.engine.ports {
+					if err := unix.SetsockoptInt(x.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 8192); err != nil {
+						t.Fatal(err)
+					}
+				}
+				client, server := r.session()
+				client.(interface{ SetReadBuffer(int) error }).SetReadBuffer(4096)
+				err := both(func() error { return send(server, 1, n, 4096) }, func() error {
+					time.Sleep(50 * time.Millisecond) // until what goes in is in
+					return receive(client, 1, n)
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				client.Close()
+				server.Close()
+				r.record()
+			})
+		}
+	}
+}
+
 func TestHalfClose(t *testing.T) {
 	eachTransport(t, nil, func(r *rig) {
 		for _, who := range []relay.Cause{relay.ClientClosed, relay.TargetClosed} {
