@@ -84,7 +84,7 @@ func TestSmallSendBuffer(t *testing.T) {
 					}
 				}
 				client, server := r.session()
-				client.(interface{ SetReadBuffer(int) error }).SetReadBuffer(4096)
+				client.(interface{ SetReadBuffer(int) error }).SetReadBuffer(32 << 10)
 				err := both(func() error { return send(server, 1, n, 4096) }, func() error {
 					time.Sleep(50 * time.Millisecond) // until what goes in is in
 					return receive(client, 1, n)
