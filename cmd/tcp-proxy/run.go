@@ -66,6 +66,7 @@ func onSignals() (told daemon.Signals, release func()) {
 	reload := make(chan struct{}, 1)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	signal.Ignore(unix.SIGPIPE) // who reads the log may go away, and the proxy goes on
 	go func() {
 		for sig := range signals {
 			if sig == unix.SIGHUP {

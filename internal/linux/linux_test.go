@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -328,13 +329,47 @@ func TestReady(t *testing.T) {
 
 func TestListenOwner(t *testing.T) {
 	l := listenTCP(t)
-	port := uint16(l.Addr().(*net.TCPAddr).Port)
-	if got, want := ListenOwner(port), fmt.Sprintf("PID %d", os.Getpid()); !strings.HasSuffix(got, want) {
-		t.Errorf("%q, want it to end with %q", got, want)
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	mine := fmt.Sprintf("PID %d", os.Getpid())
+	for _, in := range []netip.AddrPort{at, netip.AddrPortFrom(netip.Addr{}, at.Port()), netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())} {
+		if got := ListenOwner(in); !strings.HasSuffix(got, mine) {
+			t.Errorf("%v: %q, want it to end with %q", in, got, mine)
+		}
+	}
+	other := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port())
+	if got := ListenOwner(other); strings.HasSuffix(got, mine) {
+		t.Errorf("%v: %q, which listens on %v", other, got, at)
 	}
 	l.Close()
-	if got := ListenOwner(port); got != "" {
+	if got := ListenOwner(at); got != "" {
 		t.Errorf("nobody listens, but %q", got)
+	}
+}
+
+func TestInTheWay(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"127.0.0.1:1", "127.0.0.1:1", true},
+		{"127.0.0.1:1", "127.0.0.1:2", false},
+		{"127.0.0.1:1", "127.0.0.2:1", false},
+		{"0.0.0.0:1", "127.0.0.2:1", true},
+		{"[::]:1", "127.0.0.2:1", true},
+		{"0.0.0.0:1", "[::1]:1", false},
+		{"[::1]:1", "[::1]:1", true},
+	} {
+		a, b := netip.MustParseAddrPort(c.a), netip.MustParseAddrPort(c.b)
+		if inTheWay(a, b) != c.want || inTheWay(b, a) != c.want {
+			t.Errorf("%s and %s: not %v", a, b, c.want)
+		}
+	}
+	for text, want := range map[string]string{
+		"0100007F:1F90": "127.0.0.1:8080", "00000000000000000000000001000000:0050": "[::1]:80",
+	} {
+		if got, ok := tableAddress(text); !ok || got.String() != want { // as a little-endian machine has it
+			t.Errorf("%s is %v, want %s", text, got, want)
+		}
 	}
 }
 

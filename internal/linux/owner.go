@@ -2,20 +2,23 @@ package linux
 
 import (
 	"bufio"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// ListenOwner says which process listens on a TCP port of this network namespace: its name and PID, or "" if that
-// cannot be told, for want of rights or because it is gone. It reads /proc/net/tcp, /proc/net/tcp6 and the descriptors
-// of every process (proc(5)), so it is for error messages.
-func ListenOwner(port uint16) string {
+// ListenOwner says which process listens in the way of a TCP address of this network namespace: its name and PID, or ""
+// if that cannot be told, for want of rights or because it is gone. An address without an IP is every address. It reads
+// /proc/net/tcp, /proc/net/tcp6 and the descriptors of every process (proc(5)), so it is for error messages.
+func ListenOwner(at netip.AddrPort) string {
 	inodes := map[string]bool{}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		listenInodes(table, port, inodes)
+		listenInodes(table, at, inodes)
 	}
 	if len(inodes) == 0 {
 		return ""
@@ -34,8 +37,8 @@ func ListenOwner(port uint16) string {
 	return ""
 }
 
-// listenInodes adds the inodes of the sockets in table that listen on port.
-func listenInodes(table string, port uint16, to map[string]bool) {
+// listenInodes adds the inodes of the sockets in table that listen in the way of an address.
+func listenInodes(table string, at netip.AddrPort, to map[string]bool) {
 	const local, state, inode = 1, 3, 9 // columns, counted by white space
 	const listen = "0A"
 	file, err := os.Open(table)
@@ -48,9 +51,38 @@ func listenInodes(table string, port uint16, to map[string]bool) {
 		if len(f) <= inode || f[state] != listen {
 			continue
 		}
-		_, hex, _ := strings.Cut(f[local], ":")
-		if n, err := strconv.ParseUint(hex, 16, 16); err == nil && uint16(n) == port {
+		if taken, ok := tableAddress(f[local]); ok && inTheWay(taken, at) {
 			to[f[inode]] = true
 		}
 	}
+}
+
+// inTheWay reports whether two sockets cannot listen on both addresses: the ports are the same, and so are the IPs, or
+// one of them is every address. That of IPv4 alone and an IPv6 address are taken for no conflict.
+func inTheWay(a, b netip.AddrPort) bool {
+	every := func(ip netip.Addr) bool { return !ip.IsValid() || ip == netip.IPv6Unspecified() }
+	one, other := a.Addr().Unmap(), b.Addr().Unmap()
+	switch {
+	case a.Port() != b.Port():
+		return false
+	case every(one) || every(other) || one == other:
+		return true
+	}
+	return one.Is4() == other.Is4() && (one.IsUnspecified() || other.IsUnspecified())
+}
+
+// tableAddress reads an address as the kernel's tables have it: words of four bytes in the order of the machine, in
+// hexadecimal digits, and the port.
+func tableAddress(s string) (netip.AddrPort, bool) {
+	words, port, _ := strings.Cut(s, ":")
+	ip, err := hex.DecodeString(words)
+	n, portErr := strconv.ParseUint(port, 16, 16)
+	if err != nil || portErr != nil || len(ip)%4 != 0 {
+		return netip.AddrPort{}, false
+	}
+	for i := 0; i < len(ip); i += 4 {
+		binary.BigEndian.PutUint32(ip[i:], binary.NativeEndian.Uint32(ip[i:]))
+	}
+	addr, ok := netip.AddrFromSlice(ip)
+	return netip.AddrPortFrom(addr, uint16(n)), ok
 }

@@ -32,7 +32,7 @@ func listen(port config.Port) (net.Listener, error) {
 	}
 	l, err := lc.Listen(context.Background(), network, address)
 	if errors.Is(err, unix.EADDRINUSE) {
-		if owner := linux.ListenOwner(port.Addr.Port()); owner != "" {
+		if owner := linux.ListenOwner(port.Addr); owner != "" {
 			return nil, fmt.Errorf("%w (by %s)", unix.EADDRINUSE, owner)
 		}
 	}
