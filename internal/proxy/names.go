@@ -34,7 +34,7 @@ func (s *Server) checkNames(ctx context.Context, apps []*app) {
 			}
 			all.Go(func() {
 				defer func() { <-places }()
-				if err := lookUp(ctx, host); err != nil && ctx.Err() == nil && t.Failed() {
+				if err := lookUp(ctx, host); err != nil && ctx.Err() == nil && t.Failed(false) {
 					s.targetDead(a.Name, t, err)
 				}
 			})

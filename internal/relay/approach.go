@@ -15,6 +15,7 @@ type Approach struct {
 	route  *Route
 	events *Events
 	tried  target.Tried
+	trial  bool  // of a dead target: what the session does now
 	err    error // of the last failed attempt
 	local  bool  // every failure so far was this machine's
 }
@@ -35,7 +36,8 @@ func (a *Approach) Next() (*target.Target, Cause, error) {
 	if limit := a.route.ConnectAttempts; limit > 0 && len(a.tried) >= limit {
 		return nil, a.refusal(), a.err
 	}
-	t, err := a.route.Targets.Pick(&a.tried)
+	t, trial, err := a.route.Targets.Pick(&a.tried)
+	a.trial = trial
 	switch {
 	case err == nil:
 		return t, "", nil
@@ -60,10 +62,10 @@ func (a *Approach) Failed(t *target.Target, err error) {
 	a.err = fmt.Errorf("connect to %s: %w", t.Name, err)
 	died := false
 	if linux.Exhausted(err) {
-		t.Abandoned()
+		t.Abandoned(a.trial)
 	} else {
 		a.local = false
-		died = t.Failed()
+		died = t.Failed(a.trial)
 	}
 	t.Release()
 	a.events.ConnectFailed(a.route, t, err, died)
@@ -78,7 +80,7 @@ func (a *Approach) Connected(t *target.Target) {
 
 // Abandoned says that the session ended while it was connecting to t.
 func (a *Approach) Abandoned(t *target.Target) {
-	t.Abandoned()
+	t.Abandoned(a.trial)
 	t.Release()
 }
 

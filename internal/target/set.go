@@ -82,12 +82,13 @@ func (t Tried) has(target *Target) bool {
 
 // Pick chooses the next target for a session, reserves a place on it, and adds it to tried. Whose turn it is goes: a
 // live target or a dead one that is due for its trial; a backup likewise; then the dead ones, and the dead backups.
-// Without one, the error is ErrFull if only MaxSessions stood in the way, or else ErrNone.
-func (s *Set) Pick(tried *Tried) (*Target, error) {
+// Without one, the error is ErrFull if only MaxSessions stood in the way, or else ErrNone. The session is to hand trial
+// back with what comes of it.
+func (s *Set) Pick(tried *Tried) (t *Target, trial bool, err error) {
 	full := false
 	for _, usable := range []func(*Target) bool{(*Target).fit, (*Target).isDead} {
 		for n := range s.tiers {
-			t := s.tiers[n].pick(func(t *Target) bool {
+			t, trial := s.tiers[n].pick(func(t *Target) bool {
 				if tried.has(t) || !usable(t) {
 					return false
 				}
@@ -99,27 +100,30 @@ func (s *Set) Pick(tried *Tried) (*Target, error) {
 			})
 			if t != nil {
 				*tried = append(*tried, t)
-				return t, nil
+				return t, trial, nil
 			}
 		}
 	}
 	if full {
-		return nil, ErrFull
+		return nil, false, ErrFull
 	}
-	return nil, ErrNone
+	return nil, false, ErrNone
 }
 
 // pick takes the turn of the next target that may be taken and moves the rotation on past it; nil if there is none.
-func (r *tier) pick(may func(*Target) bool) *Target {
+func (r *tier) pick(may func(*Target) bool) (t *Target, trial bool) {
 	for {
 		first := r.next.Load()
 		t, place := r.find(first, may)
 		if t == nil {
-			return nil
+			return nil, false
 		}
 		// Another session may have moved the rotation, or taken the target's last place: look again then.
-		if r.next.CompareAndSwap(first, place+1) && t.reserve() {
-			return t
+		if !r.next.CompareAndSwap(first, place+1) {
+			continue
+		}
+		if trial, ok := t.reserve(); ok {
+			return t, trial
 		}
 	}
 }

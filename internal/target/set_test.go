@@ -32,7 +32,7 @@ func newSet(n int, change func(i int, t *config.Target)) *Set {
 func pick(t *testing.T, s *Set) *Target {
 	t.Helper()
 	var tried Tried
-	got, err := s.Pick(&tried)
+	got, _, err := s.Pick(&tried)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +65,8 @@ func TestPickByWeight(t *testing.T) {
 
 func TestPickPassesOverTheDeadEvenly(t *testing.T) {
 	s := newSet(4, nil)
-	s.targets[1].Failed()
-	s.targets[2].Failed()
+	s.targets[1].Failed(false)
+	s.targets[2].Failed(false)
 	if got := names(t, s, 6); got != "adadad" {
 		t.Error(got)
 	}
@@ -74,22 +74,22 @@ func TestPickPassesOverTheDeadEvenly(t *testing.T) {
 
 func TestPickTriesEveryTargetOnce(t *testing.T) {
 	s := newSet(3, nil)
-	s.targets[0].Failed()
+	s.targets[0].Failed(false)
 	var tried Tried
 	all := ""
 	for range 3 {
-		got, err := s.Pick(&tried)
+		got, _, err := s.Pick(&tried)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all += got.Address.Host
-		got.Failed()
+		got.Failed(false)
 		got.Release()
 	}
 	if all != "bca" { // the dead one when no live one is left
 		t.Error(all)
 	}
-	if _, err := s.Pick(&tried); !errors.Is(err, ErrNone) {
+	if _, _, err := s.Pick(&tried); !errors.Is(err, ErrNone) {
 		t.Errorf("a fourth try: %v", err)
 	}
 	for _, x := range s.targets {
@@ -104,8 +104,8 @@ func TestPickBackupOnlyWithoutOthers(t *testing.T) {
 	if got := names(t, s, 4); got != "bcbc" {
 		t.Error(got)
 	}
-	s.targets[1].Failed()
-	s.targets[2].Failed()
+	s.targets[1].Failed(false)
+	s.targets[2].Failed(false)
 	if got := names(t, s, 2); got != "aa" {
 		t.Error(got)
 	}
@@ -120,7 +120,7 @@ func TestPickNeverOneThatIsDown(t *testing.T) {
 		t.Error(s.targets[0].State())
 	}
 	var tried Tried
-	if _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried); !errors.Is(err, ErrNone) {
+	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
 }
@@ -129,7 +129,7 @@ func TestPickPassesOverTheFull(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
 	first, second := pick(t, s), pick(t, s)
 	var tried Tried
-	if _, err := s.Pick(&tried); !errors.Is(err, ErrFull) {
+	if _, _, err := s.Pick(&tried); !errors.Is(err, ErrFull) {
 		t.Errorf("with all full: %v", err)
 	}
 	first.Release()
@@ -149,7 +149,7 @@ func TestPickSharesExactlyBetweenMany(t *testing.T) {
 		all.Go(func() {
 			for range 600 {
 				var tried Tried
-				got, err := s.Pick(&tried)
+				got, _, err := s.Pick(&tried)
 				if err != nil {
 					t.Error(err)
 					return
@@ -176,7 +176,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 		all.Go(func() {
 			for range 500 {
 				var tried Tried
-				got, err := s.Pick(&tried)
+				got, _, err := s.Pick(&tried)
 				if err != nil {
 					if !errors.Is(err, ErrFull) {
 						t.Error(err)
@@ -202,10 +202,10 @@ func TestTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(2, nil)
 		a := s.targets[0]
-		if !a.Failed() {
+		if !a.Failed(false) {
 			t.Fatal("the first failure does not find it dead")
 		}
-		if a.Failed() {
+		if a.Failed(false) {
 			t.Fatal("died twice")
 		}
 		for _, wait := range []int{1, 2, 4, 8, 10, 10} { // times retry
@@ -221,7 +221,7 @@ func TestTrial(t *testing.T) {
 			if trial != a || other == a {
 				t.Fatalf("when the trial is due: %s and %s, want one session to a", trial.Name, other.Name)
 			}
-			if trial.Failed() {
+			if trial.Failed(true) {
 				t.Fatal("a failed trial is no news")
 			}
 			trial.Release()
@@ -232,7 +232,7 @@ func TestTrial(t *testing.T) {
 		if trial != a {
 			trial = pick(t, s)
 		}
-		trial.Abandoned()
+		trial.Abandoned(true)
 		trial.Release()
 		if trial = pick(t, s); trial != a {
 			trial = pick(t, s)
@@ -243,8 +243,43 @@ func TestTrial(t *testing.T) {
 		if a.Connected() {
 			t.Fatal("came back twice")
 		}
-		if !a.Failed() || a.Retry() != retry {
+		if !a.Failed(false) || a.Retry() != retry {
 			t.Fatalf("after coming back it waits %v, want %v", a.Retry(), retry)
+		}
+	})
+}
+
+// Sessions that come to a dead target for want of a live one tell nothing of its trial.
+func TestOthersDoNotDisturbATrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(1, nil)
+		s.targets[0].Failed(false)
+		time.Sleep(retry)
+		session := func() (trial bool) {
+			t.Helper()
+			var tried Tried
+			got, trial, err := s.Pick(&tried)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Release()
+			return trial
+		}
+		if !session() {
+			t.Fatal("the first session is not the trial")
+		}
+		for _, says := range []func(bool){s.targets[0].Abandoned, func(trial bool) { s.targets[0].Failed(trial) }} {
+			if session() {
+				t.Fatal("a second trial")
+			}
+			says(false)
+		}
+		if session() {
+			t.Error("a second trial, after others have given up")
+		}
+		s.targets[0].Failed(true)
+		if wait := s.targets[0].Retry(); wait != 2*retry {
+			t.Errorf("after one failed trial it waits %v, want %v", wait, 2*retry)
 		}
 	})
 }
@@ -252,7 +287,7 @@ func TestTrial(t *testing.T) {
 func TestASetKeepsWhatIsKnown(t *testing.T) {
 	before := newSet(3, nil)
 	held := pick(t, before)
-	before.targets[1].Failed()
+	before.targets[1].Failed(false)
 	after := NewSet([]config.Target{
 		{Address: before.targets[2].Address, Weight: 2},
 		{Address: before.targets[1].Address, Weight: 1, MaxSessions: 5},
@@ -288,7 +323,7 @@ func BenchmarkPick(b *testing.B) {
 			tried := make(Tried, 0, 4)
 			for b.Loop() {
 				tried = tried[:0]
-				t, err := s.Pick(&tried)
+				t, _, err := s.Pick(&tried)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -78,16 +78,17 @@ func (t *Target) Connected() (back bool) {
 	return back
 }
 
-// Failed says that the session could not connect. It reports whether that found a live target dead. A dead target
-// that fails its trial waits twice as long for the next, up to ten times the first wait.
-func (t *Target) Failed() (died bool) {
+// Failed says that the session, which may be the trial of a dead target, could not connect. It reports whether that
+// found a live target dead. After a trial that fails, a dead target waits twice as long for the next, up to ten times
+// the first wait.
+func (t *Target) Failed(trial bool) (died bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	died = !t.dead.Load()
 	switch {
 	case died:
 		t.wait = t.first
-	case t.trial:
+	case trial:
 		t.wait = min(2*t.wait, retryGrowth*t.first)
 	default:
 		return false // tried for want of a live one: the trial keeps its time
@@ -98,8 +99,12 @@ func (t *Target) Failed() (died bool) {
 	return died
 }
 
-// Abandoned says that the session gave up connecting for a reason that tells nothing of the target.
-func (t *Target) Abandoned() {
+// Abandoned says that the session, which may be the trial, gave up connecting for a reason that tells nothing of the
+// target.
+func (t *Target) Abandoned(trial bool) {
+	if !trial {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.trial = false
@@ -133,17 +138,19 @@ func (t *Target) isFull() bool {
 
 // reserve takes a place for a session, which becomes the trial of a dead target that is due for one. It fails if the
 // last place is gone.
-func (t *Target) reserve() bool {
+func (t *Target) reserve() (trial, ok bool) {
 	if n := t.sessions.Add(1); t.MaxSessions > 0 && n > int64(t.MaxSessions) {
 		t.sessions.Add(-1)
-		return false
+		return false, false
 	}
-	if t.dead.Load() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.trial = t.trial || t.due()
+	if !t.dead.Load() {
+		return false, true
 	}
-	return true
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	trial = t.due()
+	t.trial = t.trial || trial
+	return trial, true
 }
 
 // due reports whether a trial connection is to be made now. The caller holds mu.
