@@ -12,7 +12,7 @@ const (
 	resetGrace = 100 * time.Millisecond
 	// settled is the age at which the target's socket is given its keepalive. Before, it would be of no use: the
 	// shortest is a second. Short sessions are spared four calls.
-	settled = 500 * time.Millisecond
+	settled = 250 * time.Millisecond
 )
 
 // limit is how long the session may be quiet now, and the cause it ends with then; 0 is for ever.
