@@ -26,7 +26,7 @@ deps: go ## install what the tests need (Debian packages), if it is missing
 	@tests/deps.sh
 
 test: deps ## every test, with the race detector; as root also on booted systemd
-	CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v /tests/e2e)
+	CGO_ENABLED=1 go test -race -count=1 -timeout 15m $$(go list ./... | grep -v /tests/e2e)
 	cd tests/e2e && go test -count=1 -timeout 10m
 
 e2e: deps ## the packages and the service on booted systemd (root)

@@ -171,3 +171,47 @@ func TestWorkersResize(t *testing.T) {
 		}
 	})
 }
+
+// Who cannot block asks for a worker and is told when it is granted, in turn with those who wait.
+func TestWorkersRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorkers(1)
+		if !w.TryAcquire() || w.TryAcquire() {
+			t.Fatal("a pool of one gives one worker")
+		}
+		granted := [3]bool{}
+		var places []*Place
+		for i := range granted {
+			places = append(places, w.Request(func() { granted[i] = true }))
+		}
+		last := waiter(w, make(chan struct{}))
+		if !places[1].Cancel() {
+			t.Fatal("a place in the queue cannot be given up")
+		}
+		w.Release()
+		if granted != [3]bool{true, false, false} {
+			t.Fatalf("after one is free: %v", granted)
+		}
+		if places[0].Cancel() {
+			t.Fatal("a granted worker was taken back")
+		}
+		if w.TryAcquire() {
+			t.Fatal("somebody went past those who wait")
+		}
+		w.Release()
+		synctest.Wait()
+		if granted != [3]bool{true, false, true} || last.Load() != 0 {
+			t.Fatalf("then: %v, and the last in the queue has %d", granted, last.Load())
+		}
+		w.Release()
+		synctest.Wait()
+		if last.Load() != 1 {
+			t.Fatal("the last in the queue was forgotten")
+		}
+		w.Release()
+		if p := w.Request(func() { t.Error("called back for a worker that was there at once") }); p != nil || w.Busy() != 1 {
+			t.Fatalf("a request to a pool with a free worker waits, %d busy", w.Busy())
+		}
+		w.Release()
+	})
+}
