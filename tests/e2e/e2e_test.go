@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -119,9 +120,13 @@ func unpack(release, folder string) error {
 		if err := os.MkdirAll(cache, 0o755); err != nil {
 			return err
 		}
+		site, err := mirror()
+		if err != nil {
+			return err
+		}
 		fresh := archive + ".new"
 		cmd := exec.Command("mmdebstrap", "--quiet", "--variant=apt", "--include=systemd,systemd-sysv,dbus,procps,rpm",
-			"--format=tar", release, fresh, mirror())
+			"--format=tar", release, fresh, site)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("mmdebstrap %s: %w\n%s", release, err, out)
 		}
@@ -139,15 +144,15 @@ func unpack(release, folder string) error {
 	return nil
 }
 
-// mirror gives the Debian mirror that this machine uses, or else the public one.
-func mirror() string {
-	out, _ := exec.Command("apt-get", "indextargets", "--format", "$(SITE)").Output()
+// mirror gives the Debian mirror that this machine uses.
+func mirror() (string, error) {
+	out, err := exec.Command("apt-get", "indextargets", "--format", "$(SITE)").Output()
 	for site := range strings.FieldsSeq(string(out)) {
-		if strings.HasSuffix(site, "/debian") {
-			return site
+		if strings.HasSuffix(strings.TrimSuffix(site, "/"), "/debian") {
+			return site, nil
 		}
 	}
-	return "http://deb.debian.org/debian"
+	return "", errors.Join(errors.New("apt-get knows no mirror of Debian"), err)
 }
 
 // onEach runs the test on a machine of each release, side by side.
