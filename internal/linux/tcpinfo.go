@@ -45,7 +45,8 @@ func quietOf(info *unix.TCPInfo) time.Duration {
 }
 
 // Broken reports whether the TCP connection is gone: reset by its peer, or given up by the kernel after keepalive or
-// retransmission found nobody. A connection that both ends have shut down in good order is gone as well. A socket that is not TCP, or closed, is not broken.
+// retransmission found nobody. A connection that both ends have shut down in good order is gone as well. A
+// socket that is not TCP, or closed, is not broken.
 func Broken(conn syscall.RawConn) bool {
 	info, err := tcpInfo(conn)
 	return err == nil && info.State == tcpClose

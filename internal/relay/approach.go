@@ -22,7 +22,9 @@ type Approach struct {
 
 // NewApproach begins a session's way to one of the route's targets.
 func NewApproach(route *Route, events *Events) *Approach {
-	return &Approach{route: route, events: events, local: true}
+	a := &Approach{}
+	a.Begin(route, events)
+	return a
 }
 
 // Begin makes a the way of another session, in the memory of the one before.

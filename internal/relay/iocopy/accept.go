@@ -69,7 +69,7 @@ func (e *Engine) accept(l *listening) {
 				e.events.AcceptResumed(l.Port, time.Since(failing))
 				pause = 0
 			}
-			go e.open(l.Port, conn.(stream)).serve()
+			go e.begin(l.Port, conn.(stream)).serve()
 			continue
 		}
 		e.workers.Release()

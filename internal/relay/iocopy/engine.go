@@ -27,11 +27,11 @@ type Engine struct {
 	workers *admit.Workers
 	events  relay.Events
 	watch   *linux.ErrorWatch
+	open    relay.Open
 
 	mu       sync.Mutex // guards what follows
 	ports    map[*relay.Port]*listening
 	sessions map[*session]struct{}
-	empty    []chan struct{} // closed when the last session is over
 }
 
 // New starts an engine that takes its workers from the pool and tells events what happens.
@@ -55,22 +55,7 @@ func (e *Engine) Control(p *relay.Port, f func(fd int) error) error {
 }
 
 // Wait implements relay.Engine.
-func (e *Engine) Wait(ctx context.Context) error {
-	e.mu.Lock()
-	if len(e.sessions) == 0 {
-		e.mu.Unlock()
-		return nil
-	}
-	empty := make(chan struct{})
-	e.empty = append(e.empty, empty)
-	e.mu.Unlock()
-	select {
-	case <-empty:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (e *Engine) Wait(ctx context.Context) error { return e.open.Wait(ctx) }
 
 // End implements relay.Engine.
 func (e *Engine) End(cause relay.Cause) {
@@ -89,6 +74,7 @@ func (e *Engine) End(cause relay.Cause) {
 func (e *Engine) Stop() error { return e.watch.Close() }
 
 func (e *Engine) add(s *session) {
+	e.open.Enter()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sessions[s] = struct{}{}
@@ -96,12 +82,7 @@ func (e *Engine) add(s *session) {
 
 func (e *Engine) remove(s *session) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	delete(e.sessions, s)
-	if len(e.sessions) == 0 {
-		for _, waiting := range e.empty {
-			close(waiting)
-		}
-		e.empty = nil
-	}
+	e.mu.Unlock()
+	e.open.Leave()
 }

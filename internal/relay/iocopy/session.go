@@ -51,8 +51,8 @@ type session struct {
 	record relay.Record // serve's; Upload and Download are the pumps' while they run
 }
 
-// open makes a session of a connection that was accepted; serve must follow. The session owns conn and one worker.
-func (e *Engine) open(p *relay.Port, conn stream) *session {
+// begin makes a session of a connection that was accepted; serve must follow. The session owns conn and one worker.
+func (e *Engine) begin(p *relay.Port, conn stream) *session {
 	route := p.Route.Load()
 	s := &session{
 		engine:   e,

@@ -137,7 +137,7 @@ func (l *loop) admit(d *door) bool {
 	if d.failing.Load() {
 		l.engine.resumed(d.listener)
 	}
-	l.engine.enter()
+	l.engine.open.Enter()
 	begun := l.engine.clock()
 	to := l.engine.choose(l)
 	to.open.Add(1)

@@ -59,8 +59,8 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 	l.engine.events.Ended(&l.record)
 	l.record = relay.Record{}
 	l.open.Add(-1)
-	l.engine.leave()
 	l.engine.workers.Release()
+	l.engine.open.Leave()
 }
 
 // hangUp gives up the socket of a connect that came to nothing, if there is one. Should it stand by now, it is reset.

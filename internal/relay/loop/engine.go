@@ -30,13 +30,12 @@ type Engine struct {
 	pipes     atomic.Int32   // how many pipes all loops have
 	lookups   sync.WaitGroup // of names
 
-	sessions atomic.Int64 // open
+	open relay.Open
 
 	mu      sync.Mutex // guards what follows
 	ports   map[*relay.Port]*listener
-	numbers []uint32        // of listeners that are closed, to be used again
-	next    uint32          // the first number that was never used
-	empty   []chan struct{} // closed when the last session is over
+	numbers []uint32 // of listeners that are closed, to be used again
+	next    uint32   // the first number that was never used
 }
 
 // New starts an engine that takes its workers from the pool and tells events what happens: a loop for each processor
@@ -127,22 +126,7 @@ func (e *Engine) Close(p *relay.Port) error {
 }
 
 // Wait implements relay.Engine.
-func (e *Engine) Wait(ctx context.Context) error {
-	e.mu.Lock()
-	if e.sessions.Load() == 0 {
-		e.mu.Unlock()
-		return nil
-	}
-	empty := make(chan struct{})
-	e.empty = append(e.empty, empty)
-	e.mu.Unlock()
-	select {
-	case <-empty:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (e *Engine) Wait(ctx context.Context) error { return e.open.Wait(ctx) }
 
 // End implements relay.Engine.
 func (e *Engine) End(cause relay.Cause) {
@@ -184,20 +168,4 @@ func (e *Engine) choose(l *loop) *loop {
 		return l
 	}
 	return least
-}
-
-// enter counts a session that was accepted.
-func (e *Engine) enter() { e.sessions.Add(1) }
-
-// leave counts one that is over.
-func (e *Engine) leave() {
-	if e.sessions.Add(-1) > 0 {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, waiting := range e.empty {
-		close(waiting)
-	}
-	e.empty = nil
 }
