@@ -19,7 +19,9 @@ type Config struct {
 	MaxWorkers   int           `json:"max_workers" min:"1" max:"1000000"`  // the pool: how many sessions may be open at once
 	Engine       string        `json:"engine" enum:"copy,loop"`            // EngineCopy or EngineLoop
 	DrainTimeout time.Duration `json:"drain_timeout" min:"0s" max:"8760h"` // on stop: how long open sessions may go on; 0 ends them at once
+	Reload       string        // ReloadSignal or ReloadAuto
 	Log          Log           `json:"log"`
+	Admin        Admin
 	Apps         []App
 
 	source   *source // nil in a Config built by hand
@@ -32,6 +34,24 @@ const (
 	EngineCopy = "copy"
 	EngineLoop = "loop"
 )
+
+// What brings a change of the file into force: ReloadSignal is SIGHUP or an order alone; ReloadAuto is also the change.
+const (
+	ReloadSignal = "signal"
+	ReloadAuto   = "auto"
+)
+
+// Admin says where the proxy can be looked at and told what to do.
+type Admin struct {
+	Listen []AdminAddress
+}
+
+// AdminAddress is one place where the admin API is served.
+type AdminAddress struct {
+	Network string         // "tcp" or "unix"
+	Addr    netip.AddrPort // tcp: always with an IP address
+	Path    string         // unix: an absolute path
+}
 
 // Log says what is logged and how.
 type Log struct {
@@ -51,17 +71,91 @@ type App struct {
 // Settings are what an app can be told beside its name, ports and targets; the file's "defaults" gives them for
 // every app that does not say otherwise.
 type Settings struct {
-	Balance          string        `json:"balance" enum:"round_robin"`              // BalanceRoundRobin
+	Balance          string        `json:"balance" enum:"round_robin"`              // one of the Balance constants
 	ConnectTimeout   time.Duration `json:"connect_timeout" min:"1ms" max:"1h"`      // for one attempt to connect to one target
 	ConnectAttempts  int           `json:"connect_attempts" min:"0" max:"10000"`    // targets tried for one session; 0: every target once
 	RetryDeadAfter   time.Duration `json:"retry_dead_after" min:"1ms" max:"24h"`    // a dead target gets one trial connection after this; doubles up to 10 times this
 	IdleTimeout      time.Duration `json:"idle_timeout" min:"0s" max:"8760h"`       // ends a session in which no byte moved either way for this long; 0: never
 	HalfCloseTimeout time.Duration `json:"half_close_timeout" min:"0s" max:"8760h"` // the same once one side has finished; 0: never
 	Keepalive        Keepalive     `json:"keepalive"`
+
+	MaxSessionDuration time.Duration // ends a session, whatever it does; 0: never
+
+	Allow, Deny                Networks // of clients; deny wins; an empty Allow is everybody
+	MaxSessions                int      // open at once; 0: no limit
+	MaxSessionsPerSource       int      // the same for one client address, or IPv6 /64; 0: no limit
+	SessionsPerSecond          int      // accepted; 0: no limit
+	SessionsPerSecondPerSource int      // the same for one client address, or IPv6 /64; 0: no limit
+
+	BytesPerSecond      BytesPerSecond
+	AcceptProxyProtocol AcceptProxyProtocol
+	SendProxyProtocol   string     // "", ProxyV1 or ProxyV2
+	SourceAddress       netip.Addr // local address of target connections; the zero Addr leaves it to the kernel
+
+	Probe  Probe
+	OnDead string // OnDeadKeep or OnDeadClose
 }
 
-// BalanceRoundRobin names smooth weighted round-robin.
-const BalanceRoundRobin = "round_robin"
+// How a target is chosen.
+const (
+	BalanceRoundRobin    = "round_robin"    // in turn, smoothly by weight
+	BalanceLeastSessions = "least_sessions" // the one with the fewest open sessions for its weight
+	BalanceRandom        = "random"         // the less busy of two drawn by weight
+	BalanceSourceHash    = "source_hash"    // by the client's address: consistent, the same on every node
+	BalanceFirst         = "first"          // the first in the order of the file that can take the session
+	BalanceNearest       = "nearest"        // the one that connects fastest
+)
+
+// BytesPerSecond bounds one session. 0 is no limit.
+type BytesPerSecond struct {
+	Upload   int // client to target
+	Download int // target to client
+}
+
+// AcceptProxyProtocol says which peers have to begin with a PROXY protocol header, version 1 or 2, that names the
+// client. The zero value is none.
+type AcceptProxyProtocol struct {
+	From    Networks
+	Timeout time.Duration // for the header to be complete
+}
+
+// The versions of the PROXY protocol that a target can be sent.
+const (
+	ProxyV1 = "v1"
+	ProxyV2 = "v2"
+)
+
+// Probe is how targets are checked.
+type Probe struct {
+	When     string // ProbeDead, ProbeAlways or ProbeNever
+	Interval time.Duration
+	Timeout  time.Duration
+	Rise     int    // successes in a row that bring a dead target back
+	Fall     int    // failures in a row that make a live one dead
+	Port     int    // to connect to instead of the target's own; 0: the target's own
+	Send     string // bytes, after the escapes of the file are undone; "": nothing
+	Expect   string // bytes that the answer begins with; "": nothing is waited for
+	HTTP     HTTPProbe
+}
+
+// HTTPProbe is a GET whose answer has a status in a range. The zero value is none; with one, Send and Expect are empty.
+type HTTPProbe struct {
+	Path      string
+	Low, High int // inclusive
+}
+
+// When targets are probed.
+const (
+	ProbeDead   = "dead"   // from when they are dead until they are back
+	ProbeAlways = "always" // all the time
+	ProbeNever  = "never"
+)
+
+// What becomes of the open sessions of a target that a probe finds dead.
+const (
+	OnDeadKeep  = "keep"
+	OnDeadClose = "close"
+)
 
 // Keepalive is TCP keepalive on both sockets of a session (tcp(7): TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT), in
 // whole seconds. The zero value is off.
@@ -92,7 +186,7 @@ func (p Port) String() string {
 	}
 }
 
-// Target is one place an app's connections can go to.
+// Target is what an app's connections can go to: one place, or as many as its name has addresses.
 type Target struct {
 	Address     Address `json:"address"`
 	Weight      int     `json:"weight" min:"1" max:"256"`           // 1 to 256
@@ -103,16 +197,19 @@ type Target struct {
 
 // Address is where a target is.
 type Address struct {
-	Network string // "tcp" or "unix"
-	Host    string // tcp: an IP address or a name, without brackets
+	Network string // "tcp", "unix" or "srv"
+	Host    string // tcp: an IP address or a name, without brackets; srv: the name that has SRV records
 	Port    uint16 // tcp
 	Path    string // unix: an absolute path
 }
 
 // String gives the address as a configuration file names it: "10.0.0.1:80", "[::1]:80" or "unix:/run/app.sock".
 func (a Address) String() string {
-	if a.Network == "unix" {
+	switch a.Network {
+	case "unix":
 		return "unix:" + a.Path
+	case "srv":
+		return "srv:" + a.Host
 	}
 	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
 }

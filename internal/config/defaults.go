@@ -10,6 +10,7 @@ func Default() Config {
 		MaxWorkers:   50,
 		Engine:       EngineCopy,
 		DrainTimeout: 0,
+		Reload:       ReloadSignal,
 		Log:          Log{Level: "info", Format: "auto", Sessions: true},
 	}
 }
@@ -24,6 +25,10 @@ func DefaultSettings() Settings {
 		IdleTimeout:      0,
 		HalfCloseTimeout: 10 * time.Minute,
 		Keepalive:        Keepalive{Enabled: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 4},
+
+		AcceptProxyProtocol: AcceptProxyProtocol{Timeout: 3 * time.Second},
+		Probe:               Probe{When: ProbeDead, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3},
+		OnDead:              OnDeadKeep,
 	}
 }
 

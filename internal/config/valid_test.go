@@ -10,7 +10,7 @@ import (
 )
 
 // sameConfig compares what configurations mean, not where they stand.
-var sameConfig = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateComparable(netip.AddrPort{})}
+var sameConfig = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{}, Networks{})}
 
 // configOf gives a configuration of defaults but for its apps.
 func configOf(apps ...App) *Config {
