@@ -23,7 +23,7 @@ const module = "tcp-proxy"
 // lies below a package in the tree lives on its floor.
 var floors = [][]string{
 	{"internal/config", "internal/systemd", "internal/linux"},
-	{"internal/target", "internal/admit", "internal/logging"},
+	{"internal/target", "internal/admit", "internal/logging", "internal/meter", "internal/proxyproto"},
 	{"internal/relay", "internal/probe", "internal/resolve"},
 	{"internal/proxy"},
 	{"internal/admin", "internal/handover"},
