@@ -28,7 +28,7 @@
 //	                                ▼
 //	                            finished ── all written ──▶ passed on
 //
-// Reading begins with read(2) and write(2) through a buffer that all sessions of a loop share, and goes over to
+// Reading begins with recv(2) and send(2) through a buffer that all sessions of a loop share, and goes over to
 // splice(2) through a pipe when buffers are full. A flow that is waiting holds neither. A flow that is pending holds
 // at most bufferSize bytes in memory, or pipeSize bytes in a pipe or, once they were stuck there, in memory: that,
 // twice, bounds a session beside its sockets' own buffers. A turn moves turnBudget bytes of a flow before the others

@@ -81,7 +81,7 @@ func (l *loop) pump(s *session, d int) outcome {
 // copy reads into the loop's buffer and writes that. What is not taken is kept.
 func (l *loop) copy(s *session, d int, budget *int) outcome {
 	from, f := &s.side[d], &s.flow[d]
-	n, errno := linux.Read(int(from.fd), l.buffer)
+	n, errno := linux.Receive(int(from.fd), l.buffer)
 	switch {
 	case errno == unix.EAGAIN:
 		from.mark &^= readable
@@ -89,7 +89,7 @@ func (l *loop) copy(s *session, d int, budget *int) outcome {
 	case errno == unix.EINTR:
 		return goOn
 	case errno != 0:
-		return l.broke(s, d, "read", errno)
+		return l.broke(s, d, "recv", errno)
 	case n == 0:
 		return l.finish(s, d)
 	case n == len(l.buffer):
