@@ -40,7 +40,7 @@ func TestConfigurationDocHasEveryKey(t *testing.T) {
 func keyTable() string {
 	var b strings.Builder
 	b.WriteString("| key | type | default | values | meaning |\n|---|---|---|---|---|\n")
-	cell := strings.NewReplacer("|", `\|`, "\n", " ")
+	cell := strings.NewReplacer(`\`, `\\`, "|", `\|`, "\n", " ")
 	for _, k := range config.Keys() {
 		if strings.HasPrefix(k.Path, "defaults.") {
 			continue

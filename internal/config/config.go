@@ -19,7 +19,7 @@ type Config struct {
 	MaxWorkers   int           `json:"max_workers" min:"1" max:"1000000"`  // the pool: how many sessions may be open at once
 	Engine       string        `json:"engine" enum:"copy,loop"`            // EngineCopy or EngineLoop
 	DrainTimeout time.Duration `json:"drain_timeout" min:"0s" max:"8760h"` // on stop: how long open sessions may go on; 0 ends them at once
-	Reload       string        // ReloadSignal or ReloadAuto
+	Reload       string        `json:"reload" enum:"signal,auto"`          // ReloadSignal or ReloadAuto
 	Log          Log           `json:"log"`
 	Admin        Admin
 	Apps         []App
@@ -53,6 +53,9 @@ type AdminAddress struct {
 	Path    string         // unix: an absolute path
 }
 
+// String gives the address as a configuration file names it: "127.0.0.1:9901" or "unix:/run/tcp-proxy/admin.sock".
+func (a AdminAddress) String() string { return Port(a).String() }
+
 // Log says what is logged and how.
 type Log struct {
 	Level    string `json:"level" enum:"trace,debug,info,warning,error" alias:"warn=warning"` // trace, debug, info, warning or error
@@ -71,29 +74,29 @@ type App struct {
 // Settings are what an app can be told beside its name, ports and targets; the file's "defaults" gives them for
 // every app that does not say otherwise.
 type Settings struct {
-	Balance          string        `json:"balance" enum:"round_robin"`              // one of the Balance constants
-	ConnectTimeout   time.Duration `json:"connect_timeout" min:"1ms" max:"1h"`      // for one attempt to connect to one target
-	ConnectAttempts  int           `json:"connect_attempts" min:"0" max:"10000"`    // targets tried for one session; 0: every target once
-	RetryDeadAfter   time.Duration `json:"retry_dead_after" min:"1ms" max:"24h"`    // a dead target gets one trial connection after this; doubles up to 10 times this
-	IdleTimeout      time.Duration `json:"idle_timeout" min:"0s" max:"8760h"`       // ends a session in which no byte moved either way for this long; 0: never
-	HalfCloseTimeout time.Duration `json:"half_close_timeout" min:"0s" max:"8760h"` // the same once one side has finished; 0: never
-	Keepalive        Keepalive     `json:"keepalive"`
+	Balance            string        `json:"balance" enum:"round_robin,least_sessions,random,source_hash,first,nearest"` // one of the Balance constants
+	ConnectTimeout     time.Duration `json:"connect_timeout" min:"1ms" max:"1h"`                                         // for one attempt to connect to one target
+	ConnectAttempts    int           `json:"connect_attempts" min:"0" max:"10000"`                                       // targets tried for one session; 0: every target once
+	RetryDeadAfter     time.Duration `json:"retry_dead_after" min:"1ms" max:"24h"`                                       // without probes, a dead target gets one trial connection after this; doubles up to 10 times this
+	IdleTimeout        time.Duration `json:"idle_timeout" min:"0s" max:"8760h"`                                          // ends a session in which no byte moved either way for this long; 0: never
+	HalfCloseTimeout   time.Duration `json:"half_close_timeout" min:"0s" max:"8760h"`                                    // the same once one side has finished; 0: never
+	MaxSessionDuration time.Duration `json:"max_session_duration" min:"0s" max:"8760h"`                                  // ends a session, whatever it does; 0: never
+	Keepalive          Keepalive     `json:"keepalive"`
 
-	MaxSessionDuration time.Duration // ends a session, whatever it does; 0: never
+	Allow                      Networks `json:"allow" min:"0" max:"10000"`                            // clients that may come in; none is everybody
+	Deny                       Networks `json:"deny" min:"0" max:"10000"`                             // clients that may not, whatever Allow says
+	MaxSessions                int      `json:"max_sessions" min:"0" max:"1000000"`                   // open at once; 0: no limit
+	MaxSessionsPerSource       int      `json:"max_sessions_per_source" min:"0" max:"1000000"`        // the same for one client address, or IPv6 /64; 0: no limit
+	SessionsPerSecond          int      `json:"sessions_per_second" min:"0" max:"1000000"`            // accepted; 0: no limit
+	SessionsPerSecondPerSource int      `json:"sessions_per_second_per_source" min:"0" max:"1000000"` // the same for one client address, or IPv6 /64; 0: no limit
 
-	Allow, Deny                Networks // of clients; deny wins; an empty Allow is everybody
-	MaxSessions                int      // open at once; 0: no limit
-	MaxSessionsPerSource       int      // the same for one client address, or IPv6 /64; 0: no limit
-	SessionsPerSecond          int      // accepted; 0: no limit
-	SessionsPerSecondPerSource int      // the same for one client address, or IPv6 /64; 0: no limit
+	BytesPerSecond      BytesPerSecond      `json:"bytes_per_second"`
+	AcceptProxyProtocol AcceptProxyProtocol `json:"accept_proxy_protocol"`
+	SendProxyProtocol   string              `json:"send_proxy_protocol" enum:",v1,v2"` // "", ProxyV1 or ProxyV2
+	SourceAddress       netip.Addr          `json:"source_address"`                    // local address of target connections; the zero Addr leaves it to the kernel
 
-	BytesPerSecond      BytesPerSecond
-	AcceptProxyProtocol AcceptProxyProtocol
-	SendProxyProtocol   string     // "", ProxyV1 or ProxyV2
-	SourceAddress       netip.Addr // local address of target connections; the zero Addr leaves it to the kernel
-
-	Probe  Probe
-	OnDead string // OnDeadKeep or OnDeadClose
+	Probe  Probe  `json:"probe"`
+	OnDead string `json:"on_dead" enum:"keep,close"` // OnDeadKeep or OnDeadClose
 }
 
 // How a target is chosen.
@@ -108,15 +111,15 @@ const (
 
 // BytesPerSecond bounds one session. 0 is no limit.
 type BytesPerSecond struct {
-	Upload   int // client to target
-	Download int // target to client
+	Upload   int `json:"upload" min:"1024" max:"100000000000" zero:"true"`   // client to target
+	Download int `json:"download" min:"1024" max:"100000000000" zero:"true"` // target to client
 }
 
 // AcceptProxyProtocol says which peers have to begin with a PROXY protocol header, version 1 or 2, that names the
-// client. The zero value is none.
+// client. An empty From is none.
 type AcceptProxyProtocol struct {
-	From    Networks
-	Timeout time.Duration // for the header to be complete
+	From    Networks      `json:"from" min:"1" max:"10000"`
+	Timeout time.Duration `json:"timeout" min:"1ms" max:"1h"` // for the header to be complete
 }
 
 // The versions of the PROXY protocol that a target can be sent.
@@ -127,15 +130,15 @@ const (
 
 // Probe is how targets are checked.
 type Probe struct {
-	When     string // ProbeDead, ProbeAlways or ProbeNever
-	Interval time.Duration
-	Timeout  time.Duration
-	Rise     int    // successes in a row that bring a dead target back
-	Fall     int    // failures in a row that make a live one dead
-	Port     int    // to connect to instead of the target's own; 0: the target's own
-	Send     string // bytes, after the escapes of the file are undone; "": nothing
-	Expect   string // bytes that the answer begins with; "": nothing is waited for
-	HTTP     HTTPProbe
+	When     string        `json:"when" enum:"dead,always,never"` // ProbeDead, ProbeAlways or ProbeNever
+	Interval time.Duration `json:"interval" min:"10ms" max:"24h"`
+	Timeout  time.Duration `json:"timeout" min:"1ms" max:"1h"` // may be longer than Interval
+	Rise     int           `json:"rise" min:"1" max:"100"`     // successes in a row that bring a dead target back
+	Fall     int           `json:"fall" min:"1" max:"100"`     // failures in a row that make a live one dead
+	Port     int           `json:"port" min:"0" max:"65535"`   // to connect to instead of the target's own; 0: the target's own
+	Send     string        `json:"send" min:"0" max:"4096"`    // bytes, after the escapes of the file are undone; "": nothing
+	Expect   string        `json:"expect" min:"0" max:"4096"`  // bytes that the answer begins with; "": nothing is waited for
+	HTTP     HTTPProbe     `json:"http"`
 }
 
 // HTTPProbe is a GET whose answer has a status in a range. The zero value is none; with one, Send and Expect are empty.
@@ -203,7 +206,8 @@ type Address struct {
 	Path    string // unix: an absolute path
 }
 
-// String gives the address as a configuration file names it: "10.0.0.1:80", "[::1]:80" or "unix:/run/app.sock".
+// String gives the address as a configuration file names it: "10.0.0.1:80", "[::1]:80", "unix:/run/app.sock" or
+// "srv:_web._tcp.example.internal".
 func (a Address) String() string {
 	switch a.Network {
 	case "unix":

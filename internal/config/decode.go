@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"regexp"
 	"slices"
@@ -70,7 +71,11 @@ func (d *decoder) decode(n node, into any, r rule) {
 	case *int:
 		d.int(n, into, r)
 	case *string:
-		d.enum(n, into, r)
+		if len(r.enum) > 0 {
+			d.enum(n, into, r)
+		} else {
+			d.bytes(n, into, r)
+		}
 	case *time.Duration:
 		d.duration(n, into, r)
 	case *name:
@@ -79,6 +84,22 @@ func (d *decoder) decode(n node, into any, r rule) {
 		d.address(n, into)
 	case *Keepalive:
 		d.keepalive(n, into)
+	case *Networks:
+		d.networks(n, into, r)
+	case *netip.Addr:
+		d.sourceAddress(n, into)
+	case *AcceptProxyProtocol:
+		d.acceptProxyProtocol(n, into)
+	case *Probe:
+		d.probe(n, into)
+	case *HTTPProbe:
+		d.httpProbe(n, into)
+	case *httpPath:
+		d.httpPath(n, into)
+	case *statuses:
+		d.statuses(n, into)
+	case *[]adminSocket:
+		*into = d.adminSockets(n)
 	case *[]app:
 		*into = d.apps(n)
 	case *[]portRange:
@@ -183,7 +204,7 @@ func (d *decoder) int(n node, i *int, r rule) {
 	}
 	value, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || !r.allows(value) {
-		d.wrong(n, "must be from %s, not %s", r.rangeText(), short(number))
+		d.wrong(n, "must be %s, not %s", r.want(), short(number))
 		return
 	}
 	*i = int(value)
@@ -213,7 +234,7 @@ func (d *decoder) duration(n node, t *time.Duration, r rule) {
 	case err != nil && !durationForm.MatchString(strings.TrimPrefix(given, "-")):
 		d.wrong(n, `must be a duration such as "250ms", "5s" or "1h30m", not %s`, quote(given))
 	case err != nil || given[0] == '-' || !r.allows(int64(value)): // an error of a duration in form: it is too long
-		d.wrong(n, "must be from %s, not %s", r.rangeText(), quote(given))
+		d.wrong(n, "must be %s, not %s", r.want(), quote(given))
 	default:
 		*t = value
 	}

@@ -32,6 +32,11 @@ func DefaultSettings() Settings {
 	}
 }
 
+// DefaultHTTPProbe returns an HTTP probe that says nothing of its own.
+func DefaultHTTPProbe() HTTPProbe {
+	return HTTPProbe{Path: "/", Low: 200, High: 399}
+}
+
 // DefaultTarget returns a target that is an address and nothing more.
 func DefaultTarget() Target {
 	return Target{Weight: 1}

@@ -4,6 +4,7 @@ package config
 // and Keys all walk these types. The tags say what the key is called and which values it takes (see rule).
 type document struct {
 	Config
+	Admin    admin    `json:"admin"`
 	Defaults Settings `json:"defaults"`
 	Apps     []app    `json:"apps"`
 }
@@ -17,6 +18,22 @@ type app struct {
 
 	at    node     // where it stands
 	given []string // the keys that it has, well or badly written
+}
+
+// admin is an Admin as a file writes it.
+type admin struct {
+	Listen []adminSocket `json:"listen"`
+}
+
+// httpProbe is an HTTPProbe as a file writes it.
+type httpProbe struct {
+	Path   httpPath `json:"path"`
+	Status statuses `json:"status"`
+}
+
+// written gives h as a file writes it.
+func (h HTTPProbe) written() httpProbe {
+	return httpProbe{httpPath(h.Path), statuses{h.Low, h.High}}
 }
 
 // name is the name of an app.
@@ -66,6 +83,14 @@ func (d *decoder) apps(n node) []app {
 	return apps
 }
 
+// setting gives the value of a setting of the app, or the app itself if it has the setting from the defaults.
+func (a *app) setting(key string) node {
+	if v := member(a.at.Value, key); v != nil {
+		return a.at.member(key, v)
+	}
+	return a.at
+}
+
 // keepalive decodes false, true or an object over the defaults that apply.
 func (d *decoder) keepalive(n node, k *Keepalive) {
 	on := *k
@@ -82,5 +107,19 @@ func (d *decoder) keepalive(n node, k *Keepalive) {
 		*k = on
 	default:
 		d.wrongType(n, "true, false or an object")
+	}
+}
+
+// acceptProxyProtocol decodes false, or an object over the defaults that apply.
+func (d *decoder) acceptProxyProtocol(n node, a *AcceptProxyProtocol) {
+	switch kindOf(n) {
+	case "false":
+		*a = DefaultSettings().AcceptProxyProtocol
+	case "an object":
+		if given, _ := d.object(n, a); a.From.Empty() && !has(given, "from") {
+			d.wrong(n, `has no "from": the networks that send a header`)
+		}
+	default:
+		d.wrongType(n, "false or an object")
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -45,7 +46,8 @@ type entry struct {
 // entries gives the keys of the document. Keys and Schema are made of them.
 func entries() []entry {
 	doc := newDocument()
-	doc.Apps = []app{{Settings: DefaultSettings(), Targets: []Target{DefaultTarget()}}}
+	doc.Defaults.Probe.HTTP = DefaultHTTPProbe()
+	doc.Apps = []app{{Settings: doc.Defaults, Targets: []Target{DefaultTarget()}}}
 	return entriesOf("", reflect.ValueOf(doc))
 }
 
@@ -57,6 +59,9 @@ func entriesOf(prefix string, object reflect.Value) []entry {
 		inner, within := v, e.path+"."
 		if v.Kind() == reflect.Slice && v.Len() > 0 {
 			inner, within = v.Index(0), e.path+"[]."
+		}
+		if h, ok := e.value.(HTTPProbe); ok {
+			inner = reflect.ValueOf(h.written())
 		}
 		if inner.Kind() == reflect.Struct {
 			e.children = entriesOf(within, inner)
@@ -86,14 +91,22 @@ func (e entry) typeText() string {
 		return "true or false"
 	case int:
 		return "whole number"
-	case string, name:
+	case string, name, httpPath, statuses:
 		return "string"
 	case time.Duration:
 		return "duration"
 	case Address:
 		return "address"
+	case netip.Addr:
+		return "IP address"
 	case Keepalive:
 		return "true, false or object"
+	case AcceptProxyProtocol, HTTPProbe:
+		return "false or object"
+	case Networks:
+		return "list of networks"
+	case []adminSocket:
+		return "list of addresses"
 	case []portRange:
 		return "list of ports"
 	case []Target:
@@ -113,9 +126,21 @@ func (e entry) valuesText() string {
 		return addressForms
 	case []portRange:
 		return portForms
-	}
-	if len(e.rule.enum) > 0 {
-		return e.rule.enumText()
+	case []adminSocket:
+		return adminForms
+	case Networks:
+		return networkForms
+	case netip.Addr:
+		return sourceForms
+	case httpPath:
+		return httpPathText
+	case statuses:
+		return statusForms
+	case string:
+		if len(e.rule.enum) > 0 {
+			return e.rule.enumText()
+		}
+		return e.rule.rangeText() + " bytes"
 	}
 	return e.rule.rangeText()
 }
@@ -138,8 +163,21 @@ func (e entry) defaultValue() any {
 		return v
 	case time.Duration:
 		return FormatDuration(v)
+	case httpPath:
+		return string(v)
+	case statuses:
+		return v.String()
+	case netip.Addr:
+		return "" // the zero Addr
 	case Keepalive:
 		return v.Enabled
+	case AcceptProxyProtocol, HTTPProbe:
+		return false
+	case Networks, []adminSocket:
+		if e.rule.low == 0 {
+			return []string{}
+		}
+		return nil
 	default:
 		return nil
 	}

@@ -38,10 +38,15 @@ func TestKeys(t *testing.T) {
 			order = append(order, k.Path)
 		}
 	}
-	wantOrder := "max_workers engine drain_timeout log log.level log.format log.sessions defaults apps apps[].name apps[].ports apps[].targets " +
+	wantOrder := "max_workers engine drain_timeout reload log log.level log.format log.sessions admin admin.listen defaults apps apps[].name apps[].ports apps[].targets " +
 		"apps[].targets[].address apps[].targets[].weight apps[].targets[].backup apps[].targets[].max_sessions apps[].targets[].down " +
 		"apps[].balance apps[].connect_timeout apps[].connect_attempts apps[].retry_dead_after apps[].idle_timeout apps[].half_close_timeout " +
-		"apps[].keepalive apps[].keepalive.idle apps[].keepalive.interval apps[].keepalive.count"
+		"apps[].max_session_duration apps[].keepalive apps[].keepalive.idle apps[].keepalive.interval apps[].keepalive.count " +
+		"apps[].allow apps[].deny apps[].max_sessions apps[].max_sessions_per_source apps[].sessions_per_second apps[].sessions_per_second_per_source " +
+		"apps[].bytes_per_second apps[].bytes_per_second.upload apps[].bytes_per_second.download " +
+		"apps[].accept_proxy_protocol apps[].accept_proxy_protocol.from apps[].accept_proxy_protocol.timeout apps[].send_proxy_protocol apps[].source_address " +
+		"apps[].probe apps[].probe.when apps[].probe.interval apps[].probe.timeout apps[].probe.rise apps[].probe.fall apps[].probe.port " +
+		"apps[].probe.send apps[].probe.expect apps[].probe.http apps[].probe.http.path apps[].probe.http.status apps[].on_dead"
 	if got := strings.Join(order, " "); got != wantOrder {
 		t.Errorf("got  %s\nwant %s", got, wantOrder)
 	}
@@ -59,6 +64,18 @@ func TestKeys(t *testing.T) {
 		{Path: "apps[].targets[].weight", Type: "whole number", Default: "1", Range: "1 to 256"},
 		{Path: "apps[].half_close_timeout", Type: "duration", Default: `"10m"`, Range: "0s to 8760h"},
 		{Path: "apps[].keepalive", Type: "true, false or object", Default: "true"},
+		{Path: "admin.listen", Type: "list of addresses", Default: "[]", Range: adminForms},
+		{Path: "apps[].allow", Type: "list of networks", Default: "[]", Range: networkForms},
+		{Path: "defaults.bytes_per_second.upload", Type: "whole number", Default: "0", Range: "0 or 1024 to 100000000000"},
+		{Path: "apps[].accept_proxy_protocol", Type: "false or object", Default: "false"},
+		{Path: "defaults.accept_proxy_protocol.from", Type: "list of networks", Range: networkForms},
+		{Path: "apps[].send_proxy_protocol", Type: "string", Default: `""`, Range: `"", "v1" or "v2"`},
+		{Path: "apps[].source_address", Type: "IP address", Default: `""`, Range: sourceForms},
+		{Path: "apps[].probe", Type: "object"},
+		{Path: "apps[].probe.send", Type: "string", Default: `""`, Range: "0 to 4096 bytes"},
+		{Path: "apps[].probe.http", Type: "false or object", Default: "false"},
+		{Path: "defaults.probe.http.path", Type: "string", Default: `"/"`, Range: httpPathText},
+		{Path: "apps[].probe.http.status", Type: "string", Default: `"200-399"`, Range: statusForms},
 	} {
 		got := keys[want.Path]
 		got.Doc = ""
@@ -136,7 +153,7 @@ func TestDefaultsAreInRange(t *testing.T) {
 					t.Errorf("%s: %v", e.path, v)
 				}
 			case string:
-				if _, ok := e.rule.choice(v); !ok {
+				if _, ok := e.rule.choice(v); !ok && (len(e.rule.enum) > 0 || !e.rule.allows(int64(len(v)))) {
 					t.Errorf("%s: %q", e.path, v)
 				}
 			}

@@ -25,19 +25,14 @@ func Parse(name string, data []byte) (*Config, error) {
 	}
 	d := decoder{source: src}
 	doc := d.document()
-	d.check(doc.Apps)
+	d.check(&doc)
 	if len(d.problems) > 0 {
 		return nil, src.report(d.problems)
 	}
-	c := &Config{
-		MaxWorkers:   doc.MaxWorkers,
-		Engine:       doc.Engine,
-		DrainTimeout: doc.DrainTimeout,
-		Log:          doc.Log,
-		Apps:         make([]App, len(doc.Apps)),
-		source:       src,
-		elements:     make([][]int, len(doc.Apps)),
-	}
+	c := &doc.Config
+	c.source = src
+	c.Admin = doc.Admin.config()
+	c.Apps, c.elements = make([]App, len(doc.Apps)), make([][]int, len(doc.Apps))
 	for i, a := range doc.Apps {
 		c.Apps[i] = App{Name: string(a.Name), Targets: a.Targets, Settings: a.Settings}
 		c.Apps[i].Ports, c.elements[i] = expand(a.Ports)

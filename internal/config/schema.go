@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type schema struct {
 	Description          string     `json:"description,omitempty"`
 	Type                 string     `json:"type,omitempty"`
 	AnyOf                []*schema  `json:"anyOf,omitempty"`
+	Const                *bool      `json:"const,omitempty"`
 	Enum                 []string   `json:"enum,omitempty"`
 	Pattern              string     `json:"pattern,omitempty"`
 	Minimum              *int64     `json:"minimum,omitempty"`
@@ -105,8 +107,15 @@ func (e entry) typeSchema() *schema {
 	case bool:
 		return &schema{Type: "boolean"}
 	case int:
-		return &schema{Type: "integer", Minimum: &e.rule.low, Maximum: &e.rule.high}
+		numbers := &schema{Type: "integer", Minimum: &e.rule.low, Maximum: &e.rule.high}
+		if e.rule.zero {
+			return &schema{AnyOf: []*schema{{Type: "integer", Minimum: new(int64), Maximum: new(int64)}, numbers}}
+		}
+		return numbers
 	case string:
+		if len(e.rule.enum) == 0 {
+			return &schema{Type: "string", Pattern: bytesPattern}
+		}
 		values := e.rule.enum
 		for other := range e.rule.alias {
 			values = append(values[:len(values):len(values)], other)
@@ -118,6 +127,18 @@ func (e entry) typeSchema() *schema {
 		return &schema{Type: "string", Pattern: durationPattern}
 	case Address:
 		return &schema{Type: "string", Pattern: addressPattern}
+	case netip.Addr:
+		return &schema{Type: "string", Pattern: sourcePattern}
+	case httpPath:
+		return &schema{Type: "string", Pattern: pathPattern}
+	case statuses:
+		return &schema{Type: "string", Pattern: statusPattern}
+	case Networks:
+		return &schema{Type: "array", MinItems: int(e.rule.low), MaxItems: int(e.rule.high), Items: &schema{Type: "string", Pattern: networkPattern}}
+	case []adminSocket:
+		return &schema{Type: "array", MaxItems: maxAdmin, UniqueItems: true, Items: &schema{Type: "string", Pattern: adminPattern}}
+	case AcceptProxyProtocol, HTTPProbe:
+		return &schema{AnyOf: []*schema{{Const: new(bool)}, objectSchema(e.children)}}
 	case Keepalive:
 		return &schema{AnyOf: []*schema{{Type: "boolean"}, objectSchema(e.children)}}
 	case []portRange:

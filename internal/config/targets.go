@@ -75,12 +75,15 @@ func (a Address) key() Address {
 	return a
 }
 
-const addressForms = `"10.0.0.1:80", "[::1]:80", "web.internal:80" or "unix:/run/app.sock"`
+const addressForms = `"10.0.0.1:80", "[::1]:80", "web.internal:80", "unix:/run/app.sock" or "srv:_web._tcp.example.internal"`
 
 // parseAddress parses the address of a target.
 func parseAddress(s string) (Address, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		return Address{Network: "unix", Path: path}, checkPath(path)
+	}
+	if name, ok := strings.CutPrefix(s, "srv:"); ok {
+		return Address{Network: "srv", Host: name}, checkService(name)
 	}
 	if err := missingParts(s, 80); err != nil {
 		return Address{}, err
@@ -134,4 +137,17 @@ func checkHost(host string) error {
 		return fmt.Errorf("%s is not an IPv4 address", quote(host))
 	}
 	return nil
+}
+
+var serviceForm = regexp.MustCompile(`^` + servicePattern + `$`)
+
+// checkService tells whether name is that of SRV records: RFC 2782, _service._proto.name.
+func checkService(name string) error {
+	if host, number, ok := strings.Cut(name, ":"); ok && digits.MatchString(number) && checkService(host) == nil {
+		return fmt.Errorf("%s has a port, and so has every SRV record: write %s", quote(name), quote("srv:"+host))
+	}
+	if !serviceForm.MatchString(name) {
+		return fmt.Errorf(`%s is not a name of SRV records: it has the form "_service._proto.name", as in "srv:_web._tcp.example.internal"`, quote(name))
+	}
+	return checkHost(name)
 }

@@ -41,6 +41,14 @@ func tcpPort(ip string, port uint16) Port {
 	return Port{Network: "tcp", Addr: netip.AddrPortFrom(addr, port)}
 }
 
+func networksOf(prefixes ...string) Networks {
+	list := make([]netip.Prefix, len(prefixes))
+	for i, p := range prefixes {
+		list[i] = netip.MustParsePrefix(p)
+	}
+	return NetworksOf(list...)
+}
+
 func tcpAddress(host string, port uint16) Address {
 	return Address{Network: "tcp", Host: host, Port: port}
 }
@@ -67,19 +75,42 @@ var validConfigs = map[string]*Config{
 		MaxWorkers:   1,
 		Engine:       "copy",
 		DrainTimeout: 30 * time.Second,
+		Reload:       "auto",
 		Log:          Log{Level: "warning", Format: "json", Sessions: false},
+		Admin: Admin{Listen: []AdminAddress{
+			{Network: "unix", Path: "/run/tcp-proxy/admin.sock"}, {Network: "tcp", Addr: netip.MustParseAddrPort("127.0.0.1:9901")},
+		}},
 		Apps: []App{{
 			Name:    "web",
 			Ports:   []Port{tcpPort("", 65535)},
 			Targets: []Target{{Address: tcpAddress("10.0.0.1", 80), Weight: 256, Backup: true, MaxSessions: 1000000, Down: true}},
 			Settings: Settings{
-				Balance:          "round_robin",
-				ConnectTimeout:   time.Hour,
-				ConnectAttempts:  0,
-				RetryDeadAfter:   1500 * time.Millisecond,
-				IdleTimeout:      90 * time.Second,
-				HalfCloseTimeout: 0,
-				Keepalive:        Keepalive{Enabled: true, Idle: 2 * time.Second, Interval: 3 * time.Second, Count: 1},
+				Balance:            "nearest",
+				ConnectTimeout:     time.Hour,
+				ConnectAttempts:    0,
+				RetryDeadAfter:     1500 * time.Millisecond,
+				IdleTimeout:        90 * time.Second,
+				HalfCloseTimeout:   0,
+				MaxSessionDuration: 24 * time.Hour,
+				Keepalive:          Keepalive{Enabled: true, Idle: 2 * time.Second, Interval: 3 * time.Second, Count: 1},
+
+				Allow:                      networksOf("10.0.0.0/8", "fd00::/8", "192.0.2.1/32"),
+				Deny:                       networksOf("10.1.0.0/16", "fd00::1/128"),
+				MaxSessions:                1,
+				MaxSessionsPerSource:       2,
+				SessionsPerSecond:          3,
+				SessionsPerSecondPerSource: 4,
+
+				BytesPerSecond:      BytesPerSecond{Upload: 1024, Download: 100000000000},
+				AcceptProxyProtocol: AcceptProxyProtocol{From: networksOf("127.0.0.0/8"), Timeout: time.Second},
+				SendProxyProtocol:   "v2",
+				SourceAddress:       netip.MustParseAddr("10.0.0.9"),
+
+				Probe: Probe{
+					When: "always", Interval: time.Second, Timeout: 3 * time.Second, Rise: 4, Fall: 5, Port: 6,
+					HTTP: HTTPProbe{Path: "/healthz?a=%20", Low: 204, High: 204},
+				},
+				OnDead: "close",
 			},
 		}},
 	},

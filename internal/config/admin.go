@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// maxAdmin is on how many addresses the admin API can be served.
+const maxAdmin = 16
+
+// adminSocket is one element of admin.listen: a portRange of one port, with an address.
+type adminSocket struct {
+	portRange
+}
+
+// config gives what the file's "admin" means.
+func (a admin) config() Admin {
+	var c Admin
+	for _, s := range a.Listen {
+		c.Listen = append(c.Listen, AdminAddress(s.first))
+	}
+	return c
+}
+
+// adminSockets decodes the well-written elements of n.
+func (d *decoder) adminSockets(n node) []adminSocket {
+	elements, ok := d.array(n)
+	if !ok {
+		return nil
+	}
+	if len(elements) > maxAdmin {
+		d.wrong(n, "has %d addresses: the limit is %d", len(elements), maxAdmin)
+	}
+	sockets := make([]adminSocket, 0, len(elements))
+	for i, e := range elements {
+		r, err := parseAdminElement(e)
+		if err != nil {
+			d.wrong(e, "%v", err)
+			continue
+		}
+		r.element, r.at = i, e
+		sockets = append(sockets, adminSocket{r})
+	}
+	return sockets
+}
+
+func parseAdminElement(n node) (portRange, error) {
+	switch kindOf(n) {
+	case "a number":
+		return portRange{}, bareAdminPort(short(string(n.Value.Value.(hujson.Literal))))
+	case "a string":
+		return parseAdmin(text(n.Value))
+	default:
+		return portRange{}, fmt.Errorf("must be a string, not %s", kindOf(n))
+	}
+}
+
+const adminForms = `"unix:/run/tcp-proxy/admin.sock", "127.0.0.1:9901" or "[::1]:9901"`
+
+// parseAdmin parses the string form of an element of admin.listen.
+func parseAdmin(s string) (portRange, error) {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok {
+		return portRange{first: Port{Network: "unix", Path: path}}, checkPath(path)
+	}
+	if err := missingParts(s, 9901); err != nil {
+		return portRange{}, err
+	}
+	colon := strings.LastIndexByte(s, ':')
+	number := s[colon+1:]
+	switch {
+	case digits.MatchString(number) && colon <= 0:
+		return portRange{}, bareAdminPort(number)
+	case !digits.MatchString(number) || colon < 0:
+		return portRange{}, fmt.Errorf("%s is not an address for the admin API: it can be %s", quote(s), adminForms)
+	}
+	port, ok := portNumber(number)
+	if !ok {
+		return portRange{}, fmt.Errorf("port numbers are 1 to 65535 without leading zeros, not %s", quote(number))
+	}
+	ip, err := parseIP(s[:colon])
+	if err == nil && !ip.IsValid() {
+		err = fmt.Errorf("%s is not an IP address: the admin API can listen on %s", quote(s[:colon]), adminForms)
+	}
+	return portRange{first: Port{Network: "tcp", Addr: netip.AddrPortFrom(ip, port)}, last: port}, err
+}
+
+// bareAdminPort refuses to be seen from everywhere without a word.
+func bareAdminPort(number string) error {
+	return fmt.Errorf("a port alone would be open to every address: name one, as in %s", quote("127.0.0.1:"+number))
+}

@@ -1,0 +1,33 @@
+package config
+
+import "net/netip"
+
+// sourceAddress decodes an IP address, or nothing, which gives the zero Addr.
+func (d *decoder) sourceAddress(n node, into *netip.Addr) {
+	s, ok := d.string(n)
+	if !ok {
+		return
+	}
+	if s == "" {
+		*into = netip.Addr{}
+		return
+	}
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		d.wrong(n, `%s is not an IP address: it can be %s`, quote(s), sourceForms)
+		return
+	}
+	ip, err = canonical(ip)
+	switch {
+	case err != nil:
+		d.wrong(n, "%v", err)
+	case ip.IsUnspecified():
+		d.wrong(n, `%s is every address: "" leaves it to the kernel which one is used`, quote(s))
+	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		d.wrong(n, "%s is the address of many: nobody connects from it", quote(s))
+	default:
+		*into = ip
+	}
+}
+
+const sourceForms = `"10.0.0.1", "fd00::1" or ""`
