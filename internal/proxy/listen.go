@@ -16,13 +16,21 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// listen makes the listening socket of a port, with no options set but those of package net.
-func listen(port config.Port) (net.Listener, error) {
+// listen makes the listening socket of a port, with no options set but those of package net and, if it is shared,
+// the one that lets it listen beside others that have it too.
+func listen(port config.Port, shared bool) (net.Listener, error) {
 	if port.Network == "unix" {
 		return listenUnix(port.Path)
 	}
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
+	if shared {
+		lc.Control = func(_, _ string, c syscall.RawConn) error {
+			var optErr error
+			err := c.Control(func(fd uintptr) { optErr = linux.SetReusePort(int(fd)) })
+			return errors.Join(err, optErr)
+		}
+	}
 	network, address := "tcp", fmt.Sprintf(":%d", port.Addr.Port())
 	if addr := port.Addr.Addr(); addr.IsValid() {
 		address = port.Addr.String()

@@ -3,8 +3,9 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net"
+
+	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
@@ -12,7 +13,7 @@ import (
 )
 
 // portKey tells listening sockets apart. A port of the configuration is one socket, or, if it goes by the name that
-// systemd gives, as many as have that name.
+// systemd gives, as many as have that name, or more if it took some over from ports before it (overlap.go).
 type portKey struct {
 	config.Port
 	index int
@@ -22,6 +23,7 @@ type portKey struct {
 type port struct {
 	relay.Port
 	app *app
+	at  config.Port // as it was listened on
 }
 
 // plan is the way from what a server runs to what a configuration asks for. Everything that can fail is done by
@@ -32,7 +34,8 @@ type plan struct {
 	apps   []*app
 	ports  map[portKey]*app // all that are wanted
 	fresh  map[portKey]*port
-	opened []*port // those of fresh that the engine has
+	opened []*port             // those of fresh that the engine has
+	moves  map[portKey]portKey // ports that are there and serve another one from then on
 }
 
 // prepare makes what is new, listening on new ports without accepting yet. Every port that cannot be listened on is
@@ -41,15 +44,28 @@ func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 	if s.cfg != nil && cfg.Engine != s.cfg.Engine {
 		return nil, cfg.Errorf("engine", "%q cannot take over from %q while the proxy runs: it takes a restart", cfg.Engine, s.cfg.Engine)
 	}
-	p := &plan{server: s, cfg: cfg, ports: map[portKey]*app{}, fresh: map[portKey]*port{}}
-	var errs []error
+	s.leaving.Wait()
+	p := &plan{
+		server: s,
+		cfg:    cfg,
+		ports:  map[portKey]*app{},
+		fresh:  map[portKey]*port{},
+		moves:  map[portKey]portKey{},
+	}
 	before := predecessors(cfg.Apps, s.apps)
 	for i, c := range cfg.Apps {
 		a := newApp(c, before[i])
 		p.apps = append(p.apps, a)
-		for j, asked := range c.Ports {
-			if err := p.want(a, asked); err != nil {
-				errs = append(errs, cfg.Errorf(cfg.PortPath(i, j), "app %q cannot listen on %s: %w", c.Name, asked, err))
+		for _, asked := range c.Ports {
+			p.want(a, asked)
+		}
+	}
+	stale := p.stale()
+	var errs []error
+	for i, a := range p.apps {
+		for j, asked := range a.Ports {
+			if err := p.listen(a, asked, stale); err != nil {
+				errs = append(errs, cfg.Errorf(cfg.PortPath(i, j), "app %q cannot listen on %s: %w", a.Name, asked, err))
 			}
 		}
 	}
@@ -59,29 +75,42 @@ func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 	return p, nil
 }
 
-// want adds the sockets of a port to the plan, and listens on those that are new.
-func (p *plan) want(a *app, asked config.Port) error {
+// want adds the sockets of a port to the plan.
+func (p *plan) want(a *app, asked config.Port) {
+	n := max(1, len(p.server.socketsFor(asked)))
+	for i := 0; i < n || p.server.ports[portKey{asked, i}] != nil; i++ {
+		p.ports[portKey{asked, i}] = a
+	}
+}
+
+// listen makes those sockets of a port that are not there yet. What stale ports have in common with it is not given up.
+func (p *plan) listen(a *app, asked config.Port, stale map[uint16][]stalePort) error {
 	sockets := p.server.socketsFor(asked)
 	if len(sockets) == 0 && asked.Network == "systemd" {
 		return errors.New("systemd has handed over no socket of that name")
 	}
 	for i := range max(1, len(sockets)) {
 		key := portKey{asked, i}
-		p.ports[key] = a
 		if p.server.ports[key] != nil {
 			continue
 		}
 		var l net.Listener
 		var err error
-		if len(sockets) > 0 {
+		switch {
+		case len(sockets) > 0:
 			l, err = sockets[i].duplicate()
-		} else {
-			l, err = listen(asked)
+		case p.takeOver(a, asked, stale[asked.Addr.Port()]):
+			continue
+		default:
+			l, err = listen(asked, false)
+			if errors.Is(err, unix.EADDRINUSE) && p.makeRoom(a, asked, stale[asked.Addr.Port()]) {
+				l, err = listen(asked, true)
+			}
 		}
 		if err != nil {
 			return err
 		}
-		fresh := &port{Port: relay.Port{Name: asked.String(), Listener: l}, app: a}
+		fresh := &port{Port: relay.Port{Name: asked.String(), Listener: l}, app: a, at: asked}
 		fresh.Route.Store(a.route)
 		p.fresh[key] = fresh
 		if err := linux.Control(l, inherit(l, a.route.Keepalive)); err != nil {
@@ -128,21 +157,29 @@ func (p *plan) commit() error {
 	s.workers.Resize(p.cfg.MaxWorkers)
 	var errs []error
 	var stale []*port
+	ports := p.fresh
 	for key, open := range s.ports {
+		if to, ok := p.moves[key]; ok {
+			key = to
+		}
 		a := p.ports[key]
 		if a == nil {
 			stale = append(stale, open)
-			delete(s.ports, key)
 			continue
 		}
+		ports[key] = open
 		if a.route.Keepalive != open.app.route.Keepalive {
 			errs = append(errs, s.engine.Control(&open.Port, inherit(open.Listener, a.route.Keepalive)))
 		}
 		open.app = a
 		open.Route.Store(a.route)
 	}
-	maps.Copy(s.ports, p.fresh)
+	s.ports = ports
 	for _, old := range stale {
+		if p.makesWay(old) {
+			s.retire(old)
+			continue
+		}
 		errs = append(errs, s.engine.Close(&old.Port))
 	}
 	return errors.Join(errs...)

@@ -29,6 +29,9 @@ type Server struct {
 
 	cancel     context.CancelFunc // ends looking up names; nil before Start
 	background sync.WaitGroup     // for those who do
+	leaving    sync.WaitGroup     // for ports that are closed in a moment
+	stopping   context.Context    // done: Stop was called
+	stop       context.CancelFunc
 
 	sessions atomic.Bool // log a record of each
 
@@ -54,6 +57,7 @@ func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server
 		inherited: inherited,
 		ports:     map[portKey]*port{},
 	}
+	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.workers.OnFull, s.workers.OnFree = s.poolFull, s.poolFree
 	first, err := s.prepare(cfg)
 	if err != nil {
@@ -120,9 +124,11 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.cancel != nil {
 		s.cancel()
 	}
+	s.stop()
 	for _, p := range s.ports {
 		errs = append(errs, s.engine.Close(&p.Port))
 	}
+	s.leaving.Wait()
 	for _, i := range s.inherited {
 		errs = append(errs, i.Listener.Close())
 	}
