@@ -1,0 +1,63 @@
+// Package enginetest drives the engines as the proxy does, over real sockets: every test runs on each of them. What only
+// one engine has is tested here too where it can be seen from outside; the rest beside its code.
+package enginetest
+
+import (
+	"slices"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/iocopy"
+	"tcp-proxy/internal/relay/loop"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// engine is a kind of engine.
+type engine struct {
+	name       string
+	start      func(*admit.Workers, relay.Events) (relay.Engine, error)
+	perSession int // descriptors
+}
+
+var engines = []engine{
+	{
+		name:       "copy",
+		start:      func(w *admit.Workers, e relay.Events) (relay.Engine, error) { return iocopy.New(w, e) },
+		perSession: iocopy.DescriptorsPerSession,
+	},
+	{
+		name:       "loop",
+		start:      func(w *admit.Workers, e relay.Events) (relay.Engine, error) { return loop.New(w, e) },
+		perSession: loop.DescriptorsPerSession,
+	},
+}
+
+// eachEngine runs a test on every engine, or on those of the given names.
+func eachEngine(t *testing.T, test func(*testing.T, engine), names ...string) {
+	for _, e := range engines {
+		if len(names) == 0 || slices.Contains(names, e.name) {
+			t.Run(e.name, func(t *testing.T) { test(t, e) })
+		}
+	}
+}
+
+// eachTCP runs a test on every engine, or on those of the given names, with a rig whose sockets are all TCP.
+func eachTCP(t *testing.T, change func(*relay.Route), test func(*rig), names ...string) {
+	eachEngine(t, func(t *testing.T, e engine) { test(newRig(t, e, "tcp", "tcp", change)) }, names...)
+}
+
+// transports are the kinds of sockets of the client and the target.
+var transports = [][2]string{{"tcp", "tcp"}, {"tcp", "unix"}, {"unix", "tcp"}, {"unix", "unix"}}
+
+// eachTransport runs a test on every engine with every pair of sockets.
+func eachTransport(t *testing.T, change func(*relay.Route), test func(*rig)) {
+	eachEngine(t, func(t *testing.T, e engine) {
+		for _, x := range transports {
+			t.Run(x[0]+" to "+x[1], func(t *testing.T) { test(newRig(t, e, x[0], x[1], change)) })
+		}
+	})
+}

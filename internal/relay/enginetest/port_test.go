@@ -1,0 +1,110 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/relay"
+)
+
+// take takes every worker of the pool, and gives them back when the function that it returns is called.
+func (r *rig) take() (giveBack func()) {
+	never := make(chan struct{})
+	for range r.workers.Max() {
+		r.workers.Acquire(never)
+	}
+	return func() {
+		for range r.workers.Max() {
+			r.workers.Release()
+		}
+	}
+}
+
+// While the pool is full nobody is accepted, and no processor time is used. Then everyone is, in time.
+func TestPoolFull(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		giveBack := r.take()
+		const waiting = 10
+		var clients []stream
+		for range waiting {
+			clients = append(clients, r.dial())
+		}
+		await(r.T, "the pool is full", func() bool { return r.workers.Paused() == 1 })
+		before := cpu(r.T)
+		r.target.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(300 * time.Millisecond))
+		if _, err := r.target.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			r.Fatalf("a session without a worker: %v", err)
+		}
+		r.target.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Time{})
+		if used := cpu(r.T) - before; used > 150*time.Millisecond {
+			r.Errorf("%v of processor time in 300ms of waiting", used)
+		}
+		giveBack()
+		for range waiting {
+			r.accept().Close()
+		}
+		for _, c := range clients {
+			r.expectEOF(c)
+			c.Close()
+		}
+		for range waiting {
+			r.expectCause(relay.TargetClosed)
+		}
+	})
+}
+
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func TestCloseUnknownPort(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		if err := r.engine.Close(&relay.Port{Name: "other"}); err == nil {
+			r.Error("no error")
+		}
+	})
+}
+
+func TestWaitIsNotForEver(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		client, server := r.session()
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := r.engine.Wait(ctx); !errors.Is(err, context.Canceled) {
+			r.Errorf("Wait with a session open: %v", err)
+		}
+		r.finish(client, server)
+	})
+}
+
+// An engine is alive when nothing waits, when what waits is accepted, and when what waits has no worker.
+func TestAlive(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		alive := func() {
+			r.Helper()
+			ctx, cancel := context.WithTimeout(r.Context(), deadline)
+			defer cancel()
+			if err := r.engine.Alive(ctx); err != nil {
+				r.Fatal(err)
+			}
+		}
+		alive()
+		giveBack := r.take()
+		client := r.dial()
+		alive()
+		giveBack()
+		server := r.accept()
+		alive()
+		r.finish(client, server)
+	})
+}

@@ -1,0 +1,248 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
+)
+
+// deadline is far beyond what anything here takes.
+const deadline = 20 * time.Second
+
+// rig is an engine with one port and one target, which the test serves itself.
+type rig struct {
+	*testing.T
+	kind    engine
+	engine  relay.Engine
+	workers *admit.Workers
+	port    *relay.Port
+	target  net.Listener
+	ended   chan relay.Record
+	held    int // descriptors before there was a session
+}
+
+// newRig makes a rig that is checked at the end of the test: every session over, every worker, pipe and other
+// descriptor given back. Networks are "tcp" or "unix".
+func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.Route)) *rig {
+	t.Helper()
+	before := descriptors(t)
+	r := &rig{T: t, kind: e, workers: admit.NewWorkers(64), ended: make(chan relay.Record, 1024)}
+	var err error
+	r.engine, err = e.start(r.workers, relay.Events{
+		Ended:         func(rec *relay.Record) { r.ended <- *rec },
+		ConnectFailed: func(*relay.Route, *target.Target, error, bool) {},
+		TargetBack:    func(*relay.Route, *target.Target) {},
+		AcceptFailing: func(_ *relay.Port, err error) { t.Errorf("accept fails: %v", err) },
+		AcceptResumed: func(*relay.Port, time.Duration) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.target = listen(t, targets)
+	r.port = &relay.Port{Name: "port", Listener: listen(t, clients)}
+	r.setRoute(change, addressOf(r.target))
+	if err := r.engine.Open(r.port); err != nil {
+		t.Fatal(err)
+	}
+	r.held = descriptors(t)
+	t.Cleanup(func() {
+		if err := r.engine.Close(r.port); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), deadline)
+		defer cancel()
+		if err := r.engine.Wait(ctx); err != nil {
+			t.Errorf("sessions are left: %v", err)
+		}
+		r.target.Close()
+		if err := r.engine.Stop(); err != nil {
+			t.Error(err)
+		}
+		if n := r.workers.Busy(); n != 0 {
+			t.Errorf("%d workers are still busy", n)
+		}
+		for _, x := range r.targets() {
+			if n := x.Sessions(); n != 0 {
+				t.Errorf("target %s still has %d sessions", x.Name, n)
+			}
+		}
+		await(t, "descriptors given back", func() bool {
+			runtime.GC() // Go keeps the pipes of its splices in a sync.Pool
+			return descriptors(t) <= before
+		})
+	})
+	return r
+}
+
+// setRoute gives the port a route to the targets, changed for the test.
+func (r *rig) setRoute(change func(*relay.Route), targets ...config.Address) *relay.Route {
+	route := &relay.Route{App: "test", Targets: setOf(targets...), ConnectTimeout: deadline}
+	if change != nil {
+		change(route)
+	}
+	r.port.Route.Store(route)
+	return route
+}
+
+// targets are those of the port's route.
+func (r *rig) targets() []*target.Target { return r.port.Route.Load().Targets.All() }
+
+func setOf(addresses ...config.Address) *target.Set {
+	var targets []config.Target
+	for _, a := range addresses {
+		targets = append(targets, config.Target{Address: a, Weight: 1})
+	}
+	return target.NewSet(targets, time.Hour, nil)
+}
+
+func addressOf(l net.Listener) config.Address {
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		return config.Address{Network: "tcp", Host: tcp.IP.String(), Port: uint16(tcp.Port)}
+	}
+	return config.Address{Network: "unix", Path: l.Addr().String()}
+}
+
+func listen(t *testing.T, network string) net.Listener {
+	t.Helper()
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(t.TempDir(), "s")
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// dial is a client.
+func (r *rig) dial() stream {
+	r.Helper()
+	c, err := net.Dial(r.port.Listener.Addr().Network(), r.port.Listener.Addr().String())
+	if err != nil {
+		r.Fatal(err)
+	}
+	return r.adopt(c)
+}
+
+// accept is the target's end of the next session.
+func (r *rig) accept() stream {
+	r.Helper()
+	c, err := r.target.Accept()
+	if err != nil {
+		r.Fatal(err)
+	}
+	return r.adopt(c)
+}
+
+func (r *rig) adopt(c net.Conn) stream {
+	c.SetDeadline(time.Now().Add(deadline))
+	r.Cleanup(func() { c.Close() })
+	return c.(stream)
+}
+
+// session opens one: the client's end and the target's.
+func (r *rig) session() (client, server stream) {
+	r.Helper()
+	client = r.dial()
+	return client, r.accept()
+}
+
+// finish ends a session in good order, the client first, and returns its record.
+func (r *rig) finish(client, server stream) relay.Record {
+	r.Helper()
+	client.CloseWrite()
+	r.expectEOF(server)
+	server.CloseWrite()
+	r.expectEOF(client)
+	return r.expectCause(relay.ClientClosed)
+}
+
+// record waits for the next session to end.
+func (r *rig) record() relay.Record {
+	r.Helper()
+	select {
+	case rec := <-r.ended:
+		return rec
+	case <-time.After(deadline):
+		r.Fatal("the session does not end")
+		return relay.Record{}
+	}
+}
+
+func (r *rig) expectCause(want relay.Cause) relay.Record {
+	r.Helper()
+	rec := r.record()
+	if rec.Cause != want {
+		r.Errorf("cause = %s (%v), want %s", rec.Cause, rec.Err, want)
+	}
+	return rec
+}
+
+// blackhole is a target to which a connect neither succeeds nor fails: its backlog is full (listen(2)).
+func blackhole(t *testing.T) config.Address {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := config.Address{Network: "tcp", Host: "127.0.0.1", Port: uint16(name.(*unix.SockaddrInet4).Port)}
+	for hung := 0; hung < 2; {
+		c, err := net.DialTimeout("tcp", a.String(), 200*time.Millisecond)
+		if err != nil {
+			hung++
+			continue
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	return a
+}
+
+// descriptors is how many this process has; with a kind ("pipe"), how many of that kind.
+func descriptors(t *testing.T, kind ...string) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(kind) == 0 {
+		return len(names)
+	}
+	n := 0
+	for _, name := range names {
+		if link, err := os.Readlink("/proc/self/fd/" + name.Name()); err == nil && strings.HasPrefix(link, kind[0]+":") {
+			n++
+		}
+	}
+	return n
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package enginetest
+
+import (
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"tcp-proxy/internal/relay"
+)
+
+// A session that is quiet for too long ends, and one that has a byte now and then does not. All at the same time,
+// because they take their time.
+func TestQuietSessionsEnd(t *testing.T) {
+	const limit = time.Second
+	eachEngine(t, func(t *testing.T, e engine) {
+		var all sync.WaitGroup
+		for cause, change := range map[relay.Cause]func(*relay.Route){
+			relay.IdleTimeout:      func(r *relay.Route) { r.IdleTimeout = limit },
+			relay.HalfCloseTimeout: func(r *relay.Route) { r.HalfCloseTimeout, r.IdleTimeout = limit, time.Hour },
+		} {
+			for _, x := range transports {
+				r := newRig(t, e, x[0], x[1], change)
+				client, server := r.session()
+				if cause == relay.HalfCloseTimeout {
+					server.CloseWrite()
+					r.expectEOF(client)
+				}
+				all.Go(func() {
+					sent, err := trickle(client, server, 2*limit)
+					if err != nil {
+						t.Errorf("%s, %v: after %d bytes of a trickle: %v", cause, x, sent, err)
+					}
+					begin := time.Now()
+					rec := <-r.ended
+					if rec.Cause != cause || rec.Upload != sent {
+						t.Errorf("%v: %+v, want %s after %d bytes", x, rec, cause, sent)
+					}
+					if took := time.Since(begin); took < limit*9/10 {
+						t.Errorf("%s, %v: after %v", cause, x, took)
+					}
+				})
+			}
+		}
+		all.Wait()
+	})
+}
+
+// trickle sends a byte now and then, in one direction.
+func trickle(from, to stream, d time.Duration) (sent int64, err error) {
+	pause := time.NewTicker(50 * time.Millisecond)
+	defer pause.Stop()
+	for begun := time.Now(); time.Since(begun) < d; <-pause.C {
+		if _, err := from.Write([]byte("x")); err != nil {
+			return sent, err
+		}
+		if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+			return sent, err
+		}
+		sent++
+	}
+	return sent, nil
+}
+
+// The time-out of a half-closed session means nothing before that.
+func TestHalfCloseTimeoutOfAnOpenSession(t *testing.T) {
+	eachTransport(t, func(r *relay.Route) { r.HalfCloseTimeout = 100 * time.Millisecond }, func(r *rig) {
+		client, server := r.session()
+		time.Sleep(200 * time.Millisecond)
+		r.exchange(client, server, 10)
+		server.CloseWrite()
+		r.expectEOF(client)
+		r.expectCause(relay.HalfCloseTimeout)
+		r.expectReset(server)
+	})
+}
