@@ -1,0 +1,193 @@
+package proxyproto
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// binaryHeader writes a header of version 2 whose length is true.
+func binaryHeader(command, family byte, rest ...string) string {
+	all := strings.Join(rest, "")
+	h := append([]byte(signature), command, family)
+	return string(binary.BigEndian.AppendUint16(h, uint16(len(all)))) + all
+}
+
+// extension writes a TLV.
+func extension(kind byte, value string) string {
+	return string(binary.BigEndian.AppendUint16([]byte{kind}, uint16(len(value)))) + value
+}
+
+const (
+	v4Block = "\x0a\x01\x02\x03\xc0\xa8\x00\x01\x30\x39\x01\xbb"
+	v6Block = "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01" +
+		"\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02" + "\xff\xff\x00\x00"
+	mappedBlock = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x01\x02\x03\x04" +
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x05\x06\x07\x08" + "\x00\x01\x00\x02"
+)
+
+var (
+	unixBlock = "/run/client.sock" + strings.Repeat("\x00", 108-16) + "/run/proxy.sock" + strings.Repeat("\x00", 108-15)
+	local     = Header{Local: true}
+)
+
+func between(source, destination string) Header {
+	return Header{Source: netip.MustParseAddrPort(source), Destination: netip.MustParseAddrPort(destination)}
+}
+
+// valid are headers and what they say.
+var valid = []struct {
+	name, text string
+	want       Header
+}{
+	{"v1 IPv4", "PROXY TCP4 10.1.2.3 192.168.0.1 12345 443\r\n", between("10.1.2.3:12345", "192.168.0.1:443")},
+	{"v1 IPv4, the longest", "PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", between("255.255.255.255:65535", "255.255.255.255:65535")},
+	{"v1 IPv4, the shortest", "PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", between("0.0.0.0:0", "0.0.0.0:0")},
+	{"v1 IPv6", "PROXY TCP6 2001:db8::1 2001:DB8:0:0:0:0:0:2 1 65535\r\n", between("[2001:db8::1]:1", "[2001:db8::2]:65535")},
+	{"v1 IPv6, the shortest", "PROXY TCP6 :: :: 0 0\r\n", between("[::]:0", "[::]:0")},
+	{"v1 IPv6, groups with zeros in front", "PROXY TCP6 2001:0db8:0000:0000:0000:0000:0000:0001 ::2 1 2\r\n", between("[2001:db8::1]:1", "[::2]:2")},
+	{"v1 IPv6, every group", "PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n",
+		between("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535")},
+	{"v1 IPv4 in IPv6", "PROXY TCP6 ::ffff:1.2.3.4 ::ffff:506:708 1 2\r\n", between("1.2.3.4:1", "5.6.7.8:2")},
+	{"v1 UNKNOWN", "PROXY UNKNOWN\r\n", local},
+	{"v1 UNKNOWN with addresses", "PROXY UNKNOWN ffff:f::f:ffff ffff:f::f:ffff 65535 65535\r\n", local},
+	{"v1 UNKNOWN with anything", "PROXY UNKNOWN  \x00\xff PROXY\r\n", local},
+	{"v1 UNKNOWN, the longest", "PROXY UNKNOWN " + strings.Repeat("x", maxLine-16) + "\r\n", local},
+
+	{"v2 IPv4", binaryHeader(0x21, 0x11, v4Block), between("10.1.2.3:12345", "192.168.0.1:443")},
+	{"v2 IPv6", binaryHeader(0x21, 0x21, v6Block), between("[2001:db8::1]:65535", "[2001:db8::2]:0")},
+	{"v2 IPv4 in IPv6", binaryHeader(0x21, 0x21, mappedBlock), between("1.2.3.4:1", "5.6.7.8:2")},
+	{"v2 with extensions", binaryHeader(0x21, 0x11, v4Block, extension(2, "example.org"), extension(4, ""), extension(0xea, "\x01vpce-1")),
+		between("10.1.2.3:12345", "192.168.0.1:443")},
+	{"v2 full of extensions", binaryHeader(0x21, 0x21, v6Block, extension(4, strings.Repeat("x", 65535-36-3))), between("[2001:db8::1]:65535", "[2001:db8::2]:0")},
+	{"v2 with extensions that are none", binaryHeader(0x21, 0x11, v4Block, "\x01\xff"), between("10.1.2.3:12345", "192.168.0.1:443")},
+	{"v2 LOCAL", binaryHeader(0x20, 0x00), local},
+	{"v2 LOCAL with addresses", binaryHeader(0x20, 0x11, v4Block), local},
+	{"v2 LOCAL with less than its family takes", binaryHeader(0x20, 0x21, "abc"), local},
+	{"v2 LOCAL of an unknown family", binaryHeader(0x20, 0xff, "abc"), local},
+	{"v2 unix", binaryHeader(0x21, 0x31, unixBlock), local},
+	{"v2 unix datagrams, with extensions", binaryHeader(0x21, 0x32, unixBlock, extension(4, "...")), local},
+	{"v2 UDP, IPv4", binaryHeader(0x21, 0x12, v4Block), local},
+	{"v2 UDP, IPv6", binaryHeader(0x21, 0x22, v6Block), local},
+	{"v2 unspecified", binaryHeader(0x21, 0x00), local},
+	{"v2 unspecified, with something", binaryHeader(0x21, 0x00, extension(2, "example.org")), local},
+	{"v2 unspecified family", binaryHeader(0x21, 0x01, "abc"), local},
+	{"v2 unspecified transport", binaryHeader(0x21, 0x10, "abc"), local},
+}
+
+func TestParse(t *testing.T) {
+	for _, c := range valid {
+		got, err := Parse([]byte(c.text))
+		if err != nil || got != c.want {
+			t.Errorf("%s: %+v, %v; want %+v", c.name, got, err, c.want)
+		}
+		for _, part := range []string{c.text[:len(c.text)-1], c.text + "x", ""} {
+			if got, err := Parse([]byte(part)); err == nil || got != (Header{}) {
+				t.Errorf("%s: %d of %d bytes are taken for all of it: %+v", c.name, len(part), len(c.text), got)
+			}
+		}
+	}
+}
+
+// Whatever is appended is read back, by this package and by the library, and is no longer than a small segment holds.
+func TestAppend(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	address := func() netip.Addr {
+		b := [16]byte{}
+		for i := range b {
+			b[i] = byte(random.Uint32() & random.Uint32())
+		}
+		switch random.IntN(4) {
+		case 0:
+			return netip.AddrFrom16(b)
+		case 1:
+			return netip.AddrFrom16(b).WithZone("eth0")
+		case 2:
+			return netip.AddrFrom16(netip.AddrFrom4([4]byte(b[:])).As16())
+		}
+		return netip.AddrFrom4([4]byte(b[:]))
+	}
+	for range 10_000 {
+		source := netip.AddrPortFrom(address(), uint16(random.Uint32()))
+		destination := netip.AddrPortFrom(address(), uint16(random.Uint32()))
+		want := Header{
+			Source:      netip.AddrPortFrom(source.Addr().Unmap().WithZone(""), source.Port()),
+			Destination: netip.AddrPortFrom(destination.Addr().Unmap().WithZone(""), destination.Port()),
+		}
+		for version := 1; version <= 2; version++ {
+			b := Append([]byte("before"), version, source, destination)
+			text, ok := strings.CutPrefix(string(b), "before")
+			if !ok || len(text) > maxLine {
+				t.Fatalf("%v to %v: %q", source, destination, b)
+			}
+			if got, err := Parse([]byte(text)); err != nil || got != want {
+				t.Fatalf("%q of version %d for %v to %v: %+v, %v", text, version, source, destination, got, err)
+			}
+			if first := map[int]byte{1: keyword[0], 2: signature[0]}[version]; text[0] != first {
+				t.Fatalf("version %d begins with %q", version, text[0])
+			}
+		}
+	}
+}
+
+func TestAppendExactly(t *testing.T) {
+	v4, other := netip.MustParseAddrPort("10.1.2.3:12345"), netip.MustParseAddrPort("192.168.0.1:443")
+	v6, port := netip.MustParseAddrPort("[2001:db8::1]:65535"), netip.AddrPortFrom(netip.Addr{}, 80)
+	for _, c := range []struct {
+		version             int
+		source, destination netip.AddrPort
+		want                string
+	}{
+		{1, v4, other, "PROXY TCP4 10.1.2.3 192.168.0.1 12345 443\r\n"},
+		{1, v6, v6, "PROXY TCP6 2001:db8::1 2001:db8::1 65535 65535\r\n"},
+		{1, v4, v6, "PROXY TCP6 ::ffff:10.1.2.3 2001:db8::1 12345 65535\r\n"},
+		{1, netip.AddrPort{}, netip.AddrPort{}, "PROXY UNKNOWN\r\n"},
+		{1, v4, netip.AddrPort{}, "PROXY UNKNOWN\r\n"},
+		{1, port, v4, "PROXY UNKNOWN\r\n"},
+		{2, v4, other, binaryHeader(0x21, 0x11, v4Block)},
+		{2, v6, netip.MustParseAddrPort("[2001:db8::2]:0"), binaryHeader(0x21, 0x21, v6Block)},
+		{2, netip.AddrPort{}, netip.AddrPort{}, binaryHeader(0x20, 0)},
+		{2, port, port, binaryHeader(0x20, 0)},
+	} {
+		if got := string(Append(nil, c.version, c.source, c.destination)); got != c.want {
+			t.Errorf("version %d, %v to %v: %q, want %q", c.version, c.source, c.destination, got, c.want)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	for _, c := range valid {
+		if strings.Contains(c.name, "extensions") || c.want.Local {
+			continue
+		}
+		b.Run(strings.ReplaceAll(c.name, " ", "_"), func(b *testing.B) {
+			text := []byte(c.text)
+			b.ReportAllocs()
+			for b.Loop() {
+				if n, err := Length(text); n != len(text) || err != nil {
+					b.Fatal(err)
+				}
+				if _, err := Parse(text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, h := range []Header{between("10.1.2.3:12345", "192.168.0.1:443"), between("[2001:db8::1]:1", "[2001:db8::2]:65535")} {
+		for version := 1; version <= 2; version++ {
+			b.Run(fmt.Sprintf("v%d_%d_bits", version, h.Source.Addr().BitLen()), func(b *testing.B) {
+				buffer := make([]byte, 0, 128)
+				b.ReportAllocs()
+				for b.Loop() {
+					Append(buffer, version, h.Source, h.Destination)
+				}
+			})
+		}
+	}
+}
