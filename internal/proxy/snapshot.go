@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 
 	"tcp-proxy/internal/meter"
@@ -10,6 +11,12 @@ import (
 // SnapshotVersion is the version of Snapshot's shape: it changes when a field goes away or means something else, not
 // when one is added.
 const SnapshotVersion = 1
+
+// What DrainTarget may not find.
+var (
+	ErrNoApp    = errors.New("there is no such app")
+	ErrNoTarget = errors.New("there is no such target")
+)
 
 // Snapshot is how a server is doing at one moment. Taking one stops nobody. It shares nothing with the server and is
 // the caller's. Its JSON is the body of /api/v1/status; durations are seconds there, and sizes bytes.

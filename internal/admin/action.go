@@ -1,0 +1,111 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/proxy"
+)
+
+// entitled lets root, the service's own user and members of its group through, and answers others with 403. Over TCP
+// there is no telling who asks: nobody is let through.
+func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		g, ok := r.Context().Value(guestKey{}).(*guest)
+		if !ok {
+			answerProblem(w, http.StatusForbidden, Problem{Error: "actions are for unix sockets"})
+			return
+		}
+		peer, err := linux.PeerOf(g.Conn)
+		if err != nil {
+			answerProblem(w, http.StatusForbidden, Problem{Error: err.Error()})
+			return
+		}
+		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
+		if peer.UID != 0 && peer.UID != uid && !peer.InGroup(gid) {
+			answerProblem(w, http.StatusForbidden, Problem{Error: fmt.Sprintf(
+				"user %d may not do this: it takes root, the user of the service, or its group %s", peer.UID, groupName(gid))})
+			return
+		}
+		g.acting.Store(true)
+		defer g.acting.Store(false)
+		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actionTimeout)) // of a connection, which has one
+		defer s.pictures.outdate()
+		s.log.WithFields(logrus.Fields{"uid": peer.UID, "pid": peer.PID}).Infof("admin: told to %s", r.URL.Path)
+		h(w, r)
+	}
+}
+
+// groupName gives the name of a group, or its number where it has none.
+func groupName(gid uint32) string {
+	number := strconv.FormatUint(uint64(gid), 10)
+	if group, err := user.LookupGroupId(number); err == nil {
+		return group.Name
+	}
+	return number
+}
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	changes, err := s.node.Reload(r.Context())
+	if err != nil {
+		answerProblem(w, reloadCode(err), Problem{Error: "reload refused, the configuration of before stays in force", Errors: sentences(err)})
+		return
+	}
+	answerJSON(w, http.StatusOK, changes)
+}
+
+// reloadCode is 422 if the configuration is bad or not there, and 500 if it is good, but this machine stands in its way.
+func reloadCode(err error) int {
+	var bad config.Error
+	var unread *fs.PathError
+	var system syscall.Errno
+	if errors.As(err, &unread) || errors.As(err, &bad) && !errors.As(err, &system) {
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusInternalServerError
+}
+
+// sentences gives each of the errors that err consists of.
+func sentences(err error) []string {
+	var many interface{ Unwrap() []error }
+	if !errors.As(err, &many) {
+		return []string{err.Error()}
+	}
+	var texts []string
+	for _, one := range many.Unwrap() {
+		texts = append(texts, one.Error())
+	}
+	return texts
+}
+
+func (s *Server) drain(on bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		s.node.Drain(on)
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *Server) drainTarget(on bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := s.node.DrainTarget(r.PathValue("app"), r.PathValue("target"), on)
+		switch {
+		case errors.Is(err, proxy.ErrNoApp), errors.Is(err, proxy.ErrNoTarget):
+			answerProblem(w, http.StatusNotFound, Problem{Error: err.Error()})
+		case err != nil:
+			answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+}

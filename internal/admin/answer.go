@@ -1,0 +1,55 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Problem is the body of an answer that is not a success.
+type Problem struct {
+	Error  string   `json:"error"`            // in a sentence
+	Errors []string `json:"errors,omitempty"` // of a reload that was refused: every one
+}
+
+func answerProblem(w http.ResponseWriter, code int, p Problem) {
+	answerJSON(w, code, p)
+}
+
+func answerJSON(w http.ResponseWriter, code int, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		code, text = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written down"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
+	w.WriteHeader(code)
+	w.Write(append(text, '\n')) // who does not take it has gone
+}
+
+// answerLine answers with a word or two, for people and for those who check no more than the code.
+func answerLine(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	w.Write([]byte(text + "\n"))
+}
+
+// takesGzip reports whether the client accepts gzip (RFC 9110, 12.5.3).
+func takesGzip(r *http.Request) bool {
+	for _, accept := range r.Header.Values("Accept-Encoding") {
+		for coding := range strings.SplitSeq(accept, ",") {
+			name, weight, _ := strings.Cut(coding, ";")
+			name = strings.ToLower(strings.TrimSpace(name))
+			if name != "gzip" && name != "*" {
+				continue
+			}
+			q, given := strings.CutPrefix(strings.ReplaceAll(weight, " ", ""), "q=")
+			if value, err := strconv.ParseFloat(q, 64); !given || err != nil || value > 0 {
+				return true
+			}
+			return false
+		}
+	}
+	return false
+}

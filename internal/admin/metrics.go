@@ -1,0 +1,207 @@
+package admin
+
+import (
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"tcp-proxy/internal/meter"
+	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/target"
+)
+
+// Metric describes one metric that /metrics has, beside those of the process (process_*) and of Go's runtime (go_*).
+type Metric struct {
+	Name   string
+	Type   string // counter, gauge or histogram
+	Labels []string
+	Help   string
+}
+
+// Metrics describes every metric that is this proxy's own, in the order of the docs.
+func Metrics() []Metric {
+	var all []Metric
+	for _, f := range families("") {
+		all = append(all, f.Metric)
+	}
+	return all
+}
+
+// family is a metric and where its values come from: read, or counts for a histogram of each app.
+type family struct {
+	Metric
+	read   func(s *proxy.Snapshot, give giver)
+	counts func(*proxy.App) meter.Counts
+}
+
+// giver takes one value of a family, with the values of its labels in their order.
+type giver func(value float64, labels ...string)
+
+func gauge(name, labels, help string, read func(*proxy.Snapshot, giver)) family {
+	return family{Metric: Metric{"tcp_proxy_" + name, "gauge", strings.Fields(labels), help}, read: read}
+}
+
+func counter(name, labels, help string, read func(*proxy.Snapshot, giver)) family {
+	return family{Metric: Metric{"tcp_proxy_" + name, "counter", strings.Fields(labels), help}, read: read}
+}
+
+func histogram(name, help string, counts func(*proxy.App) meter.Counts) family {
+	return family{Metric: Metric{"tcp_proxy_" + name, "histogram", []string{"app"}, help}, counts: counts}
+}
+
+// families gives the metrics. The names are a contract with those who have dashboards and alerts. No label has a value
+// that comes from clients.
+func families(version string) []family {
+	return []family{
+		gauge("sessions_active", "app", "Sessions that are open.", ofApps(func(a *proxy.App, give giver) {
+			give(float64(a.Active), a.Name)
+		})),
+		counter("sessions_total", "app cause", "Sessions that have ended, by cause.", ofApps(func(a *proxy.App, give giver) {
+			perWord(a.Ended, func(cause string, n float64) { give(n, a.Name, cause) })
+		})),
+		counter("sessions_refused_total", "app reason", "Sessions that were refused at the door, by reason. They are in tcp_proxy_sessions_total, too, as denied or limited.",
+			ofApps(func(a *proxy.App, give giver) {
+				perWord(a.Refused, func(reason string, n float64) { give(n, a.Name, reason) })
+			})),
+		counter("bytes_total", "app direction", "Bytes that were moved, as they move: upload is from clients to targets.", ofApps(func(a *proxy.App, give giver) {
+			give(float64(a.Upload), a.Name, "upload")
+			give(float64(a.Download), a.Name, "download")
+		})),
+		histogram("connect_seconds", "From accept until a target was connected to, of the sessions that have ended and got one.",
+			func(a *proxy.App) meter.Counts { return a.Connect }),
+		histogram("session_seconds", "From accept until both sides were closed.",
+			func(a *proxy.App) meter.Counts { return a.Session }),
+		gauge("limited_sources", "app", "Client addresses that limits are kept for.", ofApps(func(a *proxy.App, give giver) {
+			give(float64(a.Sources), a.Name)
+		})),
+		gauge("ports", "app", "Listening sockets.", ofApps(func(a *proxy.App, give giver) {
+			give(float64(len(a.Ports)), a.Name)
+		})),
+		gauge("ports_failing", "app", "Listening sockets on which accepting fails now.", ofApps(func(a *proxy.App, give giver) {
+			failing := 0
+			for _, p := range a.Ports {
+				failing += int(oneIf(p.Problem != ""))
+			}
+			give(float64(failing), a.Name)
+		})),
+
+		gauge("target_up", "app target", "1 if the target is alive, 0 if it is dead, draining or down.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			give(oneIf(t.State == target.Alive), app, t.Name)
+		})),
+		gauge("target_disabled", "app target", "1 if an operator or the configuration keeps new sessions from the target (draining or down), 0 if not.",
+			ofTargets(func(app string, t *proxy.Target, give giver) {
+				give(oneIf(t.State == target.State("draining") || t.State == target.Down), app, t.Name)
+			})),
+		gauge("target_sessions_active", "app target", "Sessions that the target has.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			give(float64(t.Active), app, t.Name)
+		})),
+		gauge("target_sessions_max", "app target", "Sessions that the target may have at once, if that is limited.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			if t.MaxSessions > 0 {
+				give(float64(t.MaxSessions), app, t.Name)
+			}
+		})),
+		counter("target_sessions_total", "app target", "Sessions that were connected to the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			give(float64(t.Sessions), app, t.Name)
+		})),
+		counter("target_connect_errors_total", "app target reason", "Connections to the target that failed, by reason.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			perWord(t.Failures, func(reason string, n float64) { give(n, app, t.Name, reason) })
+		})),
+		gauge("target_connect_seconds", "app target", "How long the target takes to connect to, smoothed, once that is known.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			if t.Connect > 0 {
+				give(t.Connect, app, t.Name)
+			}
+		})),
+		counter("target_probes_total", "app target result", "Probes of the target that have passed or failed, if it was ever probed.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			if t.Probe != nil {
+				give(float64(t.Probe.Passed), app, t.Name, "passed")
+				give(float64(t.Probe.Failed), app, t.Name, "failed")
+			}
+		})),
+
+		gauge("name_addresses", "name", "Addresses that a name of targets stands for.", ofNames(func(n *proxy.Name, give giver) {
+			give(float64(len(n.Addresses)), n.Name)
+		})),
+		gauge("name_failing", "name", "1 if the last lookup of the name gave nothing, 0 if not. The addresses are those of before, then.", ofNames(func(n *proxy.Name, give giver) {
+			give(oneIf(n.Problem != ""), n.Name)
+		})),
+
+		gauge("workers_busy", "", "Workers that have a session.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Busy)) }),
+		gauge("workers_max", "", "Workers that there are.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Max)) }),
+		counter("accept_paused_total", "reason", "How often accepting had to pause: all workers were busy (workers), or it failed (error).",
+			func(s *proxy.Snapshot, give giver) {
+				for _, reason := range []string{proxy.PausedError, proxy.PausedWorkers} {
+					give(float64(s.Workers.Paused[reason]), reason)
+				}
+			}),
+		counter("reloads_total", "result", "Configurations that were put in force (succeeded, the first one included) or refused.",
+			func(s *proxy.Snapshot, give giver) {
+				give(float64(s.Reloads.Refused), "refused")
+				give(float64(s.Reloads.Succeeded), "succeeded")
+			}),
+		gauge("last_reload_successful", "", "1 if the last configuration was put in force, 0 if it was refused.", func(s *proxy.Snapshot, give giver) {
+			give(oneIf(s.Reloads.Problem == ""))
+		}),
+		gauge("last_reload_success_timestamp_seconds", "", "When the configuration in force was put there.", func(s *proxy.Snapshot, give giver) {
+			give(unixSeconds(s.Reloads.LastSuccess))
+		}),
+		gauge("stage", "stage", "1 for what the proxy is about: starting, serving, draining or stopping.", func(s *proxy.Snapshot, give giver) {
+			for _, stage := range []proxy.Stage{proxy.Draining, proxy.Serving, proxy.Starting, proxy.Stopping} {
+				give(oneIf(s.State == stage), string(stage))
+			}
+		}),
+		gauge("start_timestamp_seconds", "", "When the proxy began to accept.", func(s *proxy.Snapshot, give giver) {
+			give(unixSeconds(s.Started))
+		}),
+		gauge("engine_info", "engine", "1, with what moves the bytes.", func(s *proxy.Snapshot, give giver) { give(1, s.Engine) }),
+		gauge("build_info", "version goversion", "1, with the version of the program and of Go.", func(_ *proxy.Snapshot, give giver) {
+			give(1, version, runtime.Version())
+		}),
+	}
+}
+
+func ofApps(read func(*proxy.App, giver)) func(*proxy.Snapshot, giver) {
+	return func(s *proxy.Snapshot, give giver) {
+		for i := range s.Apps {
+			read(&s.Apps[i], give)
+		}
+	}
+}
+
+func ofTargets(read func(app string, t *proxy.Target, give giver)) func(*proxy.Snapshot, giver) {
+	return ofApps(func(a *proxy.App, give giver) {
+		for i := range a.Targets {
+			read(a.Name, &a.Targets[i], give)
+		}
+	})
+}
+
+func ofNames(read func(*proxy.Name, giver)) func(*proxy.Snapshot, giver) {
+	return func(s *proxy.Snapshot, give giver) {
+		for i := range s.Names {
+			read(&s.Names[i], give)
+		}
+	}
+}
+
+// perWord calls f for each count, in the order of the words.
+func perWord(counts map[string]uint64, f func(word string, n float64)) {
+	for _, word := range slices.Sorted(maps.Keys(counts)) {
+		f(word, float64(counts[word]))
+	}
+}
+
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,88 @@
+// All that is known of one app or target, for who has opened its details.
+
+import { attribute, h, text } from './dom.js';
+import { brief, bytes, clock, count, flow, moment, of, span, tally } from './format.js';
+import { minutes } from './history.js';
+import { Spark } from './spark.js';
+
+const mostPorts = 100;
+const mostEvents = 5;
+
+export class Details {
+  constructor(kind) {
+    this.facts = h('dl', { class: 'facts' });
+    this.charts = new Map((kind === 'app' ? ['sessions', 'traffic', 'connect'] : ['sessions', 'connect']).map((name) => {
+      const spark = name === 'traffic' ? new Spark('download', 'upload') : new Spark(name);
+      return [name, { spark, caption: h('figcaption', { class: 'muted' }) }];
+    }));
+    this.element = h('div', { class: 'inside' }, this.facts, h('div', { class: 'charts' },
+      ...[...this.charts.values()].map(({ spark, caption }) => h('figure', {}, spark.element, caption))));
+  }
+
+  update(item, model) {
+    const facts = item.kind === 'app' ? ofApp(item) : ofTarget(item, model);
+    facts.push(['Last events', eventsOf(item, model)]);
+    fill(this.facts, facts.filter(([, value]) => value !== ''));
+    for (const [name, { spark, caption }] of this.charts) {
+      const lines = name === 'traffic' ? [item.lines.download, item.lines.upload] : [item.lines[name]];
+      spark.show(model.clock, ...lines);
+      text(caption, captions[name](item));
+    }
+  }
+}
+
+const captions = {
+  sessions: (item) => `Sessions, last ${minutes} min: ${count(item.active)} now`,
+  traffic: (item) => `Download ${flow(item.download)}, upload ${flow(item.upload)}`,
+  connect: (item) => `Connect time: ${brief(item.connect)} now`,
+};
+
+// fill makes the pairs all that a list has.
+function fill(list, pairs) {
+  while (list.children.length > pairs.length) list.lastChild.remove();
+  while (list.children.length < pairs.length) list.append(h('div', {}, h('dt'), h('dd')));
+  pairs.forEach(([name, value], i) => {
+    text(list.children[i].firstChild, name);
+    text(list.children[i].lastChild, value);
+    attribute(list.children[i], 'data-fact', name);
+  });
+}
+
+function ofApp(app) {
+  const ports = app.ports.slice(0, mostPorts).map((p) => (p.problem ? `${p.name} (does not accept: ${p.problem})` : p.name));
+  if (app.ports.length > mostPorts) ports.push(`and ${count(app.ports.length - mostPorts)} more`);
+  return [
+    ['Ports', ports.join('\n')],
+    ['Balance', app.balance],
+    ['Sessions', `${count(app.active)} open, ${count(app.begun)} let in so far`],
+    ['Ended', tally(app.ended)],
+    ['Refused', tally(app.refusals)],
+    ['Limits kept for', app.sources ? of(app.sources, 'client address', 'client addresses') : ''],
+    ['Moved', `${bytes(app.bytes_download)} down, ${bytes(app.bytes_upload)} up`],
+  ];
+}
+
+function ofTarget(target, model) {
+  const since = target.since === null ? '' : ` since ${clock(target.since)}, ${span(model.age(target.since))}`;
+  const { probe } = target;
+  const last = moment(probe?.last);
+  const most = target.max_sessions ? ` of at most ${count(target.max_sessions)}` : '';
+  return [
+    ['App', target.app.name],
+    ['Configured as', target.address === target.name ? '' : target.address],
+    ['State', target.state + since],
+    ['Reason', target.reason ?? ''],
+    ['Tried again in', target.retry_in_seconds > 0 ? span(Math.ceil(target.retry_in_seconds)) : ''],
+    ['Weight', `${count(target.weight)}${target.backup ? ', a backup' : ''}`],
+    ['Sessions', `${count(target.active)} open${most}, ${count(target.sessions_total)} so far`],
+    ['Connects failed', tally(target.failures)],
+    ['Probes', probe ? `${count(probe.passed)} passed, ${count(probe.failed)} failed` : ''],
+    ['Last probe', last === null ? '' : `${clock(last)}: ${probe.problem || 'passed'}`],
+  ];
+}
+
+function eventsOf(item, model) {
+  const [app, target] = item.kind === 'app' ? [item.name] : [item.app.name, item.name];
+  const own = model.events.filter((e) => e.app === app && (!target || e.target === target || e.target === item.address));
+  return own.slice(0, mostEvents).map((e) => `${clock(moment(e.time))} ${e.text}${e.reason ? `: ${e.reason}` : ''}`).join('\n');
+}

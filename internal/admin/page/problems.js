@@ -1,0 +1,87 @@
+// What is wrong, each in a sentence that says why, the worst first.
+
+import { severe } from './model.js';
+import { clock, count, each, moment, of, tally } from './format.js';
+
+const grave = 2;
+const partly = 1;
+
+// problemsOf lists {key, level, what, why, since, find}: find is what to search for to see it in the table.
+export function problemsOf(model) {
+  const { answer } = model;
+  const list = [...ofNode(answer)];
+  if (answer.reloads?.problem) {
+    list.push({
+      key: 'reload', level: grave, since: null, what: 'The last reload was refused.',
+      why: `${answer.reloads.problem}${inForce(answer.reloads)}`,
+    });
+  }
+  const { busy, max } = answer.workers;
+  if (max > 0 && busy >= max) {
+    list.push({ key: 'workers', level: grave, since: null, what: `All ${count(max)} workers are busy.`, why: 'New connections wait until a session ends.' });
+  }
+  for (const app of model.apps) list.push(...ofApp(app));
+  for (const name of model.names) {
+    if (!name.problem) continue;
+    const kept = name.addresses?.length ? 'The addresses of before stay in use.' : 'It has no address yet.';
+    list.push({
+      key: `name ${name.name}`, level: name.addresses?.length ? partly : grave, since: moment(name.since),
+      what: `${name.name} does not resolve.`, why: `${sentence(name.problem)} ${kept}`,
+    });
+  }
+  return list.sort((a, b) => b.level - a.level || (b.since ?? Infinity) - (a.since ?? Infinity));
+}
+
+function* ofNode({ state }) {
+  const what = {
+    starting: ['The proxy is starting.', 'It is not ready yet.'],
+    draining: ['The proxy drains.', 'It still serves, but says that it is not ready, so that new connections go elsewhere.'],
+    stopping: ['The proxy is stopping.', 'It takes no new connections.'],
+  }[state];
+  if (what) yield { key: 'node', level: partly, since: null, what: what[0], why: what[1] };
+}
+
+function* ofApp(app) {
+  const find = `app:${app.name}`;
+  if (app.severity === severe.none) {
+    yield { key: `none ${app.name}`, level: grave, since: app.since, find, what: `${app.name} has no alive target.`, why: noneWhy(app) };
+  } else if (app.dead.length > 0) {
+    const first = app.dead[0];
+    const more = app.dead.length > 1 ? ` And ${of(app.dead.length - 1, 'other')}.` : '';
+    yield {
+      key: `dead ${app.name}`, level: partly, since: app.since, find: `${find} dead`,
+      what: `${app.name}: ${count(app.dead.length)} of ${of(app.targets.length, 'target')} dead.`,
+      why: `${first.name}: ${sentence(first.reason ?? first.state)}${more}`,
+    };
+  }
+  if (app.broken.length > 0) {
+    const [port] = app.broken;
+    yield {
+      key: `port ${app.name}`, level: grave, since: null, find,
+      what: app.ports.length === 1 ? `${app.name} does not accept.` : `${app.name} does not accept on ${count(app.broken.length)} of ${of(app.ports.length, 'port')}.`,
+      why: `${port.name}: ${sentence(port.problem)}`,
+    };
+  }
+  if (app.refusing > 0) {
+    yield {
+      key: `refuses ${app.name}`, level: partly, since: null, find,
+      what: `${app.name} refuses ${each(app.refusing)}.`, why: `Refused so far: ${tally(app.refusals)}.`,
+    };
+  }
+}
+
+function noneWhy(app) {
+  if (app.targets.length === 0) return 'None of its targets has an address yet.';
+  const kinds = ['dead', 'draining', 'down'].map((state) => [app.targets.filter((t) => t.state === state).length, state]);
+  const counts = kinds.filter(([n]) => n > 0).map(([n, state]) => `${count(n)} ${state}`).join(', ');
+  const why = app.worst?.reason ? `${app.worst.name}: ${sentence(app.worst.reason)}` : '';
+  return app.targets.length === 1 ? why || `${app.worst.name} is ${app.worst.state}.` : `${counts}. ${why}`;
+}
+
+function inForce({ last_success }) {
+  const at = moment(last_success);
+  return at === null ? '' : `\nThe configuration of ${clock(at)} stays in force.`;
+}
+
+// sentence ends a text that has no end of its own.
+export const sentence = (words) => (/[.!?]\s*$/.test(words) ? words : `${words}.`);
