@@ -85,10 +85,16 @@ func checkLimits(t *testing.T, c *Config) {
 				t.Fatalf("no place for port %v", port)
 			}
 		}
+		checkPolicy(t, app)
 		for _, target := range app.Targets {
 			if a, err := parseAddress(target.Address.String()); err != nil || a != target.Address {
 				t.Fatalf("address %v reads as %v, %v", target.Address, a, err)
 			}
+		}
+	}
+	for _, address := range c.Admin.Listen {
+		if r, err := parseAdmin(address.String()); err != nil || AdminAddress(r.first) != address || ports[Port(address)] {
+			t.Fatalf("admin address %v reads as %v, %v", address, r, err)
 		}
 	}
 	if len(c.Apps) == 0 || len(c.Apps) > maxApps || len(ports) > maxSockets {
@@ -96,13 +102,36 @@ func checkLimits(t *testing.T, c *Config) {
 	}
 }
 
+func checkPolicy(t *testing.T, app App) {
+	t.Helper()
+	for _, list := range []Networks{app.Allow, app.Deny, app.AcceptProxyProtocol.From} {
+		for _, network := range list.Prefixes() {
+			if p, err := parseNetwork(network.String()); err != nil || p != network {
+				t.Fatalf("network %v reads as %v, %v", network, p, err)
+			}
+		}
+	}
+	p := app.Probe
+	if p.HTTP != (HTTPProbe{}) && (p.Send != "" || p.Expect != "" || p.HTTP.Path == "" || p.HTTP.Low < 100 || p.HTTP.High < p.HTTP.Low || p.HTTP.High > 599) {
+		t.Fatalf("probe %+v", p)
+	}
+	if app.OnDead == OnDeadClose && p.When == ProbeNever {
+		t.Fatalf("waits for probes that it has not got: %+v", p)
+	}
+	if ip := app.SourceAddress; ip.IsValid() && (ip.Is4In6() || ip.IsUnspecified()) {
+		t.Fatalf("source address %v", ip)
+	}
+}
+
 // The patterns of the schema refuse nothing that the parsers accept, and what is accepted reads the same after String.
 func FuzzAddresses(f *testing.F) {
 	for _, s := range []string{"5001", "5200-5210", "127.0.0.1:5300", "[::1]:5400-5401", "[fe80::1%eth0]:1", ":80", "unix:/run/web.sock", "systemd:web",
-		"web.internal:80", "a_b.:1", "[::ffff:1.2.3.4]:80", "::1:80", "localhost:80"} {
+		"web.internal:80", "a_b.:1", "srv:_web._tcp.example.", "127.0.0.1:9901", "10.0.0.0/8", "10.0.0.1", "fd00::/8", "::ffff:10.0.0.1/128",
+		"[::ffff:1.2.3.4]:80", "::1:80", "localhost:80"} {
 		f.Add(s)
 	}
 	port, address := regexp.MustCompile(portPattern), regexp.MustCompile(addressPattern)
+	admin, network := regexp.MustCompile(adminPattern), regexp.MustCompile(networkPattern)
 	f.Fuzz(func(t *testing.T, s string) {
 		if !utf8.ValidString(s) {
 			return // not in a source
@@ -122,6 +151,22 @@ func FuzzAddresses(f *testing.F) {
 			}
 			if again, err := parseAddress(a.String()); err != nil || again != a {
 				t.Errorf("%q reads as %v and then %v, %v", s, a, again, err)
+			}
+		}
+		if r, err := parseAdmin(s); err == nil {
+			if !admin.MatchString(s) {
+				t.Errorf("%q is an address for the admin API to the parser alone", s)
+			}
+			if again, err := parseAdmin(r.String()); err != nil || !reflect.DeepEqual(again, r) {
+				t.Errorf("%q reads as %v and then %v, %v", s, r, again, err)
+			}
+		}
+		if p, err := parseNetwork(s); err == nil {
+			if !network.MatchString(s) {
+				t.Errorf("%q is a network to the parser alone", s)
+			}
+			if again := NetworksOf(p).Prefixes(); len(again) != 1 || again[0] != p {
+				t.Errorf("%q reads as %v and then %v", s, p, again)
 			}
 		}
 	})

@@ -80,6 +80,12 @@ func TestInvalidBytes(t *testing.T) {
 		}
 		return appOf(`"ports": [1], "targets": [` + b.String() + `]`)
 	}
+	networks := func(n int) string {
+		return appOf(`"ports": [1], "deny": [` + strings.Repeat(`"10.0.0.1",`, n) + `], "targets": ["a:1"]`)
+	}
+	sends := func(n int) string {
+		return appOf(`"ports": [1], "probe": {"send": "` + strings.Repeat(`\\xff`, n) + `"}, "targets": ["a:1"]`)
+	}
 	for _, test := range []struct{ name, data, want string }{
 		{"not UTF-8", "{\n  \"a\": \"\xff\"}", `f:2:9: byte 0xff is not UTF-8 text`},
 		{"UTF-16", "\xff\xfe{\x00}\x00", `f:1:1: byte 0xff is not UTF-8 text`},
@@ -97,6 +103,8 @@ func TestInvalidBytes(t *testing.T) {
 		{"deep in objects", strings.Repeat(`{"a":`, 1<<20), `f:1:321: nested more than 64 levels deep`},
 		{"apps", apps(1001), `f:1:10: apps: has 1001 apps: the limit is 1000`},
 		{"targets", targets(10001), `f:1:37: apps[0].targets: has 10001 targets: the limit is 10000`},
+		{"networks", networks(10001), `f:1:34: apps[0].deny: has 10001 networks: the limit is 10000`},
+		{"bytes", sends(4097), `f:1:44: apps[0].probe.send: has 4097 bytes: the limit is 4096`},
 		{"unknown key of any length", `{"apps": [{"ports": [1], "targets": ["a:1"]}], "` + strings.Repeat("x", 1000) + `": 1}`,
 			`f:1:48: unknown key "` + strings.Repeat("x", 79) + `…"`},
 	} {
@@ -108,11 +116,13 @@ func TestInvalidBytes(t *testing.T) {
 		})
 	}
 	for name, data := range map[string]string{
-		"1000 apps":     apps(1000),
-		"10000 targets": targets(10000),
-		"BOM":           "\uFEFF" + appOf(`"ports": [1], "targets": ["a:1"]`),
-		"65535 sockets": appOf(`"ports": ["1-65535"], "targets": ["a:1"]`),
-		"CRLF":          "{\r\n// x\r\n\"apps\": [{\"ports\": [1],\r\n\"targets\": [\"a:1\"]}]}\r\n",
+		"1000 apps":      apps(1000),
+		"10000 targets":  targets(10000),
+		"10000 networks": networks(10000),
+		"4096 bytes":     sends(4096),
+		"BOM":            "\uFEFF" + appOf(`"ports": [1], "targets": ["a:1"]`),
+		"65535 sockets":  appOf(`"ports": ["1-65535"], "targets": ["a:1"]`),
+		"CRLF":           "{\r\n// x\r\n\"apps\": [{\"ports\": [1],\r\n\"targets\": [\"a:1\"]}]}\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Parse("f", []byte(data)); err != nil {

@@ -10,6 +10,10 @@ import (
 // probe decodes an object over the defaults that apply. A target is asked one thing: what an app itself gives of
 // "http", or of "send" and "expect", stands instead of the other in the defaults.
 func (d *decoder) probe(n node, p *Probe) {
+	if kindOf(n) == "false" {
+		d.wrong(n, `must be an object, not false: {"when": "never"} is no probe at all`)
+		return
+	}
 	given, _ := d.object(n, p)
 	talks := has(given, "send") && p.Send != "" || has(given, "expect") && p.Expect != ""
 	switch {

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -14,25 +15,41 @@ import (
 // beyondSchema lists the files of testdata/invalid whose only faults are rules that a JSON Schema cannot express, with
 // the reason.
 var beyondSchema = map[string]string{
-	"duplicate-key":                    "a schema sees one value a key",
-	"duration-out-of-range":            "a pattern does not compare durations",
-	"keepalive-whole-seconds":          "a pattern does not compare durations",
-	"name-cannot-be-made":              "a default is made of another value",
-	"name-taken":                       "names are compared between apps",
-	"name-taken-by-default":            "names are compared between apps",
-	"number-with-exponent":             "1e3 is an integer to a schema",
-	"port-taken-by-every-address":      "ports are compared between elements",
-	"port-taken-by-every-ipv4-address": "ports are compared between elements",
-	"port-taken-by-itself":             "5001 and \"5001\" are different values",
-	"port-taken-by-other-app":          "ports are compared between elements",
-	"port-taken-for-every-address":     "ports are compared between elements",
-	"port-taken-as-mapped-address":     "ports are compared between elements",
-	"port-taken-in-range":              "ports are compared between elements",
-	"port-taken-unix-path":             "ports are compared between elements",
-	"port-taken-systemd-name":          "ports are compared between elements",
-	"port-zone":                        "a pattern does not know the kinds of IPv6 addresses",
-	"target-twice":                     "addresses are compared in their canonical form",
-	"too-many-sockets":                 "sockets are counted over all apps",
+	"accept-proxy-protocol-in-defaults":  "what is missing may stand in the defaults",
+	"accept-proxy-protocol-without-from": "what is missing may stand in the defaults",
+	"admin-taken-by-port":                "ports are compared between elements",
+	"duplicate-key":                      "a schema sees one value a key",
+	"duration-out-of-range":              "a pattern does not compare durations",
+	"keepalive-whole-seconds":            "a pattern does not compare durations",
+	"max-session-duration":               "a pattern does not compare durations",
+	"name-cannot-be-made":                "a default is made of another value",
+	"name-taken":                         "names are compared between apps",
+	"name-taken-by-default":              "names are compared between apps",
+	"network-bits-beyond-prefix":         "a pattern does not count bits",
+	"network-ipv4-in-ipv6":               "a pattern does not know the kinds of IPv6 addresses",
+	"number-with-exponent":               "1e3 is an integer to a schema",
+	"on-dead-without-probes":             "what an app has depends on the defaults",
+	"on-dead-without-probes-in-defaults": "what an app has depends on the defaults",
+	"port-taken-by-every-address":        "ports are compared between elements",
+	"port-taken-by-every-ipv4-address":   "ports are compared between elements",
+	"port-taken-by-itself":               "5001 and \"5001\" are different values",
+	"port-taken-by-other-app":            "ports are compared between elements",
+	"port-taken-for-every-address":       "ports are compared between elements",
+	"port-taken-as-mapped-address":       "ports are compared between elements",
+	"port-taken-in-range":                "ports are compared between elements",
+	"port-taken-unix-path":               "ports are compared between elements",
+	"port-taken-systemd-name":            "ports are compared between elements",
+	"port-zone":                          "a pattern does not know the kinds of IPv6 addresses",
+	"probe-http-and-send":                "what an app has depends on the defaults",
+	"probe-http-status-descends":         "a pattern does not compare numbers",
+	"source-address-family":              "addresses are compared between keys",
+	"source-address-multicast":           "a pattern does not know the kinds of IPv6 addresses",
+	"source-address-of-many":             "a pattern does not know the kinds of addresses",
+	"source-address-zone":                "a pattern does not know the kinds of IPv6 addresses",
+	"target-srv-name":                    "a pattern does not count the characters of a whole name",
+	"target-srv-twice":                   "addresses are compared in their canonical form",
+	"target-twice":                       "addresses are compared in their canonical form",
+	"too-many-sockets":                   "sockets are counted over all apps",
 }
 
 // beyondParse lists the files of testdata/valid that the schema refuses, with the reason.
@@ -130,7 +147,9 @@ func TestPatternsAgreeWithParsers(t *testing.T) {
 	numbers := []string{"", "0", "1", "9", "10", "99", "999", "9999", "59999", "60000", "65535", "65536", "65540", "66000", "70000", "99999", "100000", "080",
 		"-1", "+1", "1.0", "1-2", "2-1", "1-1", "1-65535", "1-65536", " 1", "80 ", "http"}
 	paths := []string{"unix:", "unix:a", "unix:/", "unix:/a", "unix:/a/", "unix:/a b\n", "unix:/a\x00", "unix:/" + strings.Repeat("a", 106), "unix:/" + strings.Repeat("a", 107), "Unix:/a",
-		"systemd:", "systemd:web", "systemd:a b", "systemd:a:b", "systemd:a\n", "systemd:é", "systemd:" + strings.Repeat("a", 255), "systemd:" + strings.Repeat("a", 256)}
+		"systemd:", "systemd:web", "systemd:a b", "systemd:a:b", "systemd:a\n", "systemd:é", "systemd:" + strings.Repeat("a", 255), "systemd:" + strings.Repeat("a", 256),
+		"srv:_web._tcp.a", "srv:_web._tcp.a.b.", "srv:_web._udp.a:80", "srv:_w-b._t_p.a", "srv:_web._tcp", "srv:_web.tcp.a", "srv:web._tcp.a", "srv:_._tcp.a",
+		"srv:_web-._tcp.a", "srv:_web._tcp.é", "srv:_" + strings.Repeat("a", 62) + "._tcp.a", "srv:_" + strings.Repeat("a", 63) + "._tcp.a", "Srv:_web._tcp.a"}
 	values := append([]string{}, paths...)
 	for _, host := range hosts {
 		for _, number := range numbers {
@@ -153,6 +172,35 @@ func TestPatternsAgreeWithParsers(t *testing.T) {
 		_, parsed := Parse("f", data)
 		if valid := validate(t, schema, data); (parsed == nil) != (valid == nil) {
 			t.Errorf("%q: parser says %v, schema says %v", value, parsed, valid)
+		}
+	}
+	for format, values := range map[string][]string{
+		`{"admin": {"listen": [%s]}, "apps": [{"ports": [1], "targets": ["a:1"]}]}`: {
+			"127.0.0.1:2", "[::1]:65535", "0.0.0.0:80", ":80", "80", "*:80", "a:80", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:1-2", "unix:/a", "unix:a", "systemd:a",
+		},
+		appOf(`"ports": [1], "targets": ["a:1"], "deny": [%s]`): {
+			"", "0.0.0.0/0", "::/0", "10.0.0.1", "10.0.0.0/8", "10.0.0.0/33", "10.0.0.0/08", "10.0.0.0/", "010.0.0.0/8", "::1", "fd00::/128", "fd00::/129", "fd00::/99", "[::1]",
+			"fe80::1%eth0", "a", "10.0.0.0/255.0.0.0", "10.0.0.1/32", "::/00",
+		},
+		appOf(`"ports": [1], "targets": ["a:1"], "source_address": %s`): {
+			"", "10.0.0.1", "10.0.0.256", "fd00::1", "[fd00::1]", "fe80::1%eth0", "fe80::1%", "fe80::1%a]", "::ffff:10.0.0.1", "a", "10.0.0.1:0", "10.0.0.1/8",
+		},
+		appOf(`"ports": [1], "targets": ["a:1"], "probe": {"send": %s}`): {
+			"", "a\r\n\x00é", `\x00`, `\xfF`, `\xf`, `\xfg`, `\\`, `\`, `\\\`, `\n`, `\\x`, `a\x41b`, `\X41`,
+		},
+		appOf(`"ports": [1], "targets": ["a:1"], "probe": {"http": {"path": %s}}`): {
+			"", "/", "a", "/a?b=%20&c", "/a b", "/#", "/é", "/\n", "/" + strings.Repeat("a", 999), "/" + strings.Repeat("a", 1000), `/"`,
+		},
+		appOf(`"ports": [1], "targets": ["a:1"], "probe": {"http": {"status": %s}}`): {
+			"", "100", "599", "099", "99", "600", "1000", "200-399", "200-200", "200-", "-200", "200 - 399", "200-600", "2xx",
+		},
+	} {
+		for _, value := range values {
+			data := []byte(fmt.Sprintf(format, quoted(value)))
+			_, parsed := Parse("f", data)
+			if valid := validate(t, schema, data); (parsed == nil) != (valid == nil) {
+				t.Errorf("%s: parser says %v, schema says %v", data, parsed, valid)
+			}
 		}
 	}
 }

@@ -165,13 +165,90 @@ var validConfigs = map[string]*Config{
 		} {
 			a.Targets = append(a.Targets, Target{Address: address, Weight: 1})
 		}
-		a.Targets = append(a.Targets, Target{Address: Address{Network: "unix", Path: "/a b"}, Weight: 2})
+		a.Targets = append(a.Targets, Target{Address: Address{Network: "unix", Path: "/a b"}, Weight: 2},
+			Target{Address: Address{Network: "srv", Host: "_web._tcp.example.internal"}, Weight: 1},
+			Target{Address: Address{Network: "srv", Host: "_Ldap._x-y.a."}, Weight: 3, Backup: true})
 	})),
 
 	"all-targets-down-or-backup": configOf(
 		appWith("port-1", 1, func(a *App) { a.Targets[0].Down = true }),
 		appWith("port-2", 2, func(a *App) {
 			a.Targets = []Target{{Address: tcpAddress("a", 1), Weight: 1, Backup: true}, {Address: tcpAddress("b", 1), Weight: 1, Backup: true}}
+		}),
+	),
+
+	"admin": func() *Config {
+		c := configOf(appWith("port-9901", 0, func(a *App) { a.Ports[0] = tcpPort("127.0.0.2", 9901) }))
+		c.Admin.Listen = []AdminAddress{{Network: "unix", Path: "/run/tcp-proxy/admin.sock"}}
+		for _, addr := range []string{"127.0.0.1:9901", "[::1]:9901", "10.0.0.1:9901", "[fe80::1%eth0]:9902", "0.0.0.0:9903"} {
+			c.Admin.Listen = append(c.Admin.Listen, AdminAddress{Network: "tcp", Addr: netip.MustParseAddrPort(addr)})
+		}
+		return c
+	}(),
+
+	"admin-nowhere": configOf(appWith("port-1", 1, nil)),
+
+	"networks": configOf(
+		appWith("port-1", 1, func(a *App) { a.Allow, a.Deny = networksOf("10.0.0.0/8"), networksOf("10.1.0.0/16", "10.2.0.0/16") }),
+		appWith("port-2", 2, func(a *App) { a.Deny = networksOf("192.0.2.7/32", "fd00::1/128", "0.0.0.0/0", "::/0", "192.0.2.7/32") }),
+		appWith("port-3", 3, func(a *App) { a.Allow = networksOf("10.0.0.0/8") }),
+	),
+
+	"accept-proxy-protocol": configOf(
+		appWith("port-1", 1, func(a *App) { a.AcceptProxyProtocol = AcceptProxyProtocol{networksOf("10.0.0.0/8"), 5 * time.Second} }),
+		appWith("port-2", 2, nil),
+		appWith("port-3", 3, func(a *App) { a.AcceptProxyProtocol = AcceptProxyProtocol{networksOf("10.0.0.0/8"), time.Second} }),
+		appWith("port-4", 4, func(a *App) {
+			a.Targets[0].Address = Address{Network: "unix", Path: "/run/app.sock"}
+			a.AcceptProxyProtocol = AcceptProxyProtocol{networksOf("::1/128"), 5 * time.Second}
+			a.SendProxyProtocol = ProxyV1
+		}),
+	),
+
+	"probe": configOf(
+		appWith("port-1", 1, func(a *App) { a.Probe.Rise, a.Probe.Send, a.Probe.Expect = 1, "\x00\\\x00é", "\r\n\xff" }),
+		appWith("port-2", 2, func(a *App) { a.Probe.Rise, a.Probe.HTTP = 1, HTTPProbe{"/", 200, 399} }),
+		appWith("port-3", 3, func(a *App) { a.Probe.Rise, a.Probe.Fall, a.Probe.HTTP = 1, 1, HTTPProbe{"/", 301, 301} }),
+		appWith("port-4", 4, func(a *App) { a.Probe.Rise, a.Probe.Send = 1, "\x00\\\x00é" }),
+		appWith("port-5", 5, func(a *App) {
+			a.Probe.Rise, a.Probe.Send, a.Probe.Expect, a.Probe.Timeout = 1, "\x00\\\x00é", "\r\n\xff", time.Minute
+		}),
+	),
+
+	"probe-http-in-defaults": configOf(
+		appWith("port-1", 1, func(a *App) { a.Probe.When, a.Probe.HTTP = ProbeAlways, HTTPProbe{"/healthz", 200, 399} }),
+		appWith("port-2", 2, func(a *App) { a.Probe.When, a.Probe.HTTP = ProbeAlways, HTTPProbe{"/healthz", 200, 204} }),
+		appWith("port-3", 3, func(a *App) { a.Probe.When, a.Probe.Expect = ProbeAlways, "220 " }),
+		appWith("port-4", 4, func(a *App) { a.Probe.When = ProbeAlways }),
+		appWith("port-5", 5, func(a *App) {
+			a.Probe.When, a.Probe.HTTP, a.OnDead = ProbeAlways, HTTPProbe{"/healthz", 200, 399}, OnDeadClose
+		}),
+	),
+
+	"bytes-per-second": configOf(
+		appWith("port-1", 1, func(a *App) { a.BytesPerSecond = BytesPerSecond{2000, 3000} }),
+		appWith("port-2", 2, func(a *App) { a.BytesPerSecond = BytesPerSecond{0, 3000} }),
+		appWith("port-3", 3, func(a *App) { a.BytesPerSecond = BytesPerSecond{2000, 1024} }),
+	),
+
+	"source-address": configOf(
+		appWith("port-1", 1, func(a *App) {
+			a.SourceAddress = netip.MustParseAddr("10.0.0.9")
+			a.Targets = []Target{
+				{Address: tcpAddress("a", 1), Weight: 1}, {Address: tcpAddress("10.0.0.1", 1), Weight: 1},
+				{Address: Address{Network: "unix", Path: "/run/app.sock"}, Weight: 1},
+				{Address: Address{Network: "srv", Host: "_web._tcp.example.internal"}, Weight: 1},
+			}
+		}),
+		appWith("port-2", 2, func(a *App) {
+			a.SourceAddress, a.Targets[0].Address = netip.MustParseAddr("fd00::9"), tcpAddress("fd00::1", 1)
+		}),
+		appWith("port-3", 3, func(a *App) { a.Targets[0].Address = tcpAddress("fd00::1", 1) }),
+		appWith("port-4", 4, func(a *App) {
+			a.SourceAddress, a.Targets[0].Address = netip.MustParseAddr("fe80::9%eth0"), tcpAddress("fe80::1%eth0", 1)
+		}),
+		appWith("port-5", 5, func(a *App) {
+			a.SourceAddress, a.Targets[0].Address = netip.MustParseAddr("10.0.0.8"), tcpAddress("10.0.0.1", 1)
 		}),
 	),
 
