@@ -21,7 +21,7 @@ const (
 // pictures draws a snapshot for all who ask at a time. It is safe for concurrent use.
 type pictures struct {
 	take   func() proxy.Snapshot
-	gather gatherer
+	gather *gatherer
 
 	mu      sync.Mutex // held while drawing: who asks meanwhile gets what is drawn
 	current *picture   // nil: there is none
