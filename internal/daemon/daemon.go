@@ -13,23 +13,33 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
+	"tcp-proxy/internal/watch"
 )
 
 // Daemon is a proxy that listens. Make it with New, then Run it.
 type Daemon struct {
 	log     *logrus.Logger
-	reread  func() (*config.Config, error)
+	source  Source
 	server  *proxy.Server
 	manager *systemd.Notifier
 	deaf    atomic.Bool // the manager could not be told something
+
+	orders chan order    // reloads that other goroutines want
+	ended  chan struct{} // closed when Run takes no more of them
 
 	// What follows is Run's alone.
 	cfg     *config.Config // in force
 	refused error          // what was wrong with the last reload; nil if it was not refused
 	status  string         // as the service manager knows it
+	watch   *watch.File    // nil while a change of the file does not bring a reload
+}
+
+// Source is where the configuration comes from.
+type Source struct {
+	Read func() (*config.Config, error) // reads it again
+	File string                         // to watch for changes
 }
 
 // Signals are what Run is told from outside.
@@ -39,9 +49,9 @@ type Signals struct {
 	Reload <-chan struct{} // read the configuration again
 }
 
-// New listens on every port of the configuration, using the sockets that systemd has handed over. reread reads it again
-// for a reload. On an error nothing is left behind but what was handed over.
-func New(cfg *config.Config, reread func() (*config.Config, error), log *logrus.Logger, manager *systemd.Notifier,
+// New listens on every port of the configuration, using the sockets that systemd has handed over. On an error nothing
+// is left behind but what was handed over.
+func New(cfg *config.Config, source Source, log *logrus.Logger, manager *systemd.Notifier,
 	sockets []systemd.Socket) (*Daemon, error) {
 	inherited := make([]proxy.Inherited, len(sockets))
 	for i, s := range sockets {
@@ -53,9 +63,11 @@ func New(cfg *config.Config, reread func() (*config.Config, error), log *logrus.
 	}
 	return &Daemon{
 		log:     log,
-		reread:  reread,
+		source:  source,
 		server:  server,
 		manager: manager,
+		orders:  make(chan order),
+		ended:   make(chan struct{}),
 		cfg:     cfg,
 	}, nil
 }
@@ -72,11 +84,13 @@ func (d *Daemon) Run(told Signals) error {
 	d.log.WithFields(logrus.Fields{"workers": size.Workers, "engine": size.Engine}).Infof("ready: %s", size)
 	d.tellReady()
 
-	watched, cancel := context.WithCancel(context.Background())
-	var watching sync.WaitGroup // for watch
-	watching.Go(func() { d.watch(watched) })
-	defer watching.Wait()
+	fed, cancel := context.WithCancel(context.Background())
+	var feeding sync.WaitGroup // for feedWatchdog
+	feeding.Go(func() { d.feedWatchdog(fed) })
+	defer feeding.Wait()
 	defer cancel()
+	d.watchFile()
+	defer d.unwatchFile()
 
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
@@ -85,13 +99,17 @@ func (d *Daemon) Run(told Signals) error {
 		case <-tick.C:
 			d.tellStatus()
 		case <-told.Reload:
-			d.told(d.manager.Reloading())
 			d.reload()
-			d.tellReady()
+		case <-d.fileChanged():
+			d.reloadChanged()
+		case o := <-d.orders:
+			changes, err := d.reload()
+			o.done <- outcome{changes, err}
 		case <-told.Stop.Done():
 			serving = false
 		}
 	}
+	close(d.ended)
 	return d.stop(told.Hurry)
 }
 
@@ -108,52 +126,4 @@ func (d *Daemon) stop(hurry context.Context) error {
 	}
 	d.log.Info("stopped: every session is over")
 	return nil
-}
-
-// reload reads the configuration again and puts it in force. If anything is wrong with it, that is logged, and all goes
-// on as before.
-func (d *Daemon) reload() {
-	begun := time.Now()
-	cfg, err := d.change()
-	d.refused = err
-	if err != nil {
-		for _, problem := range problems(err) {
-			d.log.WithField(logging.EventKey, logging.ReloadRefused).
-				Errorf("reload refused, the configuration of before stays in force: %v", problem)
-		}
-		return
-	}
-	d.cfg = cfg
-	size := proxy.SizeOf(cfg)
-	d.log.WithFields(logrus.Fields{"workers": size.Workers, "took": time.Since(begun).Round(time.Microsecond).String()}).
-		Infof("reloaded: %s", size)
-}
-
-// change puts the configuration in force as it is now. With an error nothing has changed.
-func (d *Daemon) change() (*config.Config, error) {
-	cfg, err := d.reread()
-	if err != nil {
-		return nil, err
-	}
-	if was := d.cfg.Log.Format; cfg.Log.Format != was {
-		return nil, cfg.Errorf("log.format", "%q cannot take over from %q while the proxy runs: it takes a restart", cfg.Log.Format, was)
-	}
-	level, err := logrus.ParseLevel(cfg.Log.Level)
-	if err != nil {
-		return nil, fmt.Errorf("log level: %w", err)
-	}
-	if err := d.server.Apply(cfg); err != nil {
-		return nil, err
-	}
-	d.log.SetLevel(level)
-	return cfg, nil
-}
-
-// problems gives the errors that err consists of.
-func problems(err error) []error {
-	var many interface{ Unwrap() []error }
-	if errors.As(err, &many) {
-		return many.Unwrap()
-	}
-	return []error{err}
 }

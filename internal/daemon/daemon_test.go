@@ -104,11 +104,11 @@ func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Sock
 	r.reread = func() (*config.Config, error) { return cfg, nil }
 	log := logrus.New()
 	log.SetOutput(r.log)
-	d, err := New(cfg, func() (*config.Config, error) {
+	d, err := New(cfg, Source{Read: func() (*config.Config, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.reread()
-	}, log, m.Notifier, sockets)
+	}}, log, m.Notifier, sockets)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,8 +46,8 @@ func (d *Daemon) tellReady() {
 	d.told(d.manager.Ready(d.status))
 }
 
-// watch gives the watchdog its signs of life until the context is done.
-func (d *Daemon) watch(ctx context.Context) {
+// feedWatchdog gives the watchdog its signs of life until the context is done.
+func (d *Daemon) feedWatchdog(ctx context.Context) {
 	d.told(d.manager.Watchdog(ctx, func() bool {
 		limited, cancel := context.WithTimeout(ctx, proofTimeout)
 		defer cancel()

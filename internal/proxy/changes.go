@@ -16,8 +16,8 @@ type Changes struct {
 	Global  []string `json:"global"`  // keys outside of apps
 }
 
-// changesOf tells how one configuration differs from another.
-func changesOf(before, after *config.Config) Changes {
+// ChangesOf tells how one configuration differs from another.
+func ChangesOf(before, after *config.Config) Changes {
 	c := Changes{Added: []string{}, Removed: []string{}, Changed: []string{}, Global: []string{}}
 	were := map[string]config.App{}
 	for _, a := range before.Apps {

@@ -196,7 +196,7 @@ func TestApplyTheSameTouchesNothing(t *testing.T) {
 	const text = `{"apps": [{"name": "a", "ports": ["IP:1", "IP:2"], "targets": ["IP:8", "IP:9"]}]}`
 	s := start(t, parse(t, ip, text))
 	app, port := s.apps[0], s.ports[portKey{s.apps[0].Ports[0], 0}]
-	if err := s.Apply(parse(t, ip, text)); err != nil {
+	if _, err := s.Apply(parse(t, ip, text)); err != nil {
 		t.Fatal(err)
 	}
 	if s.apps[0] != app || s.ports[portKey{s.apps[0].Ports[0], 0}] != port || port.Route.Load() != app.route {
@@ -222,7 +222,7 @@ func TestApplyChangesWhatItSays(t *testing.T) {
 		defer c.Close()
 		open = append(open, c)
 	}
-	if err := s.Apply(parse(t, ip, `{"apps": [
+	if _, err := s.Apply(parse(t, ip, `{"apps": [
 		{"name": "comes", "ports": ["IP:4"], "targets": ["IP:8"]},
 		{"name": "stays", "ports": ["IP:2"], "targets": ["IP:7"]},
 		{"name": "changes", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
@@ -257,7 +257,7 @@ func TestApplyThatFailsChangesNothing(t *testing.T) {
 	}
 	defer taken.Close()
 	s := start(t, parse(t, ip, `{"max_workers": 7, "apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`))
-	err = s.Apply(parse(t, ip, `{"max_workers": 9, "apps": [{"name": "a", "ports": ["IP:4", "IP:5"], "targets": ["IP:9"]}]}`))
+	_, err = s.Apply(parse(t, ip, `{"max_workers": 9, "apps": [{"name": "a", "ports": ["IP:4", "IP:5"], "targets": ["IP:9"]}]}`))
 	if !errors.Is(err, unix.EADDRINUSE) || !strings.Contains(err.Error(), "apps[0].ports[1]") {
 		t.Fatal(err)
 	}
@@ -279,11 +279,11 @@ func TestApplyKeepsWhatIsKnownOfTargets(t *testing.T) {
 		`{"apps": [{"name": "renamed", "ports": ["IP:1"], ` + targets + `}]}`:                         true,
 		`{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:9", "IP:8"]}]}`:                   false,
 	} {
-		if err := s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], `+targets+`}]}`)); err != nil {
+		if _, err := s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], `+targets+`}]}`)); err != nil {
 			t.Fatal(err)
 		}
 		before := s.apps[0].targets
-		if err := s.Apply(parse(t, ip, text)); err != nil {
+		if _, err := s.Apply(parse(t, ip, text)); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.apps[0].targets == before; got != sameRotation {
@@ -300,7 +300,7 @@ func TestApplyCannotChangeTheEngine(t *testing.T) {
 	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`))
 	other := parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`)
 	other.Engine = "another"
-	if err := s.Apply(other); err == nil || !strings.Contains(err.Error(), "restart") {
+	if _, err := s.Apply(other); err == nil || !strings.Contains(err.Error(), "restart") {
 		t.Error(err)
 	}
 }
@@ -339,7 +339,7 @@ func TestApplyUnderLoad(t *testing.T) {
 		})
 	}
 	for i := range 300 {
-		if err := s.Apply(with([]string{"2", "3"}[i%2], []string{"7", "8"}[i/2%2])); err != nil {
+		if _, err := s.Apply(with([]string{"2", "3"}[i%2], []string{"7", "8"}[i/2%2])); err != nil {
 			t.Error(err)
 			break
 		}
@@ -392,7 +392,7 @@ func TestInheritedSockets(t *testing.T) {
 	}
 
 	// A socket that is not used any more stays, and who connects to it is served when it is used again.
-	if err := s.Apply(parse(t, ip, `{"apps": [{"name": "by-address", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
+	if _, err := s.Apply(parse(t, ip, `{"apps": [{"name": "by-address", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
 		t.Fatal(err)
 	}
 	waiting, err := net.Dial("tcp", ip+":1")
@@ -400,7 +400,7 @@ func TestInheritedSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer waiting.Close()
-	if err := s.Apply(parse(t, ip, strings.ReplaceAll(apps, "PATH", path))); err != nil {
+	if _, err := s.Apply(parse(t, ip, strings.ReplaceAll(apps, "PATH", path))); err != nil {
 		t.Fatal(err)
 	}
 	waiting.SetDeadline(time.Now().Add(deadline))
@@ -408,7 +408,7 @@ func TestInheritedSockets(t *testing.T) {
 		t.Errorf("who has waited got %v", err)
 	}
 
-	err = s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["systemd:nobody"], "targets": ["IP:8"]}]}`))
+	_, err = s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["systemd:nobody"], "targets": ["IP:8"]}]}`))
 	if err == nil || !strings.Contains(err.Error(), "no socket of that name") {
 		t.Errorf("a name that systemd does not know: %v", err)
 	}

@@ -34,6 +34,8 @@ type Server struct {
 	stop       context.CancelFunc
 
 	sessions atomic.Bool // log a record of each
+	reloads  reloads
+	history  history
 
 	mu    sync.Mutex // guards what follows against readers; it changes in commit only
 	cfg   *config.Config
@@ -89,21 +91,28 @@ func (s *Server) Start() error {
 
 // Apply has the server run another configuration. What the configuration does not change goes on untouched: listening
 // sockets, sessions, and what is known of targets. Open sessions keep the policy that they began with, also those of
-// ports and targets that are gone. With an error everything is as before.
-func (s *Server) Apply(cfg *config.Config) error {
+// ports and targets that are gone. A configuration that means the same touches nothing. With an error everything is
+// as before.
+func (s *Server) Apply(cfg *config.Config) (Changes, error) {
+	changes := ChangesOf(s.cfg, cfg)
+	if changes.Nothing() && cfg.Engine == s.cfg.Engine {
+		s.reloaded(changes)
+		return changes, nil
+	}
 	p, err := s.prepare(cfg)
 	if err != nil {
-		return err
+		return Changes{}, err
 	}
 	if err := p.open(); err != nil {
-		return err
+		return Changes{}, err
 	}
 	// From here on nothing can fail.
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel()
 	s.cancel = cancel
 	s.enforce(ctx, p)
-	return nil
+	s.reloaded(changes)
+	return changes, nil
 }
 
 // enforce commits an opened plan and looks up the names of its targets until ctx is done.

@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"sync"
+	"time"
+)
+
+// reloads counts attempts to put a configuration in force. It is safe for concurrent use.
+type reloads struct {
+	mu    sync.Mutex // guards count
+	count Reloads
+}
+
+func (r *reloads) succeeded() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count.Succeeded++
+	r.count.LastSuccess, r.count.Problem = time.Now(), ""
+}
+
+func (r *reloads) refused(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.count.Refused++
+	r.count.Problem = err.Error()
+}
+
+func (r *reloads) read() Reloads {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// reloaded notes that a configuration is in force.
+func (s *Server) reloaded(changes Changes) {
+	s.reloads.succeeded()
+	s.history.note(Event{Kind: EventReloaded, Text: "reloaded: " + changes.String()})
+}
+
+// ReloadRefused notes that a reload came to nothing: err is of Apply, or says why it did not get that far.
+func (s *Server) ReloadRefused(err error) {
+	s.reloads.refused(err)
+	s.history.note(Event{Kind: EventReloadRefused, Text: "reload refused, the configuration of before stays in force", Reason: err.Error()})
+}
