@@ -112,6 +112,60 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	}
 }
 
+// Every part of an app's policy is checked before it runs, and each mistake has its place.
+func TestBadPolicies(t *testing.T) {
+	const text = `{
+  "admin": {"listen": ["unix:/run/tcp-proxy/admin.sock", 9901, "127.0.0.1:5001"]},
+  "reload": "always",
+  "apps": [
+    {"name": "a", "ports": [5001], "targets": ["10.0.0.1:80", "srv:_web.example.internal"], "balance": "fastest"},
+    {"name": "b", "ports": [5002], "targets": ["10.0.0.1:80"], "allow": ["10.0.0.5/8"], "deny": ["everybody"]},
+    {"name": "c", "ports": [5003], "targets": ["[fd00::1]:80"], "source_address": "10.0.0.9"},
+    {"name": "d", "ports": [5004], "targets": ["10.0.0.1:80"], "max_sessions": -1, "sessions_per_second_per_source": 1e3},
+    {"name": "e", "ports": [5005], "targets": ["10.0.0.1:80"], "bytes_per_second": {"upload": 100}, "max_session_duration": "1d"},
+    {"name": "f", "ports": [5006], "targets": ["10.0.0.1:80"], "accept_proxy_protocol": true, "send_proxy_protocol": "v3"},
+    {"name": "g", "ports": [5007], "targets": ["10.0.0.1:80"], "probe": {"http": {"status": "2xx"}, "expect": "\\q"}},
+    {"name": "h", "ports": [5008], "targets": ["10.0.0.1:80"], "probe": {"when": "never"}, "on_dead": "close"}
+  ]
+}
+`
+	file := write(t, text)
+	wants := []struct{ what, about string }{
+		{`9901`, `admin.listen[1]: a port alone would be open to every address: name one, as in "127.0.0.1:9901"`},
+		{`"127.0.0.1:5001"`, `admin.listen[2]: 127.0.0.1:5001 is taken by 5001, apps[0].ports[0]`},
+		{`"always"`, `reload: must be "signal" or "auto"`},
+		{`"srv:_web.example.internal"`, `apps[0].targets[1]: "_web.example.internal" is not a name of SRV records`},
+		{`"fastest"`, `apps[0].balance: must be "round_robin", `},
+		{`"10.0.0.5/8"`, `apps[1].allow[0]: "10.0.0.5/8" has bits beyond its prefix: did you mean "10.0.0.0/8"?`},
+		{`"everybody"`, `apps[1].deny[0]: "everybody" is not a network`},
+		{`"10.0.0.9"`, `apps[2].source_address: the source address 10.0.0.9 is IPv4`},
+		{`-1`, `apps[3].max_sessions: must be from 0 to 1000000`},
+		{`1e3`, `apps[3].sessions_per_second_per_source: must be a whole number`},
+		{`100}`, `apps[4].bytes_per_second.upload: must be 0 or from 1024 to `},
+		{`"1d"`, `apps[4].max_session_duration: must be a duration`},
+		{`true`, `apps[5].accept_proxy_protocol: must be false or an object, not true`},
+		{`"v3"`, `apps[5].send_proxy_protocol: must be "", "v1" or "v2"`},
+		{`"2xx"`, `apps[6].probe.http.status: must be a status or a range`},
+		{`"\\q"`, `apps[6].probe.expect: has a backslash that is no escape`},
+		{`"close"`, `apps[7].on_dead: on_dead "close" needs probes`},
+	}
+	for _, command := range both {
+		result := harness.Run(t, command, "--config-file", file)
+		expect(t, result, exitConfig)
+		for _, want := range wants {
+			if line := file + place(text, want.what) + want.about; !strings.Contains(result.Stderr, line) {
+				t.Errorf("%s does not say %s", command, line)
+			}
+		}
+		if found := places(file, result.Stderr); len(found) != len(wants) {
+			t.Errorf("%s: %d errors, want %d", command, len(found), len(wants))
+		}
+		if t.Failed() {
+			t.Log(result.Stderr)
+		}
+	}
+}
+
 // place is ":LINE:COLUMN: " of the first place of a word in a text, both counted from one.
 func place(text, word string) string {
 	before, _, _ := strings.Cut(text, word)

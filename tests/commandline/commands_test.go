@@ -83,12 +83,15 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	for config, valid := range map[string]bool{
-		`{"apps": [{"name": "a", "ports": [5001, "5002-5010", "unix:/run/a.sock"], "targets": ["10.0.0.1:80", {"address": "10.0.0.2:80", "weight": 2}]}]}`: true,
-		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"], "connect_timeout": "250ms"}]}`:                                                            true,
-		`{"apps": [{"ports": [5001], "targets": []}]}`:                                                                                                     false,
-		`{"apps": [{"ports": [70000], "targets": ["10.0.0.1:80"]}]}`:                                                                                       false,
-		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}], "no_such": 1}`:                                                                          false,
-		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"], "no_such": true}]}`:                                                                       false,
+		`{"apps": [{"name": "a", "ports": [5001, "5002-5010", "unix:/run/a.sock"], "targets": ["10.0.0.1:80", {"address": "10.0.0.2:80", "weight": 2}]}]}`:          true,
+		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"], "connect_timeout": "250ms"}]}`:                                                                     true,
+		`{"reload": "auto", "admin": {"listen": ["127.0.0.1:9901"]}, "apps": [{"ports": [5001], "targets": ["srv:_web._tcp.example.internal"]}]}`:                   true,
+		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"], "probe": {"when": "always", "http": {"path": "/"}}, "on_dead": "close", "deny": ["10.0.0.0/8"]}]}`: true,
+		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"], "probe": {"http": {"path": ""}}}]}`:                                                                false,
+		`{"apps": [{"ports": [5001], "targets": []}]}`:                               false,
+		`{"apps": [{"ports": [70000], "targets": ["10.0.0.1:80"]}]}`:                 false,
+		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}], "no_such": 1}`:    false,
+		`{"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"], "no_such": true}]}`: false,
 		`[]`: false,
 	} {
 		var value any
