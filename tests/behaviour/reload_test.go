@@ -70,7 +70,7 @@ func TestReloadRefused(t *testing.T) {
 // Reloads, one after the other, while clients connect all the time: none is refused, reset or misled.
 func TestReloadUnderLoad(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
-		const reloads = 100
+		const reloads = 1000
 		r := harness.New(t, engine)
 		one, two := r.Identify("one"), r.Identify("two")
 		port, other := r.Address(), []string{r.Address(), r.Address()}
