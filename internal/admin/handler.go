@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"tcp-proxy/internal/admin/page"
 	"tcp-proxy/internal/proxy"
 )
 
@@ -26,6 +27,9 @@ func (s *Server) handler(unix bool, paced *pace) http.Handler {
 	post("/api/v1/undrain", s.drain(false))
 	post("/api/v1/apps/{app}/targets/{target}/drain", s.drainTarget(true))
 	post("/api/v1/apps/{app}/targets/{target}/undrain", s.drainTarget(false))
+	pages := page.Handler()
+	get("/{$}", pages.ServeHTTP)
+	get("/page/", pages.ServeHTTP)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answerProblem(w, http.StatusNotFound, Problem{Error: "there is nothing at " + r.URL.Path})
 	})
