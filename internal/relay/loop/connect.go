@@ -70,6 +70,9 @@ func (l *loop) dial(s *session, to netip.AddrPort) error {
 	if to.Port() >= l.engine.ephemeral {
 		mark = ephemeral
 	}
+	if to.Addr().IsLoopback() {
+		mark |= local
+	}
 	return l.connect(s, family, size, mark)
 }
 
@@ -90,7 +93,20 @@ func (l *loop) connect(s *session, family, size int, mark marks) error {
 	x := &s.side[upstream]
 	*x = side{fd: int32(fd), mark: mark}
 	errno = linux.Connect(fd, &l.target, size)
-	if errno != 0 && errno != unix.EINPROGRESS {
+	switch errno {
+	case 0:
+		s.side[client].mark |= readable // there may be something
+	case unix.EINPROGRESS:
+		errno = l.hasten(s)
+	}
+	switch errno {
+	case 0:
+		x.mark |= answered
+	case unix.EINPROGRESS:
+	case unix.ECONNRESET, unix.EPIPE:
+		l.wasReset(s, errno)
+		return nil
+	default:
 		l.hangUp(x)
 		return os.NewSyscallError("connect", errno)
 	}
@@ -119,10 +135,7 @@ func (l *loop) stepConnect(s *session) {
 		case nil:
 			l.established(s)
 		case unix.ECONNRESET, unix.EPIPE:
-			// A connect that is answered with a reset is refused (tcp_reset() in the kernel's net/ipv4/tcp_input.c):
-			// this connection stood, and was reset before it was looked at.
-			l.stands(s)
-			l.end(s, relay.TargetReset, os.NewSyscallError("connect", err))
+			l.wasReset(s, err)
 		default:
 			l.refused(s, os.NewSyscallError("connect", err))
 		}
@@ -143,6 +156,13 @@ func (l *loop) answer(s *session) error {
 		return unix.ECONNREFUSED
 	}
 	return nil
+}
+
+// wasReset ends a session whose target was connected, and reset before it was looked at: a connect that is answered with
+// a reset is refused (tcp_reset() in the kernel's net/ipv4/tcp_input.c).
+func (l *loop) wasReset(s *session, err error) {
+	l.stands(s)
+	l.end(s, relay.TargetReset, os.NewSyscallError("connect", err))
 }
 
 // metItself reports whether a socket is connected to itself: the kernel does that when nobody listens on a local port

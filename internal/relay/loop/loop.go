@@ -34,8 +34,8 @@
 // twice, bounds a session beside its sockets' own buffers. A turn moves turnBudget bytes of a flow before the others
 // have theirs.
 //
-// The path of a connection: accept.go, connect.go, relay.go and splice.go, end.go. What it is made of: session.go and
-// slab.go. Time: wheel.go and patience.go.
+// The path of a connection: accept.go, connect.go with hasten.go, relay.go with splice.go, end.go. What it is made of:
+// session.go and slab.go. Time: wheel.go and patience.go.
 package loop
 
 import (
@@ -202,15 +202,15 @@ func (l *loop) note(data uint64, events uint32) {
 func (l *loop) watch(s *session, side int) error {
 	x := &s.side[side]
 	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
-	if side == upstream {
+	if side == upstream && (!x.mark.has(answered) || x.mark.has(full)) {
 		events |= unix.EPOLLOUT
 		x.mark |= watchesOut
 	}
 	return l.epoll.Add(int(x.fd), events, eventData(s, side))
 }
 
-// awaitRoom says that the side takes no more. A client is watched for room from the first time on: registered for it
-// from the begin, it would have an event for nothing.
+// awaitRoom says that the side takes no more. What stood when it was registered is watched for room from the first time
+// on: registered for it from the begin, it would have an event for nothing.
 func (l *loop) awaitRoom(s *session, side int) error {
 	x := &s.side[side]
 	x.mark |= full

@@ -73,8 +73,9 @@ const (
 	chatty                     // a short read does not mean that all was read: urgent data (tcp(7)), or a unix socket
 	isUnix
 	watchesOut // registered for EPOLLOUT
-	answered   // connecting: there was an event
+	answered   // connecting: there was an event, or it is known to stand without
 	ephemeral  // connecting: to a port that the kernel might give to this very connection
+	local      // connecting: to this machine's loopback address
 	written    // something was written before
 	noDelay    // TCP_NODELAY is set
 )
