@@ -83,20 +83,20 @@ func (d *decoder) checkSourceAddress(a *app) {
 	d.wrong(a.setting("source_address"), "the source address %v is %s: it cannot connect to targets that are %s, %s", a.SourceAddress, own, other, first)
 }
 
-// checkOnDead reports settings that wait for probes which never come: once in the defaults, and in the apps that make it
-// so.
+// checkOnDead reports settings that wait for probes which never come, since only those of "always" look at a target that
+// lives: once in the defaults, and in the apps that make it so.
 func (d *decoder) checkOnDead(doc *document) {
-	bad := func(s Settings) bool { return s.OnDead == OnDeadClose && s.Probe.When == ProbeNever }
-	wrong := func(at node) {
-		d.wrong(at, `on_dead "close" needs probes to find a target dead, and probe.when is "never"`)
+	bad := func(s Settings) bool { return s.OnDead == OnDeadClose && s.Probe.When != ProbeAlways }
+	wrong := func(at node, s Settings) {
+		d.wrong(at, `on_dead "close" needs probes to find a target dead: probe.when must be "always", not %q`, s.Probe.When)
 	}
 	if bad(doc.Defaults) {
-		wrong(node{member(&d.source.root, "defaults"), "defaults"})
+		wrong(node{member(&d.source.root, "defaults"), "defaults"}, doc.Defaults)
 		return
 	}
 	for i := range doc.Apps {
 		if a := &doc.Apps[i]; bad(a.Settings) {
-			wrong(a.setting("on_dead"))
+			wrong(a.setting("on_dead"), a.Settings)
 		}
 	}
 }

@@ -104,5 +104,5 @@ var docs = map[string]string{
 	"apps[].probe.http.path":   "What is asked for.",
 	"apps[].probe.http.status": "The status that a target in order answers with, or a range of them, both ends included.",
 	"apps[].on_dead": "What becomes of the open sessions of a target that a check finds dead. \"keep\" lets them go on, \"close\" " +
-		"ends them with a reset.",
+		"ends them with a reset; it needs probe.when \"always\".",
 }
