@@ -1,5 +1,6 @@
-// Package admit decides who may come in: today the bounded pool of workers, of which every session holds one from the
-// moment it is accepted until both its sides are closed.
+// Package admit decides who may come in, and how fast: the bounded pool of workers, of which every session holds one from
+// the moment it is accepted until both its sides are closed; the gate of an app, by networks, numbers and rates; and the
+// pace at which a session's bytes may flow.
 package admit
 
 import (
