@@ -34,6 +34,7 @@ var floors = [][]string{
 // of the tree.
 var neighbours = [][2]string{
 	{"cmd/tcp-proxy", "internal/daemon"},
+	{"internal/admin", "internal/admin/page"},
 }
 
 // forbidden are imports that no package may have but those that are named.
