@@ -25,11 +25,11 @@ func newApp(c config.App, before *app) *app {
 	a := &app{App: c}
 	switch {
 	case before == nil:
-		a.targets = target.NewSet(c.Targets, c.RetryDeadAfter, nil)
-	case slices.Equal(before.Targets, c.Targets) && before.RetryDeadAfter == c.RetryDeadAfter:
+		a.targets = target.NewSet(c.Targets, policyOf(c), nil)
+	case slices.Equal(before.Targets, c.Targets) && policyOf(before.App) == policyOf(c):
 		a.targets = before.targets
 	default:
-		a.targets = target.NewSet(c.Targets, c.RetryDeadAfter, before.targets)
+		a.targets = target.NewSet(c.Targets, policyOf(c), before.targets)
 	}
 	a.route = &relay.Route{
 		App:              c.Name,
@@ -41,6 +41,10 @@ func newApp(c config.App, before *app) *app {
 		Keepalive:        linux.Keepalive(c.Keepalive),
 	}
 	return a
+}
+
+func policyOf(c config.App) target.Policy {
+	return target.Policy{Balance: c.Balance, Retry: c.RetryDeadAfter, Rise: c.Probe.Rise, Fall: c.Probe.Fall, LookUp: true}
 }
 
 func sameApp(a, b config.App) bool {

@@ -34,7 +34,7 @@ func (s *Server) checkNames(ctx context.Context, apps []*app) {
 			}
 			all.Go(func() {
 				defer func() { <-places }()
-				if err := lookUp(ctx, host); err != nil && ctx.Err() == nil && t.Failed(false) {
+				if err := lookUp(ctx, host); err != nil && ctx.Err() == nil && t.Failed(false, err) {
 					s.targetDead(a.Name, t, err)
 				}
 			})

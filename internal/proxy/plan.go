@@ -155,6 +155,9 @@ func (p *plan) commit() error {
 	s.cfg, s.apps = p.cfg, p.apps
 	s.sessions.Store(p.cfg.Log.Sessions)
 	s.workers.Resize(p.cfg.MaxWorkers)
+	for _, a := range p.apps {
+		a.targets.Enforce()
+	}
 	var errs []error
 	var stale []*port
 	ports := p.fresh

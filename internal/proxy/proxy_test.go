@@ -273,7 +273,7 @@ func TestApplyKeepsWhatIsKnownOfTargets(t *testing.T) {
 	const targets = `"targets": ["IP:7", "IP:8", "IP:9"]`
 	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], `+targets+`}]}`))
 	set := s.apps[0].targets
-	set.All()[1].Failed(false)
+	set.All()[1].Failed(false, errors.New("no way"))
 	for text, sameRotation := range map[string]bool{
 		`{"apps": [{"name": "a", "ports": ["IP:1", "IP:2"], ` + targets + `, "idle_timeout": "1h"}]}`: true,
 		`{"apps": [{"name": "renamed", "ports": ["IP:1"], ` + targets + `}]}`:                         true,

@@ -3,6 +3,8 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"time"
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/target"
@@ -15,9 +17,10 @@ type Approach struct {
 	route  *Route
 	events *Events
 	tried  target.Tried
-	trial  bool  // of a dead target: what the session does now
-	err    error // of the last failed attempt
-	local  bool  // every failure so far was this machine's
+	trial  bool      // of a dead target: what the session does now
+	began  time.Time // when it was sent to the last target
+	err    error     // of the last failed attempt
+	local  bool      // every failure so far was this machine's
 }
 
 // NewApproach begins a session's way to one of the route's targets.
@@ -29,21 +32,21 @@ func NewApproach(route *Route, events *Events) *Approach {
 
 // Begin makes a the way of another session, in the memory of the one before.
 func (a *Approach) Begin(route *Route, events *Events) {
-	clear(a.tried)
-	*a = Approach{route: route, events: events, tried: a.tried[:0], local: true}
+	a.tried.Reset()
+	*a = Approach{route: route, events: events, tried: a.tried, local: true}
 }
 
 // Next returns the target to try now; if none is left, nil with the cause and the error that the session ends with.
 func (a *Approach) Next() (*target.Target, Cause, error) {
-	if limit := a.route.ConnectAttempts; limit > 0 && len(a.tried) >= limit {
+	if limit := a.route.ConnectAttempts; limit > 0 && a.tried.Len() >= limit {
 		return nil, a.refusal(), a.err
 	}
-	t, trial, err := a.route.Targets.Pick(&a.tried)
-	a.trial = trial
+	t, trial, err := a.route.Targets.Pick(&a.tried, netip.Addr{})
+	a.trial, a.began = trial, time.Now()
 	switch {
 	case err == nil:
 		return t, "", nil
-	case len(a.tried) > 0:
+	case a.tried.Len() > 0:
 		return nil, a.refusal(), a.err
 	case errors.Is(err, target.ErrFull):
 		return nil, Limited, err
@@ -67,7 +70,7 @@ func (a *Approach) Failed(t *target.Target, err error) {
 		t.Abandoned(a.trial)
 	} else {
 		a.local = false
-		died = t.Failed(a.trial)
+		died = t.Failed(a.trial, err)
 	}
 	t.Release()
 	a.events.ConnectFailed(a.route, t, err, died)
@@ -75,7 +78,7 @@ func (a *Approach) Failed(t *target.Target, err error) {
 
 // Connected says that the connection to t stands.
 func (a *Approach) Connected(t *target.Target) {
-	if t.Connected() {
+	if t.Connected(time.Since(a.began)) {
 		a.events.TargetBack(a.route, t)
 	}
 }
@@ -87,12 +90,12 @@ func (a *Approach) Abandoned(t *target.Target) {
 }
 
 // Attempts is how many targets were tried.
-func (a *Approach) Attempts() int { return len(a.tried) }
+func (a *Approach) Attempts() int { return a.tried.Len() }
 
 // Last is the name of the target that was tried last, or "".
 func (a *Approach) Last() string {
-	if len(a.tried) == 0 {
-		return ""
+	if last := a.tried.Last(); last != nil {
+		return last.Name
 	}
-	return a.tried[len(a.tried)-1].Name
+	return ""
 }

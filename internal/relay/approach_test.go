@@ -37,7 +37,7 @@ func route(n, attempts int, change func(*config.Target)) *Route {
 		}
 		targets = append(targets, t)
 	}
-	return &Route{App: "web", Targets: target.NewSet(targets, time.Hour, nil), ConnectAttempts: attempts}
+	return &Route{App: "web", Targets: target.NewSet(targets, target.Policy{Retry: time.Hour, LookUp: true}, nil), ConnectAttempts: attempts}
 }
 
 func TestApproachGoesThroughAll(t *testing.T) {

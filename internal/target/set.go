@@ -1,7 +1,10 @@
 package target
 
 import (
+	"cmp"
 	"errors"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -10,131 +13,195 @@ import (
 
 // Why Pick finds no target.
 var (
-	ErrNone = errors.New("no target is left to try")
-	ErrFull = errors.New("every target that is left has all the sessions it may have")
+	ErrNone       = errors.New("no target is left to try")
+	ErrFull       = errors.New("every target that is left has all the sessions it may have")
+	ErrUnresolved = errors.New("no name of a target has an address yet")
 )
 
-// Set is the targets of one app and their rotation, which all its ports share. It is safe for concurrent use.
+// Policy is how an app treats its targets.
+type Policy struct {
+	Balance string        // one of the Balance constants of package config; "" is round_robin
+	Retry   time.Duration // how long a dead target waits for its first trial connection
+	Probed  bool          // probes bring dead targets back: they get no trials
+	Rise    int           // probes passed in a row that bring a dead target back; 0 is 1
+	Fall    int           // probes failed in a row that find a live one dead; 0 is 1
+
+	// LookUp has a name without an address be one endpoint, without Addr: whoever connects to it looks it up.
+	LookUp bool
+}
+
+// policy is a Policy made ready for use.
+type policy struct {
+	Policy
+	*balancer
+}
+
+// Endpoint is one address of a name.
+type Endpoint struct {
+	Addr     netip.AddrPort
+	Weight   int // 0: that of the configuration
+	Priority int // those with the least are picked before the others
+}
+
+// Set is the targets of one app, as one configuration has them, and their rotation, which all its ports share. It is
+// safe for concurrent use.
 type Set struct {
-	targets []*Target
-	tiers   [2]tier // the ordinary targets, then the backups
+	line    *line
+	targets []config.Target
+	policy  *policy
+
+	answers  map[config.Address][]Endpoint // guarded by line.mu
+	made     int                           // line.turn when the rotation was made; guarded by line.mu
+	rotation atomic.Pointer[rotation]      // changes under line.mu
 }
 
-// tier is a rotation: a cycle of turns and whose turn is next. Picking moves on past those it passes over, so that
-// each cycle gives every target that can take sessions exactly its share.
-type tier struct {
-	targets []*Target
-	cycle   []int // indexes into targets
-	next    atomic.Uint64
-}
-
-// NewSet makes the targets of an app. retry is how long a dead one waits for its first trial connection. A target that
-// stands in the set before (nil if there is none), by its address, keeps its mark and its sessions; a new one is alive
-// unless it is down. Both sets may be used from then on, so that a session can go on with the one that it has.
-func NewSet(targets []config.Target, retry time.Duration, before *Set) *Set {
-	known := map[config.Address]*state{}
-	s := &Set{}
-	if before != nil {
-		for _, t := range before.targets {
-			known[t.Address] = t.state
-		}
-		for n := range s.tiers {
-			s.tiers[n].next.Store(before.tiers[n].next.Load())
+// NewSet makes the targets of an app. Those that stand in the set before (nil if there is none), by their address, keep
+// what is known of them, and names their addresses. All picks go by the set before, also those from the new set, until
+// Enforce; without a set before, the new one is in force at once.
+func NewSet(targets []config.Target, p Policy, before *Set) *Set {
+	p.Rise, p.Fall = max(1, p.Rise), max(1, p.Fall)
+	s := &Set{
+		targets: slices.Clone(targets),
+		policy:  &policy{p, balancers[cmp.Or(p.Balance, config.BalanceRoundRobin)]},
+		answers: map[config.Address][]Endpoint{},
+	}
+	if before == nil {
+		s.line = &line{}
+		s.Enforce()
+		return s
+	}
+	s.line = before.line
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	for _, name := range s.Names() {
+		if found := before.answers[name]; found != nil {
+			s.answers[name] = found
 		}
 	}
-	var weights [2][]int
-	for _, c := range targets {
-		t := &Target{Target: c, Name: c.Address.String(), first: retry, state: known[c.Address]}
-		if t.state == nil {
-			t.state = &state{}
-		}
-		s.targets = append(s.targets, t)
-		if t.Down {
-			continue
-		}
-		n := 0
-		if t.Backup {
-			n = 1
-		}
-		s.tiers[n].targets = append(s.tiers[n].targets, t)
-		weights[n] = append(weights[n], t.Weight)
-	}
-	for n := range s.tiers {
-		s.tiers[n].cycle = turns(weights[n])
-	}
+	s.make()
 	return s
 }
 
-// All returns the targets in the order of the configuration; the caller must not change the slice.
-func (s *Set) All() []*Target { return s.targets }
-
-// Tried is the targets that one session has tried. The zero value is none. It is not safe for concurrent use.
-type Tried []*Target
-
-func (t Tried) has(target *Target) bool {
-	for _, have := range t {
-		if have == target {
-			return true
-		}
+// Enforce puts the set in force in place of the one before: every pick goes by it from now on, also those of sessions
+// that have the set before, and those that wait.
+func (s *Set) Enforce() {
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	r := s.line.inForce.Load()
+	if r != nil && r.set == s {
+		return
 	}
-	return false
+	if s.made != s.line.turn || r == nil {
+		s.make()
+	}
+	s.line.enforce(s.rotation.Load())
 }
 
-// Pick chooses the next target for a session, reserves a place on it, and adds it to tried. Whose turn it is goes: a
-// live target or a dead one that is due for its trial; a backup likewise; then the dead ones, and the dead backups.
-// Without one, the error is ErrFull if only MaxSessions stood in the way, or else ErrNone. The session is to hand trial
-// back with what comes of it.
-func (s *Set) Pick(tried *Tried) (t *Target, trial bool, err error) {
-	full := false
-	for _, usable := range []func(*Target) bool{(*Target).fit, (*Target).isDead} {
-		for n := range s.tiers {
-			t, trial := s.tiers[n].pick(func(t *Target) bool {
-				if tried.has(t) || !usable(t) {
-					return false
-				}
-				if t.isFull() {
-					full = true
-					return false
-				}
-				return true
-			})
-			if t != nil {
-				*tried = append(*tried, t)
-				return t, trial, nil
+// make makes the rotation. The caller holds line.mu.
+func (s *Set) make() {
+	s.made = s.line.turn
+	s.rotation.Store(newRotation(s))
+}
+
+// All returns every endpoint in the order of the configuration; the caller must not change the slice.
+func (s *Set) All() []*Target { return s.rotation.Load().all }
+
+// Names returns the addresses of targets that have to be resolved.
+func (s *Set) Names() (names []config.Address) {
+	for _, c := range s.targets {
+		if _, known := endpointOf(c.Address); !known {
+			names = append(names, c.Address)
+		}
+	}
+	return names
+}
+
+// Resolved gives the endpoints that a name has now, at least one. Those that it had before keep what is known of them;
+// those that it has no more take no new sessions.
+func (s *Set) Resolved(name config.Address, found []Endpoint) {
+	found = ordered(found)
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	if len(found) == 0 || slices.Equal(s.answers[name], found) || !slices.Contains(s.Names(), name) {
+		return
+	}
+	s.answers[name] = found
+	s.make()
+	if s.line.inForce.Load().set == s {
+		s.line.enforce(s.rotation.Load())
+	}
+}
+
+// ordered gives valid endpoints, each address once, in an order that does not depend on that of found.
+func ordered(found []Endpoint) []Endpoint {
+	var list []Endpoint
+	heaviest := 0
+	for _, f := range found {
+		if f.Addr.IsValid() {
+			f.Addr = netip.AddrPortFrom(f.Addr.Addr().Unmap(), f.Addr.Port())
+			f.Weight = max(0, f.Weight)
+			list = append(list, f)
+			heaviest = max(heaviest, f.Weight)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Addr.Compare(b.Addr), cmp.Compare(b.Weight, a.Weight))
+	})
+	seen := map[netip.AddrPort]bool{}
+	list = slices.DeleteFunc(list, func(f Endpoint) bool {
+		again := seen[f.Addr]
+		seen[f.Addr] = true
+		return again
+	})
+	if heaviest > maxWeight {
+		for i, f := range list {
+			if f.Weight > 0 {
+				list[i].Weight = max(1, f.Weight*maxWeight/heaviest)
 			}
 		}
 	}
-	if full {
+	return list
+}
+
+// maxWeight is the greatest weight of the configuration. Those of SRV records may be greater, and are scaled down.
+const maxWeight = 256
+
+// Pick chooses the next target for a session, reserves a place on it, and adds it to tried. What the balancer says
+// goes among the targets that live, or that are due for their trial; then among the backups that do; then come the dead
+// ones in turn, and the dead backups. source is the client's address, not valid if it has none. Without a target, the
+// error is ErrFull if only MaxSessions stood in the way; ErrUnresolved if there is no endpoint yet; or else ErrNone.
+// The session is to hand trial back with what comes of it.
+func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err error) {
+	if t = tried.held; t != nil {
+		tried.held = nil
+		tried.take(t)
+		return t, tried.trial, nil
+	}
+	r := s.line.inForce.Load()
+	if t, trial = r.pick(tried, source); t != nil {
+		tried.take(t)
+		return t, trial, nil
+	}
+	switch {
+	case r.full(tried):
 		return nil, false, ErrFull
+	case r.unresolved && len(r.tiers) == 0 && tried.Len() == 0:
+		return nil, false, ErrUnresolved
 	}
 	return nil, false, ErrNone
 }
 
-// pick takes the turn of the next target that may be taken and moves the rotation on past it; nil if there is none.
-func (r *tier) pick(may func(*Target) bool) (t *Target, trial bool) {
-	for {
-		first := r.next.Load()
-		t, place := r.find(first, may)
-		if t == nil {
-			return nil, false
-		}
-		// Another session may have moved the rotation, or taken the target's last place: look again then.
-		if !r.next.CompareAndSwap(first, place+1) {
+// Rival reserves a place on another endpoint of the same name as t, of the other family, that lives and was not tried,
+// and adds it to tried; nil if there is none. The session answers for it as for one that Pick gave.
+func (s *Set) Rival(t *Target, tried *Tried) (rival *Target, trial bool) {
+	for _, x := range s.line.inForce.Load().all {
+		if x.Address != t.Address || x.Addr.Addr().Is4() == t.Addr.Addr().Is4() || x.tier == nil || x.key() > lives || tried.has(x) {
 			continue
 		}
-		if trial, ok := t.reserve(); ok {
-			return t, trial
+		if trial, ok := x.reserve(true); ok {
+			tried.take(x)
+			return x, trial
 		}
 	}
-}
-
-// find looks for a target through one cycle that begins at place first.
-func (r *tier) find(first uint64, may func(*Target) bool) (t *Target, place uint64) {
-	n := uint64(len(r.cycle))
-	for place := first; place < first+n; place++ {
-		if t := r.targets[r.cycle[place%n]]; may(t) {
-			return t, place
-		}
-	}
-	return nil, 0
+	return nil, false
 }

@@ -3,6 +3,7 @@ package target
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,8 @@ import (
 
 const retry = 10 * time.Second
 
+var errConnect = errors.New("no way")
+
 // newSet makes targets named a:1, b:1, … as change makes them.
 func newSet(n int, change func(i int, t *config.Target)) *Set {
 	var targets []config.Target
@@ -25,14 +28,14 @@ func newSet(n int, change func(i int, t *config.Target)) *Set {
 		}
 		targets = append(targets, t)
 	}
-	return NewSet(targets, retry, nil)
+	return NewSet(targets, Policy{Retry: retry, LookUp: true}, nil)
 }
 
 // pick picks for a new session.
 func pick(t *testing.T, s *Set) *Target {
 	t.Helper()
 	var tried Tried
-	got, _, err := s.Pick(&tried)
+	got, _, err := s.Pick(&tried, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +68,8 @@ func TestPickByWeight(t *testing.T) {
 
 func TestPickPassesOverTheDeadEvenly(t *testing.T) {
 	s := newSet(4, nil)
-	s.targets[1].Failed(false)
-	s.targets[2].Failed(false)
+	s.All()[1].Failed(false, errConnect)
+	s.All()[2].Failed(false, errConnect)
 	if got := names(t, s, 6); got != "adadad" {
 		t.Error(got)
 	}
@@ -74,25 +77,25 @@ func TestPickPassesOverTheDeadEvenly(t *testing.T) {
 
 func TestPickTriesEveryTargetOnce(t *testing.T) {
 	s := newSet(3, nil)
-	s.targets[0].Failed(false)
+	s.All()[0].Failed(false, errConnect)
 	var tried Tried
 	all := ""
 	for range 3 {
-		got, _, err := s.Pick(&tried)
+		got, _, err := s.Pick(&tried, netip.Addr{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		all += got.Address.Host
-		got.Failed(false)
+		got.Failed(false, errConnect)
 		got.Release()
 	}
 	if all != "bca" { // the dead one when no live one is left
 		t.Error(all)
 	}
-	if _, _, err := s.Pick(&tried); !errors.Is(err, ErrNone) {
+	if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, ErrNone) {
 		t.Errorf("a fourth try: %v", err)
 	}
-	for _, x := range s.targets {
+	for _, x := range s.All() {
 		if x.Sessions() != 0 {
 			t.Errorf("%s still has %d sessions", x.Name, x.Sessions())
 		}
@@ -104,8 +107,8 @@ func TestPickBackupOnlyWithoutOthers(t *testing.T) {
 	if got := names(t, s, 4); got != "bcbc" {
 		t.Error(got)
 	}
-	s.targets[1].Failed(false)
-	s.targets[2].Failed(false)
+	s.All()[1].Failed(false, errConnect)
+	s.All()[2].Failed(false, errConnect)
 	if got := names(t, s, 2); got != "aa" {
 		t.Error(got)
 	}
@@ -116,11 +119,11 @@ func TestPickNeverOneThatIsDown(t *testing.T) {
 	if got := names(t, s, 3); got != "bbb" {
 		t.Error(got)
 	}
-	if s.targets[0].State() != Down {
-		t.Error(s.targets[0].State())
+	if s.All()[0].State() != Down {
+		t.Error(s.All()[0].State())
 	}
 	var tried Tried
-	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried); !errors.Is(err, ErrNone) {
+	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried, netip.Addr{}); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
 }
@@ -129,7 +132,7 @@ func TestPickPassesOverTheFull(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
 	first, second := pick(t, s), pick(t, s)
 	var tried Tried
-	if _, _, err := s.Pick(&tried); !errors.Is(err, ErrFull) {
+	if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, ErrFull) {
 		t.Errorf("with all full: %v", err)
 	}
 	first.Release()
@@ -149,7 +152,7 @@ func TestPickSharesExactlyBetweenMany(t *testing.T) {
 		all.Go(func() {
 			for range 600 {
 				var tried Tried
-				got, _, err := s.Pick(&tried)
+				got, _, err := s.Pick(&tried, netip.Addr{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -176,7 +179,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 		all.Go(func() {
 			for range 500 {
 				var tried Tried
-				got, _, err := s.Pick(&tried)
+				got, _, err := s.Pick(&tried, netip.Addr{})
 				if err != nil {
 					if !errors.Is(err, ErrFull) {
 						t.Error(err)
@@ -193,7 +196,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := s.targets[0].Sessions(); n != 0 {
+	if n := s.All()[0].Sessions(); n != 0 {
 		t.Errorf("%d sessions are left", n)
 	}
 }
@@ -201,11 +204,11 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 func TestTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(2, nil)
-		a := s.targets[0]
-		if !a.Failed(false) {
+		a := s.All()[0]
+		if !a.Failed(false, errConnect) {
 			t.Fatal("the first failure does not find it dead")
 		}
-		if a.Failed(false) {
+		if a.Failed(false, errConnect) {
 			t.Fatal("died twice")
 		}
 		for _, wait := range []int{1, 2, 4, 8, 10, 10} { // times retry
@@ -214,6 +217,7 @@ func TestTrial(t *testing.T) {
 				t.Fatalf("before the trial is due: %s", got)
 			}
 			time.Sleep(time.Second)
+			synctest.Wait()
 			trial, other := pick(t, s), pick(t, s)
 			if trial != a {
 				trial, other = other, trial
@@ -221,13 +225,14 @@ func TestTrial(t *testing.T) {
 			if trial != a || other == a {
 				t.Fatalf("when the trial is due: %s and %s, want one session to a", trial.Name, other.Name)
 			}
-			if trial.Failed(true) {
+			if trial.Failed(true, errConnect) {
 				t.Fatal("a failed trial is no news")
 			}
 			trial.Release()
 			other.Release()
 		}
 		time.Sleep(10 * retry)
+		synctest.Wait()
 		trial := pick(t, s)
 		if trial != a {
 			trial = pick(t, s)
@@ -237,13 +242,13 @@ func TestTrial(t *testing.T) {
 		if trial = pick(t, s); trial != a {
 			trial = pick(t, s)
 		}
-		if trial != a || !trial.Connected() || a.State() != Alive {
+		if trial != a || !trial.Connected(time.Millisecond) || a.State() != Alive {
 			t.Fatal("a trial that connects does not bring the target back")
 		}
-		if a.Connected() {
+		if a.Connected(time.Millisecond) {
 			t.Fatal("came back twice")
 		}
-		if !a.Failed(false) || a.Retry() != retry {
+		if !a.Failed(false, errConnect) || a.Retry() != retry {
 			t.Fatalf("after coming back it waits %v, want %v", a.Retry(), retry)
 		}
 	})
@@ -253,12 +258,13 @@ func TestTrial(t *testing.T) {
 func TestOthersDoNotDisturbATrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(1, nil)
-		s.targets[0].Failed(false)
+		s.All()[0].Failed(false, errConnect)
 		time.Sleep(retry)
+		synctest.Wait()
 		session := func() (trial bool) {
 			t.Helper()
 			var tried Tried
-			got, trial, err := s.Pick(&tried)
+			got, trial, err := s.Pick(&tried, netip.Addr{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -268,7 +274,7 @@ func TestOthersDoNotDisturbATrial(t *testing.T) {
 		if !session() {
 			t.Fatal("the first session is not the trial")
 		}
-		for _, says := range []func(bool){s.targets[0].Abandoned, func(trial bool) { s.targets[0].Failed(trial) }} {
+		for _, says := range []func(bool){s.All()[0].Abandoned, func(trial bool) { s.All()[0].Failed(trial, errConnect) }} {
 			if session() {
 				t.Fatal("a second trial")
 			}
@@ -277,8 +283,8 @@ func TestOthersDoNotDisturbATrial(t *testing.T) {
 		if session() {
 			t.Error("a second trial, after others have given up")
 		}
-		s.targets[0].Failed(true)
-		if wait := s.targets[0].Retry(); wait != 2*retry {
+		s.All()[0].Failed(true, errConnect)
+		if wait := s.All()[0].Retry(); wait != 2*retry {
 			t.Errorf("after one failed trial it waits %v, want %v", wait, 2*retry)
 		}
 	})
@@ -287,26 +293,27 @@ func TestOthersDoNotDisturbATrial(t *testing.T) {
 func TestASetKeepsWhatIsKnown(t *testing.T) {
 	before := newSet(3, nil)
 	held := pick(t, before)
-	before.targets[1].Failed(false)
+	before.All()[1].Failed(false, errConnect)
 	after := NewSet([]config.Target{
-		{Address: before.targets[2].Address, Weight: 2},
-		{Address: before.targets[1].Address, Weight: 1, MaxSessions: 5},
-		{Address: before.targets[0].Address, Weight: 1},
+		{Address: before.All()[2].Address, Weight: 2},
+		{Address: before.All()[1].Address, Weight: 1, MaxSessions: 5},
+		{Address: before.All()[0].Address, Weight: 1},
 		{Address: config.Address{Network: "tcp", Host: "new", Port: 1}, Weight: 1},
-	}, 2*retry, before)
+	}, Policy{Retry: 2 * retry, LookUp: true}, before)
+	after.Enforce()
 	for i, want := range []State{Alive, Dead, Alive, Alive} {
-		if got := after.targets[i].State(); got != want {
-			t.Errorf("%s is %s, want %s", after.targets[i].Name, got, want)
+		if got := after.All()[i].State(); got != want {
+			t.Errorf("%s is %s, want %s", after.All()[i].Name, got, want)
 		}
 	}
-	if n := after.targets[2].Sessions(); n != 1 {
+	if n := after.All()[2].Sessions(); n != 1 {
 		t.Errorf("the open session is counted %d times", n)
 	}
 	held.Release()
-	if n := after.targets[2].Sessions(); n != 0 {
+	if n := after.All()[2].Sessions(); n != 0 {
 		t.Errorf("%d sessions after it is over", n)
 	}
-	if !after.targets[1].Connected() || before.targets[1].State() != Alive {
+	if !after.All()[1].Connected(time.Millisecond) || before.All()[1].State() != Alive {
 		t.Error("a session with the new set does not bring the target back for those with the old one")
 	}
 }
@@ -317,13 +324,13 @@ func BenchmarkPick(b *testing.B) {
 		for i := range n {
 			targets = append(targets, config.Target{Address: config.Address{Network: "tcp", Host: fmt.Sprint("t", i), Port: 1}, Weight: 1})
 		}
-		s := NewSet(targets, retry, nil)
+		s := NewSet(targets, Policy{Retry: retry, LookUp: true}, nil)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
-			tried := make(Tried, 0, 4)
+			var tried Tried
 			for b.Loop() {
-				tried = tried[:0]
-				t, _, err := s.Pick(&tried)
+				tried.Reset()
+				t, _, err := s.Pick(&tried, netip.Addr{})
 				if err != nil {
 					b.Fatal(err)
 				}

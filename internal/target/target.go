@@ -1,15 +1,26 @@
 // Package target is one app's targets: their state, the marks that sessions leave on them, and choosing one.
 //
-//	alive ── connect failed ──▶ dead ── connect succeeded ──▶ alive
+// What connects and probes show of a target is its health, a state machine whose table is in health.go:
 //
-// A dead target keeps its place in the rotation. It is passed over while a live one can take the session, but for one
-// trial connection at a time when its retry time has come, and is tried in its turn when no live one is left. A target
-// that the configuration has down takes no session at all.
+//	         connect failed, probes failed (fall)
+//	alive ────────────────────────────────────────▶ dead ◀──────────────────┐
+//	  ▲                                               │ retry came           │ trial failed:
+//	  │                                               ▼                      │ the wait doubles
+//	  │  connect stood, probes passed (rise)         due ──── trial began ──▶ on trial
+//	  └───────────────────────────────────────── any of these ◀── abandoned ──┘
+//
+// A dead target keeps its place in the rotation. It is passed over while a live one can take the session, and is tried
+// in its turn when no live one is left. Without probes it also gets one trial connection at a time when its retry time
+// has come: it is then picked as if it lived. With probes it has no trials.
+//
+// What the operator wants lies above that: a target that is drained takes no new sessions until that is taken back, and
+// one that the configuration has down takes none at all. Their health goes on being kept.
+//
+// A Target is one address. A target of the configuration that is a name stands for as many as the name has.
 package target
 
 import (
-	"sync"
-	"sync/atomic"
+	"net/netip"
 	"time"
 
 	"tcp-proxy/internal/config"
@@ -20,138 +31,196 @@ type State string
 
 // The states of a target.
 const (
-	Alive State = "alive"
-	Dead  State = "dead"
-	Down  State = "down" // the configuration says so
+	Alive    State = "alive"
+	Dead     State = "dead"
+	Draining State = "draining" // the operator says so
+	Down     State = "down"     // the configuration says so
 )
 
-// retryGrowth bounds how far the time to the next trial connection grows: to this many times the first.
-const retryGrowth = 10
-
-// Target is one place that sessions can go to. It is safe for concurrent use.
+// Target is one endpoint that sessions can go to, as one configuration has it. It is safe for concurrent use.
 //
 // Pick reserves a place on it for one session. The session then says exactly one of Connected, Failed and Abandoned,
 // and Release once it is over.
 type Target struct {
-	config.Target
-	Name string // its address as the configuration gives it
+	config.Target        // as configured; the weight is the endpoint's own
+	Name          string // what it is called: its address, after "NAME/" if it comes of a name
+	Addr          netip.AddrPort
+	Path          string // of a unix socket; Addr is not valid then
 
-	first time.Duration // to the first trial connection
+	endpoint endpoint
+	policy   *policy
+	tier     *tier // nil if it is down
+	place    int   // in the tier
 	*state
 }
 
-// state is what is found out about a target, and outlives changes of its configuration.
-type state struct {
-	sessions atomic.Int64
-	dead     atomic.Bool // mirrors the mark below, for Pick
-
-	mu    sync.Mutex // guards the mark
-	wait  time.Duration
-	retry time.Time // when a dead target is due for a trial
-	trial bool      // one is on
-}
+// Same reports whether two targets, of different sets maybe, are the same endpoint of one app.
+func (t *Target) Same(other *Target) bool { return t.state == other.state }
 
 // State tells how the target is now.
 func (t *Target) State() State {
 	switch {
 	case t.Down:
 		return Down
-	case t.dead.Load():
+	case t.drained.Load():
+		return Draining
+	case t.Dead():
 		return Dead
 	}
 	return Alive
 }
 
+// Dead reports whether connects or probes have found the target dead, whatever the operator wants of it.
+func (t *Target) Dead() bool { return t.known() != alive }
+
 // Sessions is how many sessions hold a place, those still connecting included.
 func (t *Target) Sessions() int64 { return t.sessions.Load() }
 
-// Connected says that the session's connection stands. It reports whether that brought a dead target back.
-func (t *Target) Connected() (back bool) {
-	if !t.dead.Load() {
-		return false
+// Connected says that the session's connection stands, and how long that took. It reports whether that brought a dead
+// target back.
+func (t *Target) Connected(took time.Duration) (back bool) {
+	t.total.Add(1)
+	t.time.answer(took)
+	if t.known() != alive {
+		_, with := t.happen(t.policy, connectStood, nil)
+		back = with == revived
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	back = t.dead.Load()
-	t.dead.Store(false)
-	t.trial, t.wait = false, 0
+	if back || t.policy.measures {
+		t.changed()
+	}
 	return back
 }
 
 // Failed says that the session, which may be the trial of a dead target, could not connect. It reports whether that
-// found a live target dead. After a trial that fails, a dead target waits twice as long for the next, up to ten times
-// the first wait.
-func (t *Target) Failed(trial bool) (died bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	died = !t.dead.Load()
-	switch {
-	case died:
-		t.wait = t.first
-	case trial:
-		t.wait = min(2*t.wait, retryGrowth*t.first)
-	default:
-		return false // tried for want of a live one: the trial keeps its time
+// found a live target dead. An error whose reason is Local tells nothing of the target.
+func (t *Target) Failed(trial bool, err error) (died bool) {
+	reason := ReasonOf(err)
+	t.failures[reasonIndex(reason)].Add(1)
+	if reason == Local {
+		t.Abandoned(trial)
+		return false
 	}
-	t.dead.Store(true)
-	t.trial = false
-	t.retry = time.Now().Add(t.wait)
-	return died
+	t.time.giveUp()
+	e := connectFailed
+	if trial {
+		e = trialFailed
+	}
+	_, with := t.happen(t.policy, e, err)
+	t.changed()
+	return with == killed
 }
 
 // Abandoned says that the session, which may be the trial, gave up connecting for a reason that tells nothing of the
 // target.
 func (t *Target) Abandoned(trial bool) {
-	if !trial {
-		return
+	t.time.giveUp()
+	if trial {
+		t.happen(t.policy, trialAbandoned, nil)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.trial = false
+	if trial || t.policy.measures {
+		t.changed()
+	}
 }
 
-// Release gives back the place that Pick reserved.
-func (t *Target) Release() { t.sessions.Add(-1) }
+// Change is what a probe's verdict changes.
+type Change int
 
-// Retry is how long a dead target still has to wait for its trial connection.
+// The changes.
+const (
+	Unchanged Change = iota
+	Died
+	Back
+)
+
+// Probed says what a probe has found: err is nil if it passed. It takes Policy.Rise passes in a row to bring a dead
+// target back, and Policy.Fall failures in a row to find a live one dead.
+func (t *Target) Probed(err error) Change {
+	switch t.judge(t.policy, err) {
+	case killed:
+		t.changed()
+		return Died
+	case revived:
+		t.changed()
+		return Back
+	}
+	return Unchanged
+}
+
+// Drain has the target take no new sessions, or takes that back. Open sessions go on.
+func (t *Target) Drain(on bool) {
+	if t.drain(on) {
+		t.changed()
+	}
+}
+
+// Retry is how long a dead target still has to wait for its trial connection; 0 if there will be none.
 func (t *Target) Retry() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return max(0, time.Until(t.retry))
 }
 
-// fit reports whether a session may go to the target: it is alive, or dead and due for a trial.
-func (t *Target) fit() bool {
-	if !t.dead.Load() {
-		return true
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.due()
-}
-
-func (t *Target) isDead() bool { return t.dead.Load() }
-
-func (t *Target) isFull() bool {
-	return t.MaxSessions > 0 && t.sessions.Load() >= int64(t.MaxSessions)
-}
-
-// reserve takes a place for a session, which becomes the trial of a dead target that is due for one. It fails if the
-// last place is gone.
-func (t *Target) reserve() (trial, ok bool) {
-	if n := t.sessions.Add(1); t.MaxSessions > 0 && n > int64(t.MaxSessions) {
-		t.sessions.Add(-1)
+// reserve takes a place for a session; live, if it was picked as one that lives. The session may become the trial of a
+// dead target that is due for one. It fails if the target cannot take the session, or not any more.
+func (t *Target) reserve(live bool) (trial, ok bool) {
+	if t.drained.Load() {
 		return false, false
 	}
-	if !t.dead.Load() {
-		return false, true
+	was := t.known()
+	if was != alive {
+		was, _ = t.happen(t.policy, trialBegan, nil)
+		trial = was == due
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	trial = t.due()
-	t.trial = t.trial || trial
+	if live && was != alive && !trial || !t.occupy(int64(t.MaxSessions)) {
+		if trial {
+			t.happen(t.policy, trialAbandoned, nil)
+			t.update()
+		}
+		return false, false
+	}
+	if t.policy.measures {
+		t.time.owe()
+	}
+	if trial || t.MaxSessions > 0 || t.policy.counts || t.policy.measures {
+		t.update()
+	}
 	return trial, true
 }
 
-// due reports whether a trial connection is to be made now. The caller holds mu.
-func (t *Target) due() bool { return !t.trial && !time.Now().Before(t.retry) }
+// Release gives back the place that Pick reserved.
+func (t *Target) Release() {
+	t.sessions.Add(-1)
+	now := t.now.Load()
+	switch {
+	case now == nil || now.tier == nil:
+	case now.MaxSessions > 0:
+		t.changed()
+	case now.policy.counts:
+		t.update()
+	}
+}
+
+// show brings what the target's tier knows of it up to date.
+func (t *Target) show() {
+	if t.tier != nil {
+		t.tier.tree.set(t.place, t.key)
+	}
+}
+
+// key is what the tree of the tier is to have of the target.
+func (t *Target) key() uint64 {
+	switch {
+	case t.drained.Load():
+		return keyNone
+	case t.MaxSessions > 0 && t.sessions.Load() >= int64(t.MaxSessions):
+		return keyFull
+	}
+	switch t.known() {
+	case dead, onTrial:
+		return keyDead
+	}
+	if t.policy.rank == nil {
+		return 0
+	}
+	return t.policy.rank(t)
+}

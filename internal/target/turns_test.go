@@ -15,11 +15,11 @@ func TestTurns(t *testing.T) {
 		{[]int{7}, "[0]"},
 		{[]int{1, 1, 1}, "[0 1 2]"},
 		{[]int{4, 4, 4, 4}, "[0 1 2 3]"},
-		{[]int{2, 1}, "[0 1 0]"},
-		{[]int{5, 1, 1}, "[0 1 0 0 0 2 0]"},
-		{[]int{2, 4}, "[1 0 1]"},
+		{[]int{2, 1}, "[0 0 1]"},
+		{[]int{5, 1, 1}, "[0 0 1 0 0 0 2]"},
+		{[]int{2, 4}, "[1 1 0]"},
 	} {
-		if got := fmt.Sprint(turns(c.weights)); got != c.want {
+		if got := fmt.Sprint(cycleOf(c.weights)); got != c.want {
 			t.Errorf("turns(%v) = %s, want %s", c.weights, got, c.want)
 		}
 	}
@@ -29,7 +29,7 @@ func TestTurns(t *testing.T) {
 // each of the others that it has to make room for: that is what smooth means.
 func TestTurnsAreExactAndSmooth(t *testing.T) {
 	for _, weights := range [][]int{{3, 2, 1}, {10, 1}, {256, 1, 1}, {7, 5, 3, 2}, {1, 2, 4, 8, 16}, {9, 9, 1, 1, 1}} {
-		cycle := turns(weights)
+		cycle := cycleOf(weights)
 		total := 0
 		for _, w := range weights {
 			total += w
@@ -55,4 +55,26 @@ func TestTurnsAreExactAndSmooth(t *testing.T) {
 			}
 		}
 	}
+}
+
+// cycleOf is the places that have the turns of one cycle.
+func cycleOf(weights []int) (cycle []int) {
+	if len(weights) == 0 {
+		return nil
+	}
+	var x turns
+	x.layOut(weights)
+	common, total := 0, 0
+	for _, w := range weights {
+		common, total = gcd(common, w), total+w
+	}
+	for range total / common {
+		cycle = append(cycle, x.take(func(from int) int {
+			if from == len(weights) {
+				return -1
+			}
+			return from
+		}))
+	}
+	return cycle
 }

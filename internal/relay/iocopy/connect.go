@@ -3,7 +3,6 @@ package iocopy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"syscall"
@@ -53,7 +52,7 @@ func (s *session) dial(t *target.Target) (stream, error) {
 	ctx := s.ctx
 	if limit := s.route.ConnectTimeout; limit > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %v", limit))
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, target.NoAnswer(limit))
 		defer cancel()
 	}
 	k := s.route.Keepalive

@@ -3,7 +3,6 @@ package loop
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"net/netip"
 	"os"
@@ -220,7 +219,7 @@ const leastShare = 2 * time.Second
 // overdue is called when the moment of a session without a target has come.
 func (l *loop) overdue(s *session) {
 	b := l.slab.besideOf(s)
-	err := fmt.Errorf("no answer within %v", b.route.ConnectTimeout)
+	err := target.NoAnswer(b.route.ConnectTimeout)
 	if l.now < s.attempt {
 		l.refused(s, err)
 		return

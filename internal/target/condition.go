@@ -1,0 +1,45 @@
+package target
+
+import "time"
+
+// Condition is what is known of a target at one moment.
+type Condition struct {
+	State  State
+	Since  time.Time // of that state
+	Reason string    // the last error of a dead target; empty otherwise
+	Retry  time.Duration
+
+	Sessions int64               // that hold a place
+	Total    int64               // that were connected
+	Failures [len(Reasons)]int64 // connects that failed, by reason
+
+	ConnectTime time.Duration // smoothed; 0: not known
+
+	ProbesPassed, ProbesFailed int64
+	LastProbe                  time.Time // zero: there was none
+	LastProbeErr               error     // what it found wrong
+}
+
+// Condition tells how the target is now.
+func (t *Target) Condition() Condition {
+	c := Condition{
+		State:       t.State(),
+		Sessions:    t.sessions.Load(),
+		Total:       t.total.Load(),
+		ConnectTime: t.time.connect(),
+	}
+	for i := range c.Failures {
+		c.Failures[i] = t.failures[i].Load()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.Since = t.since
+	c.ProbesPassed, c.ProbesFailed, c.LastProbe, c.LastProbeErr = t.passedEver, t.failedEver, t.probed, t.probeErr
+	if t.Dead() {
+		c.Retry = max(0, time.Until(t.retry))
+		if t.err != nil {
+			c.Reason = t.err.Error()
+		}
+	}
+	return c
+}

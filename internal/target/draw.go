@@ -1,0 +1,45 @@
+package target
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// draws is how often a target is drawn that cannot take the session before only those that can are counted.
+const draws = 16
+
+// draw chooses at random, by weight, among those who live and were not tried; -1 if there is none.
+func (r *tier) draw(tried *Tried) int {
+	for range draws {
+		at := r.upTo(r.total)
+		place, found := slices.BinarySearch(r.sums, at)
+		if found {
+			place++
+		}
+		if r.tree.at(place) <= lives && !tried.has(r.targets[place]) {
+			return place
+		}
+	}
+	total := uint64(0)
+	for place := r.next(0, lives, tried); place >= 0; place = r.next(place+1, lives, tried) {
+		total += uint64(r.targets[place].Weight)
+	}
+	if total == 0 {
+		return -1
+	}
+	at, last := r.upTo(total), -1
+	for place := r.next(0, lives, tried); place >= 0; place = r.next(place+1, lives, tried) {
+		weight := uint64(r.targets[place].Weight)
+		if at < weight {
+			return place
+		}
+		at, last = at-weight, place
+	}
+	return last
+}
+
+// upTo is a number at random from 0 to n-1.
+func (r *tier) upTo(n uint64) uint64 {
+	number, _ := bits.Mul64(r.rand(), n)
+	return number
+}

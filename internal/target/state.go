@@ -1,0 +1,202 @@
+package target
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// retryGrowth bounds how far the time to the next trial connection grows: to this many times the first.
+const retryGrowth = 10
+
+// state is what is found out about an endpoint, and outlives changes of the configuration.
+type state struct {
+	sessions atomic.Int64
+	health   atomic.Uint32 // a health; changes under mu
+	drained  atomic.Bool
+	time     times
+	total    atomic.Int64 // sessions that were connected
+	failures [len(Reasons)]atomic.Int64
+
+	// now is the target that the rotation in force has for the endpoint; nil if it has none.
+	now atomic.Pointer[Target]
+
+	mu    sync.Mutex // guards what follows
+	since time.Time  // of the last change of State
+	err   error      // the last that a dead target gave
+	wait  time.Duration
+	retry time.Time // when a dead target is due for a trial; zero if it gets none
+	timer *time.Timer
+
+	passed, failed         int // probes in a row
+	passedEver, failedEver int64
+	probed                 time.Time // last
+	probeErr               error     // of the last probe
+}
+
+func (s *state) known() health { return health(s.health.Load()) }
+
+// occupy takes one of most places; 0 is no limit.
+func (s *state) occupy(most int64) bool {
+	if most == 0 {
+		s.sessions.Add(1)
+		return true
+	}
+	for {
+		n := s.sessions.Load()
+		if n >= most {
+			return false
+		}
+		if s.sessions.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// happen takes an event, whose error is err if it has one, through the state machine. It returns what the health was
+// before, and the effect. The policy is that of the target that the event came to; the one in force goes before it.
+func (s *state) happen(p *policy, e event, err error) (was health, with effect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.step(p, e, err)
+}
+
+// step is happen for those who hold mu.
+func (s *state) step(p *policy, e event, err error) (was health, with effect) {
+	if t := s.now.Load(); t != nil {
+		p = t.policy
+	}
+	was = s.known()
+	next := steps[e][was]
+	s.health.Store(uint32(next.to))
+	if err != nil && next.to != alive {
+		s.err = err
+	}
+	switch next.with {
+	case killed:
+		s.since, s.passed = time.Now(), 0
+		s.time.forget()
+		s.wait = p.Retry
+		s.schedule(p, s.wait)
+	case waits:
+		s.wait = min(2*s.wait, retryGrowth*p.Retry)
+		s.schedule(p, s.wait)
+	case revived:
+		s.since, s.failed, s.err = time.Now(), 0, nil
+		s.unschedule()
+	}
+	return was, next.with
+}
+
+// schedule has retryCame happen after a while, unless probes do it. The caller holds mu.
+func (s *state) schedule(p *policy, after time.Duration) {
+	s.unschedule()
+	if p.Probed {
+		return
+	}
+	s.retry = time.Now().Add(after)
+	s.timer = time.AfterFunc(after, s.tryAgain)
+}
+
+func (s *state) unschedule() {
+	s.retry = time.Time{}
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// tryAgain is called when the time of a trial has come, or is too late to be stopped.
+func (s *state) tryAgain() {
+	s.mu.Lock()
+	t := s.now.Load()
+	came := t != nil && s.timer != nil && !time.Now().Before(s.retry)
+	if came {
+		s.step(t.policy, retryCame, nil)
+	}
+	s.mu.Unlock()
+	if came {
+		s.changed()
+	}
+}
+
+// judge counts a probe and has what that adds up to happen.
+func (s *state) judge(p *policy, err error) (with effect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.now.Load(); t != nil {
+		p = t.policy
+	}
+	s.probed, s.probeErr = time.Now(), err
+	if err == nil {
+		s.passedEver++
+		s.passed, s.failed = s.passed+1, 0
+		if s.passed >= p.Rise {
+			_, with = s.step(p, risen, nil)
+		}
+		return with
+	}
+	s.failedEver++
+	s.passed, s.failed = 0, s.failed+1
+	if s.failed >= p.Fall {
+		_, with = s.step(p, fallen, err)
+	} else if s.known() != alive {
+		s.err = err
+	}
+	return with
+}
+
+// drain reports whether that changed anything.
+func (s *state) drain(on bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.drained.Swap(on) == on {
+		return false
+	}
+	s.since = time.Now()
+	return true
+}
+
+// enter makes t the target in force for the endpoint.
+func (s *state) enter(t *Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.now.Swap(t)
+	if s.since.IsZero() || before != nil && before.Down != t.Down {
+		s.since = time.Now()
+	}
+	switch {
+	case t.policy.Probed:
+		s.step(t.policy, retryEnded, nil)
+		s.unschedule()
+	case s.known() == dead && s.timer == nil:
+		s.wait = max(s.wait, t.policy.Retry)
+		s.schedule(t.policy, s.wait)
+	}
+}
+
+// leave is called when no target in force stands for the endpoint any more, if t was the last.
+func (s *state) leave(t *Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.CompareAndSwap(t, nil) {
+		s.unschedule()
+	}
+}
+
+// update brings up to date what the rotation in force knows of the endpoint.
+func (s *state) update() {
+	if t := s.now.Load(); t != nil {
+		t.show()
+	}
+}
+
+// changed is update, and offers what room there is to those who wait.
+func (s *state) changed() {
+	t := s.now.Load()
+	if t == nil || t.tier == nil {
+		return
+	}
+	t.show()
+	t.tier.queue.offer(t)
+}
