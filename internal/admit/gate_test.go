@@ -206,6 +206,17 @@ func TestGateAfterReload(t *testing.T) {
 	})
 }
 
+// Who came in while there was no rate has not used up the one that comes.
+func TestGateWithARateThatIsNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(Policy{MaxSessions: 100, MaxSessionsPerSource: 100}, nil)
+		expect(t, g, "", one, one, one, one, one)
+		g = NewGate(Policy{SessionsPerSecond: 4, SessionsPerSecondPerSource: 2}, g)
+		expect(t, g, "", one, one, two, two)
+		expect(t, g, SessionsPerSecond, one)
+	})
+}
+
 func TestNoGate(t *testing.T) {
 	var g *Gate
 	expect(t, g, "", one, unix)

@@ -40,7 +40,7 @@ func (n Networks) Empty() bool { return len(n.ranges) == 0 }
 func (n Networks) Contains(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	i, found := slices.BinarySearchFunc(n.ranges, a, func(r addressRange, a netip.Addr) int { return r.first.Compare(a) })
-	return found || i > 0 && !n.ranges[i-1].last.Less(a) && n.ranges[i-1].last.BitLen() == a.BitLen()
+	return found || i > 0 && !n.ranges[i-1].last.Less(a)
 }
 
 // gap reports whether an address lies between the two, or another family begins.

@@ -63,6 +63,25 @@ func TestSourcesAreForgotten(t *testing.T) {
 	})
 }
 
+// The places of sources that are gone are for those that come.
+func TestSourcesUseTheirPlacesAgain(t *testing.T) {
+	g := NewGate(Policy{MaxSessionsPerSource: 5}, nil)
+	expect(t, g, "", one)
+	for round := range 100 {
+		for i := range 100 {
+			expect(t, g, "", address(100*round+i))
+		}
+		for i := range 100 {
+			g.Leave(address(100*round + i))
+		}
+	}
+	if len(g.sources.slab) != 1 {
+		t.Errorf("%d slabs for 101 sources at a time", len(g.sources.slab))
+	}
+	g.Leave(one)
+	empty(t, g)
+}
+
 // One that keeps trying with an empty bucket, or comes and goes, holds nobody else's memory.
 func TestSourcesAreForgottenBehindOneThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
