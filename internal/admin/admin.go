@@ -121,6 +121,7 @@ func (p *Plan) Commit() {
 	}
 	for _, d := range p.closed {
 		delete(s.doors, d.address)
+		d.listener.Close()
 		s.leaving.Go(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
 			defer cancel()

@@ -15,6 +15,7 @@ import (
 )
 
 // Node implements admin.Node. Its figures follow from the time since it was made: the same time gives the same figures.
+// Times have no monotonic part, so that they are what their JSON is.
 type Node struct {
 	Reloaded func() (proxy.Changes, error) // what a reload comes to; nil: nothing has changed
 
@@ -31,9 +32,9 @@ type Node struct {
 // New makes a node with that many apps, each with that many targets.
 func New(apps, targets int) *Node {
 	n := &Node{
-		started: time.Now(), apps: apps, targets: targets,
+		started: time.Now().Round(0), apps: apps, targets: targets,
 		stage: proxy.Serving, drained: map[[2]string]time.Time{},
-		reloads: proxy.Reloads{Succeeded: 1, LastSuccess: time.Now()},
+		reloads: proxy.Reloads{Succeeded: 1, LastSuccess: time.Now().Round(0)},
 	}
 	n.happen(proxy.Event{Kind: proxy.EventStarted, Text: "accepting on every port"})
 	return n
@@ -113,7 +114,7 @@ func (n *Node) DrainTarget(app, name string, on bool) error {
 
 // happen adds an event. The caller holds mu, but in New.
 func (n *Node) happen(e proxy.Event) {
-	e.Time, e.Number = time.Now(), uint64(len(n.happened)+1)
+	e.Time, e.Number = time.Now().Round(0), uint64(len(n.happened)+1)
 	n.happened = append(n.happened, e)
 }
 
@@ -139,7 +140,7 @@ func targetName(a, t int) string {
 }
 
 // Snapshot implements admin.Node.
-func (n *Node) Snapshot() proxy.Snapshot { return n.At(time.Now()) }
+func (n *Node) Snapshot() proxy.Snapshot { return n.At(time.Now().Round(0)) }
 
 // At gives the snapshot of a time.
 func (n *Node) At(now time.Time) proxy.Snapshot {

@@ -1,0 +1,241 @@
+package admin
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/config"
+)
+
+// A change of the addresses touches those that are new and those that are gone, and no other.
+func TestAddressesChange(t *testing.T) {
+	a := start(t)
+	kept, err := dial(a.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	fresh := tcpAddress(t)
+	a.serve(a.socket, fresh, fresh)
+	a.expect(a.ask(fresh, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
+	a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
+	if _, err := dial(a.tcp); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("the address that is gone: %v", err)
+	}
+	if _, err := io.WriteString(kept, "GET /healthz HTTP/1.0\r\n\r\n"); err != nil {
+		t.Error(err)
+	}
+	if response, err := http.ReadResponse(bufio.NewReader(kept), nil); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("a connection from before: %v", err)
+	}
+
+	a.serve()
+	if _, err := os.Lstat(a.socket.Path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket that is gone: %v", err)
+	}
+	if _, err := dial(fresh); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("the address that is gone: %v", err)
+	}
+}
+
+// The request that has the address given up gets its answer.
+func TestAnswerFromAnAddressThatIsGivenUp(t *testing.T) {
+	a := start(t)
+	began, goOn := make(chan struct{}), make(chan struct{})
+	a.Server.node = slow{a.node, func() { close(began); <-goOn }}
+	done := make(chan error, 1)
+	go func() {
+		got, err := tryAsk(a.socket, http.MethodPost, "/api/v1/drain")
+		if err == nil && got.code != http.StatusNoContent {
+			err = errors.New(got.body)
+		}
+		done <- err
+	}()
+	<-began
+	a.serve(a.tcp)
+	if _, err := dial(a.socket); err == nil {
+		t.Error("the address is still there")
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+type slow struct {
+	Node
+	wait func()
+}
+
+func (s slow) Drain(bool) { s.wait() }
+
+// What cannot be listened on is all said at once, and nothing has changed then.
+func TestAddressesThatCannotBe(t *testing.T) {
+	a := start(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	inUse := tcpAddress(t)
+	inUse.Addr = taken.Addr().(*net.TCPAddr).AddrPort()
+	file, none, fresh := unixAddress(t), unixAddress(t), unixAddress(t)
+	none.Path += "/none/admin.sock"
+	if err := os.WriteFile(file.Path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.Prepare([]config.AdminAddress{fresh, inUse, file, none})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"admin cannot listen on " + inUse.Addr.String() + ": address already in use",
+		"admin cannot listen on unix:" + file.Path + ": there is a file of that name, which is not a socket",
+		"admin cannot listen on unix:" + none.Path + ": no such file or directory",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+	var one *ListenError
+	if !errors.As(err, &one) || one.Index != 1 {
+		t.Errorf("the first of them: %+v", one)
+	}
+	if _, err := os.Lstat(fresh.Path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what could be listened on was not given back: %v", err)
+	}
+	if text, err := os.ReadFile(file.Path); err != nil || string(text) != "precious" {
+		t.Errorf("the file in the way: %q, %v", text, err)
+	}
+	a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
+}
+
+// A socket is for root, the user of the service and its group, whatever the umask is.
+func TestSocketMode(t *testing.T) {
+	for _, umask := range []int{0, 0o007, 0o022, 0o077} {
+		before := unix.Umask(umask)
+		address := unixAddress(t)
+		l, err := listen(address)
+		unix.Umask(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(address.Path); err != nil || info.Mode() != fs.ModeSocket|0o660 {
+			t.Errorf("umask %03o: mode %v, %v", umask, info.Mode(), err)
+		}
+		l.Close()
+	}
+}
+
+// However many connections come, only so many are held, and who comes last is served.
+func TestConnectionsAreBounded(t *testing.T) {
+	a := start(t)
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for i := range mostGuests + 50 {
+		c, err := dial(a.tcp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%2 == 0 { // half of them have begun to ask
+			io.WriteString(c, "GET /metrics HTTP/1.1\r\n")
+		}
+		conns = append(conns, c)
+	}
+	a.expect(a.ask(a.tcp, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
+	a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
+	lobby := a.doors[a.tcp].listener
+	lobby.mu.Lock()
+	held := lobby.guests.Len()
+	lobby.mu.Unlock()
+	if held > mostGuests {
+		t.Errorf("%d connections are held", held)
+	}
+	for i, c := range conns[:50] {
+		c.SetReadDeadline(time.Now().Add(patience))
+		if _, err := c.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+			t.Errorf("connection %d, of those that came first, is still there: %v", i, err)
+		}
+	}
+}
+
+// Who is about an action is not cut off by those who come.
+func TestActionsAreNotCutOff(t *testing.T) {
+	client, server := net.Pipe()
+	defer client.Close()
+	l := newLobby(nil, 2)
+	acting := l.welcome(server)
+	acting.acting.Store(true)
+	other := func() *guest {
+		_, s := net.Pipe()
+		return l.welcome(s)
+	}
+	first, second := other(), other()
+	if first == nil || second == nil || acting.place == nil || first.place != nil || second.place == nil {
+		t.Error("the one that came first, and is about nothing, makes room")
+	}
+	second.acting.Store(true)
+	if other() != nil {
+		t.Error("there was no room")
+	}
+	acting.Close()
+	if other() == nil || l.guests.Len() != 2 {
+		t.Error("there was room")
+	}
+	l.empty()
+	if l.guests.Len() != 0 {
+		t.Error("there are guests left")
+	}
+}
+
+// Accepting goes on when it has failed.
+func TestAcceptFails(t *testing.T) {
+	inner := &failing{errs: []error{unix.EMFILE, unix.EMFILE, unix.ECONNABORTED}}
+	l := newLobby(inner, 2)
+	conn, err := l.Accept()
+	if err != nil || conn == nil || len(inner.errs) != 0 {
+		t.Errorf("%v, with %d errors left", err, len(inner.errs))
+	}
+	inner.errs = []error{unix.EMFILE, unix.EMFILE, unix.EMFILE, unix.EMFILE, unix.EMFILE, unix.EMFILE, unix.EMFILE}
+	time.AfterFunc(time.Millisecond, func() { l.Close() })
+	for err == nil {
+		inner.errs = append(inner.errs, unix.EMFILE)
+		_, err = l.Accept()
+	}
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed lobby says %v", err)
+	}
+	l.empty()
+}
+
+// failing is a listener that fails as often as it has errors.
+type failing struct {
+	net.Listener
+	errs []error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	if len(f.errs) > 0 {
+		err := f.errs[0]
+		f.errs = f.errs[1:]
+		return nil, err
+	}
+	_, s := net.Pipe()
+	return s, nil
+}
+
+func (f *failing) Close() error { return nil }

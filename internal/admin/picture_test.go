@@ -1,0 +1,127 @@
+package admin
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/proxy"
+)
+
+// A picture is shown for a while, and the more it costs the longer.
+func TestPicturesAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		taken, cost := 0, time.Duration(0)
+		p := newPictures(func() proxy.Snapshot {
+			taken++
+			time.Sleep(cost)
+			return proxy.Snapshot{Version: taken}
+		}, "")
+		shows := func(want int, what string) {
+			t.Helper()
+			for i := range 20 {
+				if _, err := p.draw([]view{statusView, metricsView}[i%2], i%4 < 2); err != nil {
+					t.Error(err)
+				}
+			}
+			if taken != want {
+				t.Errorf("%s: %d snapshots were taken, want %d", what, taken, want)
+			}
+		}
+		shows(1, "the first who ask")
+		time.Sleep(pictureAge)
+		shows(1, "after a while")
+		time.Sleep(time.Millisecond)
+		shows(2, "when it is old")
+		p.outdate()
+		shows(3, "when something has changed")
+
+		cost = time.Second
+		p.outdate()
+		shows(4, "an expensive one")
+		time.Sleep(drawingShare*cost - cost)
+		shows(4, "an expensive one, after a while")
+		time.Sleep(time.Millisecond)
+		shows(5, "an expensive one when it is old")
+	})
+}
+
+// A picture is drawn once for all who ask at a time.
+func TestPicturesAreShared(t *testing.T) {
+	var taken atomic.Int32
+	p := newPictures(func() proxy.Snapshot {
+		time.Sleep(time.Duration(taken.Add(1)) * 10 * time.Millisecond) // all others come meanwhile, or soon after
+		return proxy.Snapshot{}
+	}, "")
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			if _, err := p.draw([]view{statusView, metricsView}[i%2], i%4 < 2); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := taken.Load(); n != 1 {
+		t.Errorf("%d snapshots for 100 who ask at a time", n)
+	}
+}
+
+func TestSqueezeLosesNothing(t *testing.T) {
+	plain := bytes.Repeat([]byte("tcp_proxy_target_up 1\n"), 10000)
+	z, err := gzip.NewReader(bytes.NewReader(squeeze(plain)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, plain) {
+		t.Errorf("%d bytes of %d come back: %v", len(got), len(plain), err)
+	}
+}
+
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace(10, 5)
+		for range 5 {
+			if p.wait(1) != 0 {
+				t.Fatal("the burst has to wait")
+			}
+			p.charge(1)
+		}
+		if got := p.wait(1); got != 100*time.Millisecond {
+			t.Errorf("after the burst the next waits %v", got)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if got := p.wait(1); got != 0 {
+			t.Errorf("when its time has come it waits %v", got)
+		}
+		p.charge(21) // something big
+		if got := p.wait(1); got != 2100*time.Millisecond {
+			t.Errorf("after something big the next waits %v", got)
+		}
+		time.Sleep(time.Hour)
+		if got := p.wait(6); got != 100*time.Millisecond {
+			t.Errorf("more than the burst has come together: %v", got)
+		}
+	})
+}
+
+func TestLobbyIsPaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLobby(&failing{}, 1)
+		begun := time.Now()
+		for range acceptBurst + 2*acceptsPerSecond {
+			if _, err := l.Accept(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(begun); took < 2*time.Second-50*time.Millisecond || took > 2100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		l.empty()
+	})
+}
