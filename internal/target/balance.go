@@ -46,8 +46,16 @@ func first(r *tier, tried *Tried, _ netip.Addr) int { return r.next(0, lives, tr
 
 // leastSessions: who has the fewest sessions for its weight; among equals in turn, by weight.
 func leastSessions(r *tier, tried *Tried, _ netip.Addr) int {
-	return r.inTurn(r.least(tried), tried)
+	for range keen {
+		if place := r.inTurn(r.least(tried), tried); place >= 0 {
+			return place
+		}
+	}
+	return r.inTurn(lives, tried)
 }
+
+// keen is how often the best is looked for again if it is not the best any more when it is picked.
+const keen = 4
 
 // load is sessions by weight. Places with the same load have the same rank.
 func load(t *Target) uint64 {
@@ -94,16 +102,16 @@ func nearest(r *tier, tried *Tried, _ netip.Addr) int {
 	if r.rand()%explore == 0 {
 		return r.draw(tried)
 	}
-	for {
+	for range keen {
 		best := r.least(tried)
 		if best > 0 && best < keyLate {
 			best += max(best/tie, uint64(tieAtLeast))
 		}
-		place := r.inTurn(best, tried)
-		if place < 0 || !r.outdated(place) {
+		if place := r.inTurn(best, tried); place >= 0 && !r.outdated(place) {
 			return place
 		}
 	}
+	return r.inTurn(lives, tried)
 }
 
 // distance is how long connects take.

@@ -72,7 +72,7 @@ func (w *Waiter) Cancel() bool {
 
 // offer gives what room a target has to those who wait.
 func (q *queue) offer(t *Target) {
-	if q.waiting.Load() == 0 {
+	if q.waiting.Load() == 0 || t.key() > keyDead {
 		return
 	}
 	var granted *Waiter // a list of them, by next

@@ -117,6 +117,11 @@ func (r *rotation) pick(tried *Tried, source netip.Addr) (t *Target, trial bool)
 			}
 		}
 	}
+	for _, tier := range r.tiers {
+		if t, trial := tier.search(tried); t != nil {
+			return t, trial
+		}
+	}
 	return nil, false
 }
 
@@ -124,8 +129,10 @@ func (r *rotation) pick(tried *Tried, source netip.Addr) (t *Target, trial bool)
 // looked.
 func (r *rotation) full(tried *Tried) bool {
 	for _, tier := range r.tiers {
-		if tier.next(0, keyFull, tried) >= 0 {
-			return true
+		for place, t := range tier.targets {
+			if tier.tree.at(place) <= keyFull && !tried.has(t) {
+				return true
+			}
 		}
 	}
 	return false

@@ -3,6 +3,7 @@ package target
 import (
 	"cmp"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -34,13 +35,6 @@ type Policy struct {
 type policy struct {
 	Policy
 	*balancer
-}
-
-// Endpoint is one address of a name.
-type Endpoint struct {
-	Addr     netip.AddrPort
-	Weight   int // 0: that of the configuration
-	Priority int // those with the least are picked before the others
 }
 
 // Set is the targets of one app, as one configuration has them, and their rotation, which all its ports share. It is
@@ -103,68 +97,17 @@ func (s *Set) make() {
 	s.rotation.Store(newRotation(s))
 }
 
-// All returns every endpoint in the order of the configuration; the caller must not change the slice.
-func (s *Set) All() []*Target { return s.rotation.Load().all }
-
-// Names returns the addresses of targets that have to be resolved.
-func (s *Set) Names() (names []config.Address) {
-	for _, c := range s.targets {
-		if _, known := endpointOf(c.Address); !known {
-			names = append(names, c.Address)
-		}
-	}
-	return names
-}
-
-// Resolved gives the endpoints that a name has now, at least one. Those that it had before keep what is known of them;
-// those that it has no more take no new sessions.
-func (s *Set) Resolved(name config.Address, found []Endpoint) {
-	found = ordered(found)
+// Retire says that no more sessions come to the app but those on their way. Its dead targets get no more trials.
+func (s *Set) Retire() {
 	s.line.mu.Lock()
 	defer s.line.mu.Unlock()
-	if len(found) == 0 || slices.Equal(s.answers[name], found) || !slices.Contains(s.Names(), name) {
-		return
-	}
-	s.answers[name] = found
-	s.make()
-	if s.line.inForce.Load().set == s {
-		s.line.enforce(s.rotation.Load())
+	for _, t := range s.line.inForce.Load().all {
+		t.retire()
 	}
 }
 
-// ordered gives valid endpoints, each address once, in an order that does not depend on that of found.
-func ordered(found []Endpoint) []Endpoint {
-	var list []Endpoint
-	heaviest := 0
-	for _, f := range found {
-		if f.Addr.IsValid() {
-			f.Addr = netip.AddrPortFrom(f.Addr.Addr().Unmap(), f.Addr.Port())
-			f.Weight = max(0, f.Weight)
-			list = append(list, f)
-			heaviest = max(heaviest, f.Weight)
-		}
-	}
-	slices.SortStableFunc(list, func(a, b Endpoint) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Addr.Compare(b.Addr), cmp.Compare(b.Weight, a.Weight))
-	})
-	seen := map[netip.AddrPort]bool{}
-	list = slices.DeleteFunc(list, func(f Endpoint) bool {
-		again := seen[f.Addr]
-		seen[f.Addr] = true
-		return again
-	})
-	if heaviest > maxWeight {
-		for i, f := range list {
-			if f.Weight > 0 {
-				list[i].Weight = max(1, f.Weight*maxWeight/heaviest)
-			}
-		}
-	}
-	return list
-}
-
-// maxWeight is the greatest weight of the configuration. Those of SRV records may be greater, and are scaled down.
-const maxWeight = 256
+// All returns every endpoint in the order of the configuration; the caller must not change the slice.
+func (s *Set) All() []*Target { return s.rotation.Load().all }
 
 // Pick chooses the next target for a session, reserves a place on it, and adds it to tried. What the balancer says
 // goes among the targets that live, or that are due for their trial; then among the backups that do; then come the dead
@@ -180,6 +123,7 @@ func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err 
 	r := s.line.inForce.Load()
 	if t, trial = r.pick(tried, source); t != nil {
 		tried.take(t)
+		s.line.queue.offer(t) // there may be more room
 		return t, trial, nil
 	}
 	switch {
@@ -194,12 +138,16 @@ func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err 
 // Rival reserves a place on another endpoint of the same name as t, of the other family, that lives and was not tried,
 // and adds it to tried; nil if there is none. The session answers for it as for one that Pick gave.
 func (s *Set) Rival(t *Target, tried *Tried) (rival *Target, trial bool) {
-	for _, x := range s.line.inForce.Load().all {
+	all := s.line.inForce.Load().all
+	start := rand.IntN(len(all) + 1)
+	for i := range all {
+		x := all[(start+i)%len(all)]
 		if x.Address != t.Address || x.Addr.Addr().Is4() == t.Addr.Addr().Is4() || x.tier == nil || x.key() > lives || tried.has(x) {
 			continue
 		}
 		if trial, ok := x.reserve(true); ok {
 			tried.take(x)
+			s.line.queue.offer(x)
 			return x, trial
 		}
 	}

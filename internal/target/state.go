@@ -27,6 +27,7 @@ type state struct {
 	wait  time.Duration
 	retry time.Time // when a dead target is due for a trial; zero if it gets none
 	timer *time.Timer
+	gone  bool // no trial will come
 
 	passed, failed         int // probes in a row
 	passedEver, failedEver int64
@@ -91,7 +92,7 @@ func (s *state) step(p *policy, e event, err error) (was health, with effect) {
 // schedule has retryCame happen after a while, unless probes do it. The caller holds mu.
 func (s *state) schedule(p *policy, after time.Duration) {
 	s.unschedule()
-	if p.Probed {
+	if p.Probed || s.gone {
 		return
 	}
 	s.retry = time.Now().Add(after)
@@ -162,6 +163,7 @@ func (s *state) enter(t *Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.now.Swap(t)
+	s.gone = false
 	if s.since.IsZero() || before != nil && before.Down != t.Down {
 		s.since = time.Now()
 	}
@@ -169,9 +171,11 @@ func (s *state) enter(t *Target) {
 	case t.policy.Probed:
 		s.step(t.policy, retryEnded, nil)
 		s.unschedule()
-	case s.known() == dead && s.timer == nil:
-		s.wait = max(s.wait, t.policy.Retry)
-		s.schedule(t.policy, s.wait)
+	case s.known() == dead:
+		s.wait = min(max(s.wait, t.policy.Retry), retryGrowth*t.policy.Retry)
+		if s.timer == nil || time.Until(s.retry) > s.wait {
+			s.schedule(t.policy, s.wait)
+		}
 	}
 }
 
@@ -180,8 +184,17 @@ func (s *state) leave(t *Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now.CompareAndSwap(t, nil) {
+		s.gone = true
 		s.unschedule()
 	}
+}
+
+// retire is called when no session comes to the app any more.
+func (s *state) retire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	s.unschedule()
 }
 
 // update brings up to date what the rotation in force knows of the endpoint.

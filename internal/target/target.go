@@ -190,13 +190,8 @@ func (t *Target) reserve(live bool) (trial, ok bool) {
 // Release gives back the place that Pick reserved.
 func (t *Target) Release() {
 	t.sessions.Add(-1)
-	now := t.now.Load()
-	switch {
-	case now == nil || now.tier == nil:
-	case now.MaxSessions > 0:
+	if now := t.now.Load(); now != nil && (now.MaxSessions > 0 || now.policy.counts) {
 		t.changed()
-	case now.policy.counts:
-		t.update()
 	}
 }
 

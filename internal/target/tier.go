@@ -74,6 +74,19 @@ func (r *tier) pick(tried *Tried, source netip.Addr, live bool) (t *Target, tria
 	}
 }
 
+// search goes through the targets one by one: it sees what pick may miss while keys change.
+func (r *tier) search(tried *Tried) (t *Target, trial bool) {
+	for place, t := range r.targets {
+		if r.tree.at(place) > keyDead || tried.has(t) {
+			continue
+		}
+		if trial, ok := t.reserve(false); ok {
+			return t, trial
+		}
+	}
+	return nil, false
+}
+
 // next is the first place, from this one on, whose key is at most most and that was not tried; -1 if there is none.
 func (r *tier) next(from int, most uint64, tried *Tried) int {
 	for place := from; ; place++ {
@@ -105,12 +118,12 @@ func (r *tier) onward(tried *Tried, live bool) int {
 	return place
 }
 
-// least is the least key of those who were not tried.
+// least is the least key of those who live and were not tried, or lives.
 func (r *tier) least(tried *Tried) uint64 {
-	if tried.Len() == 0 {
-		return min(lives, r.tree.least())
-	}
 	least := uint64(lives)
+	if tried.Len() == 0 {
+		return min(least, r.tree.least())
+	}
 	for place := r.next(0, lives, tried); place >= 0; place = r.next(place+1, least, tried) {
 		least = min(least, r.tree.at(place))
 	}

@@ -1,0 +1,76 @@
+package target
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"tcp-proxy/internal/config"
+)
+
+// Endpoint is one address of a name.
+type Endpoint struct {
+	Addr     netip.AddrPort
+	Weight   int // 0: that of the configuration
+	Priority int // those with the least are picked before the others
+}
+
+// Names returns the addresses of targets that have to be resolved.
+func (s *Set) Names() (names []config.Address) {
+	for _, c := range s.targets {
+		if _, known := endpointOf(c.Address); !known {
+			names = append(names, c.Address)
+		}
+	}
+	return names
+}
+
+// Resolved gives the endpoints that a name has now, at least one. Those that it had before keep what is known of them;
+// those that it has no more take no new sessions.
+func (s *Set) Resolved(name config.Address, found []Endpoint) {
+	found = ordered(found)
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	if len(found) == 0 || slices.Equal(s.answers[name], found) || !slices.Contains(s.Names(), name) {
+		return
+	}
+	s.answers[name] = found
+	s.make()
+	if s.line.inForce.Load().set == s {
+		s.line.enforce(s.rotation.Load())
+	}
+}
+
+// ordered gives valid endpoints, each address once, in an order that does not depend on that of found.
+func ordered(found []Endpoint) []Endpoint {
+	var list []Endpoint
+	heaviest := 0
+	for _, f := range found {
+		if f.Addr.IsValid() {
+			f.Addr = netip.AddrPortFrom(f.Addr.Addr().Unmap(), f.Addr.Port())
+			f.Weight = max(0, f.Weight)
+			list = append(list, f)
+			heaviest = max(heaviest, f.Weight)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Addr.Compare(b.Addr), cmp.Compare(b.Weight, a.Weight))
+	})
+	seen := map[netip.AddrPort]bool{}
+	list = slices.DeleteFunc(list, func(f Endpoint) bool {
+		again := seen[f.Addr]
+		seen[f.Addr] = true
+		return again
+	})
+	if heaviest > maxWeight {
+		for i, f := range list {
+			if f.Weight > 0 {
+				list[i].Weight = max(1, f.Weight*maxWeight/heaviest)
+			}
+		}
+	}
+	return list
+}
+
+// maxWeight is the greatest weight of the configuration. Those of SRV records may be greater, and are scaled down.
+const maxWeight = 256
