@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +17,7 @@ import (
 // the one that lets it listen beside others that have it too.
 func listen(port config.Port, shared bool) (net.Listener, error) {
 	if port.Network == "unix" {
-		return listenUnix(port.Path)
+		return linux.ListenUnix(port.Path, 0)
 	}
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
@@ -59,36 +56,6 @@ func inherit(l net.Listener, keepalive linux.Keepalive) func(fd int) error {
 		}
 		return errors.Join(linux.SetKeepalive(fd, keepalive), linux.SetNoDelay(fd))
 	}
-}
-
-// listenUnix listens on a path. A socket that is left there by a process that is gone is replaced; anything else is not.
-func listenUnix(path string) (net.Listener, error) {
-	lc := net.ListenConfig{}
-	l, err := lc.Listen(context.Background(), "unix", path)
-	if !errors.Is(err, unix.EADDRINUSE) {
-		return l, plain(err)
-	}
-	info, statErr := os.Lstat(path)
-	switch {
-	case statErr == nil && info.Mode().Type() != fs.ModeSocket:
-		return nil, errors.New("there is a file of that name, which is not a socket")
-	case !abandoned(path):
-		return nil, unix.EADDRINUSE
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove the socket left there: %w", err)
-	}
-	l, err = lc.Listen(context.Background(), "unix", path)
-	return l, plain(err)
-}
-
-// abandoned reports whether nobody listens on a unix socket (connect(2): ECONNREFUSED).
-func abandoned(path string) bool {
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		conn.Close()
-	}
-	return errors.Is(err, unix.ECONNREFUSED)
 }
 
 // plain takes away what package net wraps around an error of the system, which the caller says in its own words.
