@@ -1,0 +1,134 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+)
+
+// connect begins a check, whose time-out runs from here.
+func (p *Prober) connect(c *check) {
+	manner := &c.watch.manner
+	c.next = p.now + jittered(manner.Interval)
+	c.sent, c.read = 0, 0
+	family, size, err := p.locate(c)
+	if err != nil {
+		p.verdict(c, err)
+		return
+	}
+	fd, errno := linux.Socket(family)
+	if errno != 0 {
+		p.failed(c, os.NewSyscallError("socket", errno))
+		return
+	}
+	event := p.take(c, fd)
+	if family != unix.AF_UNIX {
+		if err := c.prepare(); err != nil {
+			p.failed(c, err)
+			return
+		}
+	}
+	switch errno = linux.Connect(fd, &p.address, size); {
+	case errno == unix.EAGAIN:
+		p.verdict(c, errBacklog)
+		return
+	case errno != 0 && errno != unix.EINPROGRESS:
+		p.failed(c, os.NewSyscallError("connect", errno))
+		return
+	}
+	if err := p.epoll.Add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, event); err != nil {
+		p.failed(c, err)
+		return
+	}
+	c.phase = connecting
+	p.schedule.set(c, p.now+int64(manner.Timeout))
+	if errno == 0 {
+		p.connected(c)
+	}
+}
+
+// errBacklog is EAGAIN of connect(2) to a unix socket. Many clients may find it full for a moment: it is the count of
+// failures in a row that makes it a verdict on the target.
+var errBacklog = errors.New("connect: its queue of connections is full")
+
+// locate writes where the check goes.
+func (p *Prober) locate(c *check) (family, size int, err error) {
+	t := c.target
+	if t.Address.Network == "unix" {
+		size, err = linux.SockaddrUnix(&p.address, t.Path)
+		return unix.AF_UNIX, size, err
+	}
+	to := c.destination()
+	if source := c.watch.manner.Source; source.IsValid() && source.Is4() != to.Addr().Is4() {
+		return 0, 0, fmt.Errorf("connect: %v cannot be reached from the source address %v", to.Addr(), source)
+	}
+	return linux.Sockaddr(&p.address, to)
+}
+
+// destination is the target's own port, or the one that is for checks.
+func (c *check) destination() netip.AddrPort {
+	if port := c.watch.manner.Port; port != 0 {
+		return netip.AddrPortFrom(c.target.Addr.Addr(), uint16(port))
+	}
+	return c.target.Addr
+}
+
+// prepare sets up a TCP socket before it connects. Unless the other end is to speak first, the last packet of the
+// handshake is held back (tcp(7), TCP_QUICKACK): what is to be sent takes it along, or the reset comes in its place.
+func (c *check) prepare() error {
+	if !c.watch.listens() || c.watch.speaks() {
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0) // or it is one packet more
+	}
+	if c.watch.manner.Source.IsValid() {
+		return linux.BindSource(c.fd, c.watch.manner.Source)
+	}
+	return nil
+}
+
+// answered is called with the first event of a connecting socket.
+func (p *Prober) answered(c *check) {
+	switch errno := linux.Outcome(c.fd); {
+	case errno == 0:
+		p.connected(c)
+	case !isReset(errno):
+		p.failed(c, os.NewSyscallError("connect", errno))
+	// Who refuses a connection gives ECONNREFUSED: this one stood, and was reset before it was looked at.
+	case c.watch.speaks() || c.watch.listens():
+		p.verdict(c, errReset)
+	default:
+		p.verdict(c, nil)
+	}
+}
+
+// connected is called when the connection stands.
+func (p *Prober) connected(c *check) {
+	switch {
+	case c.target.Address.Network != "unix" && linux.MetItself(c.fd):
+		p.failed(c, os.NewSyscallError("connect", unix.ECONNREFUSED))
+	case c.watch.speaks():
+		c.phase = sending
+		p.send(c)
+	case c.watch.listens():
+		c.phase = reading
+		p.receive(c)
+	default:
+		p.verdict(c, nil)
+	}
+}
+
+// take gives the check its socket and a seat, and returns the data for its events.
+func (p *Prober) take(c *check, fd int) (event uint64) {
+	c.fd = fd
+	return p.flights.board(c)
+}
+
+// land gives up the socket, which is closed, and the seat.
+func (p *Prober) land(c *check) {
+	c.fd = noSocket
+	p.flights.land(c)
+}

@@ -1,0 +1,108 @@
+package probe
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+)
+
+// appendGet appends the request.
+func (c *check) appendGet(to []byte) []byte {
+	to = append(to, "GET "...)
+	to = append(to, c.watch.manner.HTTP.Path...)
+	to = append(to, " HTTP/1.1\r\nHost: "...)
+	to = append(to, c.host()...)
+	return append(to, "\r\nUser-Agent: tcp-proxy\r\nAccept: */*\r\nConnection: close\r\n\r\n"...)
+}
+
+// host is the target as the configuration gives it, with the port that is asked. SRV records have names that are no
+// hosts: there it is the address.
+func (c *check) host() string {
+	address := c.target.Address
+	switch address.Network {
+	case "unix":
+		return "localhost"
+	case "srv":
+		return withoutZone(c.destination()).String()
+	}
+	host := address.Host
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.WithZone("").String()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(c.destination().Port())))
+}
+
+// A zone means nothing to another machine: RFC 6874, section 4.
+func withoutZone(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
+}
+
+// hearStatus judges the status line, of which nothing after the number matters: RFC 9112, section 4.
+func (c *check) hearStatus() (known bool, err error) {
+	const form = "HTTP/1.x nnn "
+	line := string(c.begin[:min(c.read, len(form))])
+	for i := range len(line) {
+		ok := line[i] == form[i]
+		switch form[i] {
+		case 'x', 'n':
+			ok = '0' <= line[i] && line[i] <= '9'
+		}
+		if i == len(form)-1 {
+			ok = strings.IndexByte(" \r\n", line[i]) >= 0
+		}
+		if !ok {
+			return true, fmt.Errorf("the answer begins with %s, which is not HTTP", c.said())
+		}
+	}
+	if len(line) < len(form) {
+		return false, nil
+	}
+	status, _ := strconv.Atoi(line[9:12]) // three digits
+	switch want := c.watch.manner.HTTP; {
+	case want.Low <= status && status <= want.High:
+		return true, nil
+	case want.Low == want.High:
+		return true, fmt.Errorf("HTTP status %d, not %d", status, want.Low)
+	default:
+		return true, fmt.Errorf("HTTP status %d, not one from %d to %d", status, want.Low, want.High)
+	}
+}
+
+// leave lets the server, which has its verdict, finish its answer and close: as long as a check may take, and until the
+// next is due.
+func (p *Prober) leave(c *check) {
+	c.phase = leaving
+	p.schedule.set(c, min(c.at, c.next))
+	p.drain(c)
+}
+
+// maxDrained is how much of an answer is read for courtesy alone.
+const maxDrained = 256 << 10
+
+// drain reads what the server still sends. It closes first, so it has the TIME_WAIT.
+func (p *Prober) drain(c *check) {
+	for {
+		n, errno := linux.Read(c.fd, p.buffer)
+		switch {
+		case errno == unix.EAGAIN:
+			return
+		case errno == 0 && n == 0:
+			p.schedule.remove(c)
+			linux.CloseNow(c.fd)
+			p.land(c)
+			p.rest(c, c.next)
+			return
+		case errno != 0 || c.read > maxDrained:
+			p.reset(c)
+			p.rest(c, c.next)
+			return
+		}
+		c.read += n
+	}
+}

@@ -1,0 +1,143 @@
+// Package probe checks targets actively, and feeds what it finds to their state machine, which counts rise and fall.
+//
+// One goroutine with one epoll instance (epoll(7)) drives every check over non-blocking sockets, so that thousands of
+// targets cost two descriptors, and one for each check under way, of which there are at most a thousand. A check:
+//
+//	        ┌── not to be probed (alive, with "when": "dead") ── parked ◀── Wake: it is dead ──┐
+//	        │                                                      └──────────────────┐        │
+//	resting ── due ──▶ queued ── a place is free ──▶ connecting ──▶ sending ──▶ reading ──▶ leaving
+//	   ▲                                                 │             │           │          │
+//	   └───────────────────── verdict ───────────────────┴─────────────┴───────────┘          │
+//	   └───────────────────────────────── the server has closed, or no patience ──────────────┘
+//
+// A plain connect is over as soon as the connection stands; what there is to send is sent; and what is to be expected is
+// read only as far as it takes to tell. All of it has to be done within the time-out. Before the first byte goes a PROXY
+// header that names nobody, where targets want one; as in HAProxy, not on a port that is for checks alone. What tells
+// nothing of the target, such as a lack of descriptors here, is no verdict: the check is made again a little later.
+//
+// A check that has its verdict resets its connection, as HAProxy does, so that no number of checks leaves connections in
+// TIME_WAIT behind. A plain connect also holds back the last packet of the handshake, so that the reset comes in its
+// place and the program at the other end is not troubled at all. HTTP is the exception: the server was asked to close,
+// and its answer is read until it does (unless that takes long), so that it finds nothing to complain about.
+package probe
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/target"
+)
+
+// Report is called when a verdict has changed what a target is. It is called on the prober's goroutine and must not
+// block. err is what the check found wrong; nil if the target is back.
+type Report func(app string, t *target.Target, change target.Change, err error)
+
+// Prober checks the targets of any number of apps. It is safe for concurrent use.
+type Prober struct {
+	report Report
+	epoll  *linux.Epoll
+	bell   *linux.Bell
+	start  time.Time
+	ended  chan struct{} // closed when run returns
+
+	mu     sync.Mutex // guards what follows
+	orders []func()   // for the goroutine
+	closed bool
+
+	// What follows is the goroutine's alone.
+	watches  map[string]*watch // by app
+	checks   map[*target.Target]*check
+	schedule schedule
+	queue    queue // those that are due and wait for a place
+	flights  flights
+	buffer   []byte // what is sent and read goes through here; holds nothing between two calls
+	address  unix.RawSockaddrAny
+	now      int64 // nanoseconds since start, at the begin of the turn
+}
+
+// New starts a prober, which Close ends.
+func New(report Report) (*Prober, error) {
+	p := &Prober{
+		report:  report,
+		start:   time.Now(),
+		ended:   make(chan struct{}),
+		watches: map[string]*watch{},
+		checks:  map[*target.Target]*check{},
+		buffer:  make([]byte, bufferSize),
+		flights: newFlights(),
+	}
+	var err error
+	if p.epoll, err = linux.NewEpoll(); err != nil {
+		return nil, err
+	}
+	if p.bell, err = linux.NewBell(); err != nil {
+		p.epoll.Close()
+		return nil, err
+	}
+	if err = p.epoll.Add(p.bell.FD(), unix.EPOLLIN|unix.EPOLLET, bellEvent); err != nil {
+		p.bell.Close()
+		p.epoll.Close()
+		return nil, err
+	}
+	go p.run()
+	return p, nil
+}
+
+// Manner is how the targets of an app are checked.
+type Manner struct {
+	config.Probe
+	Source    netip.Addr // local address; one that is not valid leaves it to the kernel
+	SendProxy int        // the version of the PROXY protocol that the targets' own ports want; 0: none
+}
+
+// Watch checks the endpoints of an app's set from now on, in place of what was watched for that app. If the manner is
+// the same, endpoints that stay keep their schedule.
+func (p *Prober) Watch(app string, set *target.Set, manner Manner) {
+	p.order(func() { p.watch(app, set, manner) })
+}
+
+// Refresh takes up a change of the endpoints of the app's set.
+func (p *Prober) Refresh(app string) {
+	p.order(func() {
+		if w := p.watches[app]; w != nil {
+			p.reconcile(w)
+		}
+	})
+}
+
+// Forget ends the checks of an app. One that is under way has no verdict.
+func (p *Prober) Forget(app string) {
+	p.order(func() { p.forget(app) })
+}
+
+// Wake says that t has just been found dead: its first check is due at once.
+func (p *Prober) Wake(t *target.Target) {
+	p.order(func() { p.wake(t) })
+}
+
+// Close ends every check and waits for the goroutine. There is no report after it, and what is called then does nothing.
+// It is called once.
+func (p *Prober) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.bell.Ring()
+	p.mu.Unlock()
+	<-p.ended
+	return errors.Join(p.epoll.Close(), p.bell.Close())
+}
+
+// order has the goroutine call f.
+func (p *Prober) order(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.orders = append(p.orders, f)
+		p.bell.Ring()
+	}
+}
