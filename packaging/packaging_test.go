@@ -124,7 +124,7 @@ func TestManualHasEveryOption(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	found := 0
-	for _, command := range []string{"run", "check"} {
+	for _, command := range []string{"run", "check", "status", "reload", "drain", "undrain"} {
 		help, err := exec.CommandContext(t.Context(), program, command, "--help").Output()
 		if err != nil {
 			t.Fatal(err)

@@ -55,6 +55,7 @@ func newRoot() *cobra.Command {
 		"and moves bytes both ways until both sides are done. Without a command it runs the proxy."
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(newRun("run"), newCheck(), newSchema(), newVersion(), newCompletion())
+	root.AddCommand(newRun("run"), newCheck(), newSchema(), newStatus(), newReload(), newDrain(true), newDrain(false),
+		newVersion(), newCompletion())
 	return root
 }

@@ -92,7 +92,7 @@ func families(version string) []family {
 		})),
 		gauge("target_disabled", "app target", "1 if an operator or the configuration keeps new sessions from the target (draining or down), 0 if not.",
 			ofTargets(func(app string, t *proxy.Target, give giver) {
-				give(oneIf(t.State == target.State("draining") || t.State == target.Down), app, t.Name)
+				give(oneIf(t.State == target.Draining || t.State == target.Down), app, t.Name)
 			})),
 		gauge("target_sessions_active", "app target", "Sessions that the target has.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(float64(t.Active), app, t.Name)

@@ -119,7 +119,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 			Targets: []proxy.Target{
 				{Name: "t", State: target.Alive, Active: 1, Sessions: 2, MaxSessions: 3, Connect: 0.0015,
 					Failures: map[string]uint64{"refused": 4}, Probe: &proxy.Probe{Passed: 5, Failed: 6}},
-				{Name: "dead", State: target.Dead}, {Name: "down", State: target.Down}, {Name: "drained", State: target.State("draining")},
+				{Name: "dead", State: target.Dead}, {Name: "down", State: target.Down}, {Name: "drained", State: target.Draining},
 			},
 		}},
 	}

@@ -208,7 +208,7 @@ func (n *Node) target(a, t int, elapsed time.Duration, now time.Time) proxy.Targ
 		Probe:    &proxy.Probe{Passed: uint64(elapsed.Seconds() / 5), Last: now.Add(-time.Second)},
 	}
 	if since, on := n.drained[[2]string{appName(a), one.Name}]; on {
-		one.State, one.Since, one.Active = target.State("draining"), since, max(0, 8-int64(now.Sub(since).Seconds()))
+		one.State, one.Since, one.Active = target.Draining, since, max(0, 8-int64(now.Sub(since).Seconds()))
 		return one
 	}
 	switch (3*a + t) % 11 {

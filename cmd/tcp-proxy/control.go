@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"tcp-proxy/internal/admin/client"
+)
+
+func newReload() *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "Have the proxy read its configuration again: what has changed, or all errors",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			changes, err := c.Reload(cmd.Context())
+			if err != nil {
+				return asked(err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "reloaded: %s\n", changes)
+			return nil
+		},
+	}
+	r.addTo(cmd)
+	return cmd
+}
+
+// newDrain makes drain, or undrain if it is not on.
+func newDrain(on bool) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "drain [APP TARGET]",
+		Short: "Send a target no new sessions; without arguments, have the node be not ready, still serving",
+		Long: "Sends a target no new sessions; those that are open go on. TARGET is a target's name as status has it, or its address\n" +
+			"as the configuration has it, which stands for all that the address resolves to. Without arguments it is the whole node\n" +
+			"that drains: it goes on serving, and tells load balancers at /readyz that it is not ready.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				if err := c.Drain(cmd.Context(), on); err != nil {
+					return asked(err)
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: "the node drains: it serves, and is not ready", false: "the node is ready again"}[on])
+				return nil
+			}
+			if err := c.DrainTarget(cmd.Context(), args[0], args[1], on); err != nil {
+				return asked(err)
+			}
+			does := map[bool]string{true: "gets no new sessions", false: "gets new sessions again"}[on]
+			fmt.Fprintf(cmd.OutOrStdout(), "%s of %s %s\n", args[1], args[0], does)
+			return nil
+		},
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 0 && len(args) != 2 {
+				return errors.New("an app and its target are needed, or neither")
+			}
+			return nil
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 1 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return r.names(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	if !on {
+		cmd.Use = "undrain [APP TARGET]"
+		cmd.Short = "Take back what drain did"
+		cmd.Long = "Takes back what drain did: a target gets its share of new sessions again, or, without arguments, the node is ready."
+	}
+	r.addTo(cmd)
+	return cmd
+}
+
+// names gives the apps of the proxy, or the targets of the app that is the only argument, for a shell to complete.
+func (r *remote) names(ctx context.Context, args []string) (names []string) {
+	c, err := r.client()
+	if err != nil {
+		return nil
+	}
+	s, err := c.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, app := range s.Apps {
+		if len(args) == 0 {
+			names = append(names, app.Name)
+			continue
+		}
+		for _, t := range app.Targets {
+			if app.Name == args[0] {
+				names = append(names, t.Name, t.Address)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// asked gives what came of asking the proxy its exit code: a bad configuration has one of its own.
+func asked(err error) error {
+	var refused *client.Refused
+	if errors.As(err, &refused) && refused.Code == http.StatusUnprocessableEntity {
+		return failure{exitConfig, err}
+	}
+	return failure{exitFailure, err}
+}

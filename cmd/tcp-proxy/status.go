@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/admin/client"
+	"tcp-proxy/internal/admin/view"
+	"tcp-proxy/internal/proxy"
+)
+
+// statusEvery is how far apart the snapshots are that rates are made of.
+const statusEvery = time.Second
+
+func newStatus() *cobra.Command {
+	var r remote
+	var raw, watch bool
+	cmd := &cobra.Command{
+		Use:   "status [APP...]",
+		Short: "Show how the proxy is doing: apps, ports, targets, and what has happened",
+		Long: "Shows how the proxy is doing, all apps or those that are named. Rates are those of one second, for which it waits.\n" +
+			"With --watch it is shown again every second until it is interrupted.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			ctx, release := signal.NotifyContext(cmd.Context(), unix.SIGINT, unix.SIGTERM)
+			defer release()
+			s := shown{client: c, out: cmd.OutOrStdout(), apps: args}
+			switch {
+			case raw:
+				err = s.bodies(ctx, watch)
+			case watch:
+				err = s.watch(ctx)
+			default:
+				err = s.once(ctx)
+			}
+			if err != nil && ctx.Err() == nil {
+				return failure{exitFailure, err}
+			}
+			return nil
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return r.names(cmd.Context(), nil), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	r.addTo(cmd)
+	cmd.Flags().BoolVar(&raw, "json", false, "print what the API gives; with --watch, one line every second")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second")
+	return cmd
+}
+
+// shown is a status on its way to somebody.
+type shown struct {
+	client *client.Client
+	out    io.Writer
+	apps   []string
+	before *proxy.Snapshot
+}
+
+// bodies prints what the API gives, once or every second.
+func (s *shown) bodies(ctx context.Context, again bool) error {
+	for {
+		status, err := s.client.Status(ctx)
+		if err != nil && status.Body == nil {
+			return err
+		}
+		if _, err := s.out.Write(status.Body); err != nil || !again {
+			return err
+		}
+		if !pause(ctx, nil) {
+			return nil
+		}
+	}
+}
+
+// once shows two snapshots as one, with the rates between them.
+func (s *shown) once(ctx context.Context) error {
+	first, err := s.client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	s.before = &first.Snapshot
+	if !pause(ctx, nil) {
+		return nil
+	}
+	text, err := s.text(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(s.out, text)
+	return err
+}
+
+// text gives a new snapshot, which is the one before of the next.
+func (s *shown) text(ctx context.Context) (string, error) {
+	status, err := s.client.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	text := view.Text(&status.Snapshot, view.Options{
+		Program: status.Program, Width: widthOf(s.out), Colour: colourful(s.out), Before: s.before, Apps: s.apps,
+	})
+	s.before = &status.Snapshot
+	return text, nil
+}
+
+// pause waits until it is time for the next snapshot, or until woken; it reports whether there is to be one.
+func pause(ctx context.Context, woken <-chan os.Signal) bool {
+	timer := time.NewTimer(statusEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-woken:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

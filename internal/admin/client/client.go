@@ -1,0 +1,169 @@
+// Package client asks the admin API of a proxy on this machine, over its unix socket.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/admin"
+	"tcp-proxy/internal/proxy"
+)
+
+// patience is how long an answer may take. Whoever asks for a reload waits for all of it.
+const patience = 2 * time.Minute
+
+// Client asks a proxy. It is safe for concurrent use.
+type Client struct {
+	path string
+	http http.Client
+}
+
+// New makes a client of the proxy whose admin socket has that path.
+func New(path string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+	return &Client{path: path, http: http.Client{
+		Timeout:   patience,
+		Transport: &http.Transport{DialContext: dial, DisableCompression: true},
+	}}
+}
+
+// Refused is the answer of a proxy that does not do what it was asked.
+type Refused struct {
+	Code int // of HTTP
+	admin.Problem
+}
+
+// Error gives what the proxy said: a sentence, and each of several errors on a line of its own.
+func (r *Refused) Error() string {
+	return strings.Join(append([]string{r.Problem.Error}, r.Errors...), "\n")
+}
+
+// Status is how a proxy is doing.
+type Status struct {
+	proxy.Snapshot
+	Body    []byte // the snapshot as the proxy has sent it
+	Program string // its version, such as 1.2.3
+}
+
+// Status asks how the proxy is doing. If it says so in a version that is not known here, that is an error, and the Body
+// is there all the same.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	header, body, err := c.do(ctx, http.MethodGet, "/api/v1/status")
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Body: body, Program: strings.TrimPrefix(header.Get("Server"), "tcp-proxy/")}
+	if err := json.Unmarshal(body, &s.Snapshot); err != nil {
+		return Status{}, fmt.Errorf("the answer at %s is no status: %w", c.path, err)
+	}
+	if s.Version != proxy.SnapshotVersion {
+		return s, fmt.Errorf("the status at %s has version %d, and this program knows version %d: it takes the program that runs, or --json",
+			c.path, s.Version, proxy.SnapshotVersion)
+	}
+	return s, nil
+}
+
+// Reload has the proxy read its configuration again, and tells what has changed.
+func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) {
+	_, body, err := c.do(ctx, http.MethodPost, "/api/v1/reload")
+	if err != nil {
+		return changes, err
+	}
+	if err := json.Unmarshal(body, &changes); err != nil {
+		return changes, fmt.Errorf("the answer at %s does not tell what has changed: %w", c.path, err)
+	}
+	return changes, nil
+}
+
+// Drain has the node be ready for no more sessions, or again for them.
+func (c *Client) Drain(ctx context.Context, on bool) error {
+	_, _, err := c.do(ctx, http.MethodPost, "/api/v1/"+verb(on))
+	return err
+}
+
+// DrainTarget has a target of an app get no more sessions, or again its share.
+func (c *Client) DrainTarget(ctx context.Context, app, target string, on bool) error {
+	_, _, err := c.do(ctx, http.MethodPost, "/api/v1/apps/"+url.PathEscape(app)+"/targets/"+url.PathEscape(target)+"/"+verb(on))
+	return err
+}
+
+func verb(on bool) string {
+	if on {
+		return "drain"
+	}
+	return "undrain"
+}
+
+// do makes a request and returns the body of a success.
+func (c *Client) do(ctx context.Context, method, path string) (http.Header, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, nil, c.explain(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the answer at %s: %w", c.path, err)
+	}
+	if response.StatusCode/100 == 2 {
+		return response.Header, body, nil
+	}
+	refused := &Refused{Code: response.StatusCode}
+	if json.Unmarshal(body, &refused.Problem) != nil || refused.Problem.Error == "" {
+		refused.Problem.Error = fmt.Sprintf("%s at %s: %s", path, c.path, response.Status)
+	}
+	return nil, nil, refused
+}
+
+// explain says in the words of an operator why a proxy cannot be asked.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("tcp-proxy is not running, or its configuration has no such admin socket: there is no %s", c.path)
+	case errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("tcp-proxy is not running: nobody listens on %s", c.path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the admin socket %s is closed to you: it is for root and the group %s", c.path, groupOf(c.path))
+	}
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return fmt.Errorf("ask tcp-proxy at %s: %w", c.path, err)
+}
+
+// groupOf names the group of a file, or says that it cannot be told.
+func groupOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "of the service"
+	}
+	number := strconv.FormatUint(uint64(info.Sys().(*syscall.Stat_t).Gid), 10)
+	if group, err := user.LookupGroupId(number); err == nil {
+		return group.Name
+	}
+	return number
+}

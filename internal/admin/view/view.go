@@ -1,0 +1,317 @@
+// Package view writes the status of a proxy as a table for people, in plain text or with the colours of a terminal.
+package view
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/target"
+)
+
+// Options are how a status is shown.
+type Options struct {
+	Program string          // the version of the proxy
+	Width   int             // of the terminal; 0: nothing is cut or wrapped
+	Colour  bool            // with the escapes of a terminal
+	Before  *proxy.Snapshot // an earlier one, for rates; nil: there is none
+	Apps    []string        // only these; empty: all
+}
+
+// Text writes a snapshot as lines.
+func Text(s *proxy.Snapshot, o Options) string {
+	p := &painter{Options: o, s: s}
+	p.node()
+	p.names()
+	for i := range s.Apps {
+		if len(o.Apps) == 0 || slices.Contains(o.Apps, s.Apps[i].Name) {
+			p.app(&s.Apps[i])
+		}
+	}
+	p.events()
+	return p.text.String()
+}
+
+// painter is a text that is under way.
+type painter struct {
+	Options
+	s    *proxy.Snapshot
+	text strings.Builder
+}
+
+// A tint is the colour of a text: a parameter of SGR of ECMA-48.
+type tint string
+
+const (
+	plain  tint = ""
+	bold   tint = "1"
+	faint  tint = "2"
+	red    tint = "31"
+	green  tint = "32"
+	yellow tint = "33"
+)
+
+func (p *painter) dye(t tint, s string) string {
+	if !p.Colour || t == plain || s == "" {
+		return s
+	}
+	return "\x1b[" + string(t) + "m" + s + "\x1b[0m"
+}
+
+func (p *painter) line(parts ...string) {
+	p.text.WriteString(strings.TrimRight(strings.Join(parts, ""), " ") + "\n")
+}
+
+// A part is a word or some that belong together, in a colour.
+type part struct {
+	tint
+	text string
+}
+
+// flow writes parts side by side, on as many lines as it takes.
+func (p *painter) flow(parts ...part) {
+	const gap = "   "
+	line, used := "", 0
+	for _, part := range parts {
+		text := clean(part.text)
+		switch {
+		case used == 0:
+		case p.Width > 0 && used+len(gap)+length(text) > p.Width:
+			p.line(line)
+			line, used = "  ", 2
+		default:
+			line, used = line+gap, used+len(gap)
+		}
+		line, used = line+p.dye(part.tint, text), used+length(text)
+	}
+	p.line(line)
+}
+
+// para writes a text of any length after a head; further lines are indented as the text is. Nothing is no line.
+func (p *painter) para(head string, t tint, s string) {
+	if s == "" {
+		return
+	}
+	width := 0
+	if p.Width > 0 {
+		width = max(20, p.Width-length(head))
+	}
+	for given := range strings.SplitSeq(s, "\n") {
+		for _, l := range wrap(clean(given), width) {
+			p.line(head, p.dye(t, l))
+			head = strings.Repeat(" ", length(head))
+		}
+	}
+}
+
+func (p *painter) ago(t time.Time) string { return span(p.s.Taken.Sub(t)) }
+
+// node writes how the proxy as a whole is.
+func (p *painter) node() {
+	s := p.s
+	shade := map[proxy.Stage]tint{proxy.Serving: green, proxy.Stopping: red}[s.State]
+	if s.State == proxy.Draining || s.State == proxy.Starting {
+		shade = yellow
+	}
+	head := string(s.State)
+	if !s.Started.IsZero() {
+		head += ", up " + p.ago(s.Started)
+	}
+	p.flow(part{bold, strings.TrimSpace("tcp-proxy " + p.Program)}, part{shade, head}, part{plain, "engine " + s.Engine},
+		part{plain, fmt.Sprintf("workers %d/%d", s.Workers.Busy, s.Workers.Max)})
+	if s.State == proxy.Draining {
+		p.para("", yellow, "The node is drained: it serves, and tells load balancers that it is not ready.")
+	}
+	if s.Reloads.Problem != "" {
+		p.para("", red, "The last reload was refused; the configuration of "+p.ago(s.Reloads.LastSuccess)+" ago is in force:")
+		p.para("  ", red, s.Reloads.Problem)
+	}
+}
+
+// names writes which names cannot be looked up.
+func (p *painter) names() {
+	for _, n := range p.s.Names {
+		if n.Problem == "" {
+			continue
+		}
+		held := "it has no address yet"
+		if len(n.Addresses) > 0 {
+			held = "its last answer holds"
+		}
+		p.para("", red, fmt.Sprintf("%s cannot be looked up for %s, %s: %s", n.Name, p.ago(n.Since), held, n.Problem))
+	}
+}
+
+// app writes an app with its targets.
+func (p *painter) app(a *proxy.App) {
+	before := p.before(a.Name)
+	p.line()
+	up, down, begun := p.perSecond(before, func(b *proxy.App) float64 { return float64(a.Upload - b.Upload) }),
+		p.perSecond(before, func(b *proxy.App) float64 { return float64(a.Download - b.Download) }),
+		p.perSecond(before, func(b *proxy.App) float64 { return float64(begunOf(a) - begunOf(b)) })
+	p.flow(part{bold, a.Name}, part{plain, a.Balance}, part{plain, count(a.Active, "session")}, part{plain, rate(begun) + " new/s"},
+		part{plain, bytesRate(up) + " up"}, part{plain, bytesRate(down) + " down"})
+	p.para("  ports ", plain, strings.Join(ranges(a.Ports), ", "))
+	for _, port := range a.Ports {
+		if port.Problem != "" {
+			p.para("  ", red, fmt.Sprintf("accepting on %s fails: %s", port.Name, port.Problem))
+		}
+	}
+	p.para("  ", yellow, counts("refused: ", a.Refused))
+	p.targets(a, before)
+}
+
+// counts lists counts that are not 0 by their words; it is empty if there are none.
+func counts(head string, of map[string]uint64) string {
+	var parts []string
+	for _, word := range slices.Sorted(maps.Keys(of)) {
+		if of[word] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", of[word], word))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return head + strings.Join(parts, ", ")
+}
+
+// begunOf is how many sessions an app has had, those that are open included.
+func begunOf(a *proxy.App) uint64 {
+	n := uint64(a.Active)
+	for _, ended := range a.Ended {
+		n += ended
+	}
+	return n
+}
+
+// before gives what an app was in the snapshot before; nil if it was not.
+func (p *painter) before(name string) *proxy.App {
+	if p.Before == nil || !p.Before.Started.Equal(p.s.Started) || !p.s.Taken.After(p.Before.Taken) {
+		return nil
+	}
+	for i := range p.Before.Apps {
+		if p.Before.Apps[i].Name == name {
+			return &p.Before.Apps[i]
+		}
+	}
+	return nil
+}
+
+// perSecond is how fast something grows; -1 if that is not known.
+func (p *painter) perSecond(before *proxy.App, growth func(*proxy.App) float64) float64 {
+	if before == nil {
+		return -1
+	}
+	return max(0, growth(before)/p.s.Taken.Sub(p.Before.Taken).Seconds())
+}
+
+// The columns of the table of targets but the first one.
+const columnsFormat = "  %s  %6s  %11s  %6s  %7s"
+
+var columnsWidth = length(fmt.Sprintf(columnsFormat, pad("", stateWidth), "", "", "", ""))
+
+const (
+	stateWidth    = len("draining")
+	sessionsWidth = 11
+)
+
+func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-length(s))) }
+
+// targets writes the table of an app's targets.
+func (p *painter) targets(a *proxy.App, before *proxy.App) {
+	widest := len("TARGET")
+	for i := range a.Targets {
+		widest = max(widest, length(labelOf(&a.Targets[i], 0)))
+	}
+	if p.Width > 0 {
+		widest = max(10, min(widest, p.Width-2-columnsWidth))
+	}
+	p.line(p.dye(faint, "  "+pad("TARGET", widest)+fmt.Sprintf(columnsFormat, pad("STATE", stateWidth), "SINCE", "SESSIONS", "NEW/S", "CONNECT")))
+	past := map[string]*proxy.Target{}
+	if before != nil {
+		for i := range before.Targets {
+			past[before.Targets[i].Name] = &before.Targets[i]
+		}
+	}
+	for i := range a.Targets {
+		p.target(&a.Targets[i], past[a.Targets[i].Name], widest)
+	}
+}
+
+// labelOf is a target's name, cut to a width, and what it is beside that.
+func labelOf(t *proxy.Target, width int) string {
+	rest := ""
+	if t.Backup {
+		rest = " (backup)"
+	}
+	if width > 0 {
+		width = max(1, width-length(rest))
+	}
+	return cut(clean(t.Name), width) + rest
+}
+
+// sessionsOf is how many sessions a target has, of how many if that is limited.
+func sessionsOf(t *proxy.Target) string {
+	switch exact := fmt.Sprintf("%d/%d", t.Active, t.MaxSessions); {
+	case t.MaxSessions == 0:
+		return fmt.Sprint(t.Active)
+	case len(exact) <= sessionsWidth:
+		return exact
+	}
+	return scaled(float64(t.Active), "") + "/" + scaled(float64(t.MaxSessions), "")
+}
+
+func (p *painter) target(t, past *proxy.Target, width int) {
+	shade := map[target.State]tint{target.Alive: green, target.Dead: red, target.Draining: yellow, target.Down: faint}[t.State]
+	begun := -1.0
+	if past != nil {
+		begun = max(0, (float64(t.Sessions)-float64(past.Sessions))/p.s.Taken.Sub(p.Before.Taken).Seconds())
+	}
+	since := "-"
+	if !t.Since.IsZero() {
+		since = p.ago(t.Since)
+	}
+	p.line("  ", pad(labelOf(t, width), width), fmt.Sprintf(columnsFormat,
+		p.dye(shade, pad(string(t.State), stateWidth)), since, sessionsOf(t), rate(begun), seconds(t.Connect)))
+	reason := t.Reason
+	if t.State == target.Dead && t.Retry > 0 {
+		reason += "; tried again in " + span(time.Duration(t.Retry*float64(time.Second)))
+	}
+	if reason != "" {
+		p.para("    ", shade, reason)
+	}
+}
+
+// lastEvents is how many events are shown.
+const lastEvents = 5
+
+// events writes what has happened last, the newest at the end.
+func (p *painter) events() {
+	var shown []proxy.Event
+	for _, e := range p.s.Events {
+		if len(p.Apps) == 0 || e.App == "" || slices.Contains(p.Apps, e.App) {
+			shown = append(shown, e)
+		}
+	}
+	if len(shown) == 0 {
+		return
+	}
+	p.line()
+	p.line(p.dye(faint, "LAST EVENTS"))
+	for _, e := range shown[max(0, len(shown)-lastEvents):] {
+		where := ""
+		for _, part := range []string{e.App, e.Port, e.Target} {
+			if part != "" {
+				where += part + " "
+			}
+		}
+		text := where + e.Text
+		if e.Reason != "" {
+			text += ": " + e.Reason
+		}
+		p.para("  "+pad(p.ago(e.Time)+" ago", 12), plain, strings.ReplaceAll(text, "\n", "; "))
+	}
+}
