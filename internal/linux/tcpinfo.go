@@ -9,8 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h.
-const tcpClose = 7
+// States of the kernel's include/net/tcp_states.h.
+const (
+	tcpTimeWait  = 6
+	tcpClose     = 7
+	tcpCloseWait = 8
+	tcpLastAck   = 9
+	tcpClosing   = 11
+)
 
 // Quiet returns how long ago the TCP connection last moved data, in either direction, by the kernel's own account
 // (tcpi_last_data_recv and tcpi_last_data_sent of TCP_INFO). Sending again what the peer does not acknowledge is not
@@ -50,6 +56,37 @@ func quietOf(info *unix.TCPInfo) time.Duration {
 func Broken(conn syscall.RawConn) bool {
 	info, err := tcpInfo(conn)
 	return err == nil && info.State == tcpClose
+}
+
+// Acknowledged returns how many bytes of the TCP connection its peer has acknowledged. The SYN of a connection that was
+// made from here counts as one, and a FIN may. It is 0 for a socket that is not TCP, or closed.
+func Acknowledged(conn syscall.RawConn) int64 {
+	info, err := tcpInfo(conn)
+	if err != nil {
+		return 0
+	}
+	return int64(info.Bytes_acked)
+}
+
+// Fetched returns how many bytes of the TCP connection were received and read. It is 0 for a socket that is not TCP, or
+// closed.
+func Fetched(conn syscall.RawConn) int64 {
+	var info *unix.TCPInfo
+	var unread int
+	var infoErr, inqErr error
+	err := conn.Control(func(fd uintptr) {
+		info, infoErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		unread, inqErr = unix.IoctlGetInt(int(fd), unix.SIOCINQ) // second: what comes in between is not taken for read
+	})
+	if err != nil || infoErr != nil || inqErr != nil {
+		return 0
+	}
+	n := int64(info.Bytes_received) - int64(unread)
+	switch info.State {
+	case tcpTimeWait, tcpClose, tcpCloseWait, tcpLastAck, tcpClosing: // a FIN was received, and counts as one
+		n--
+	}
+	return max(0, n)
 }
 
 func tcpInfo(conn syscall.RawConn) (*unix.TCPInfo, error) {

@@ -4,54 +4,87 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
-	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/target"
 )
 
-// Approach is a session's way to a target: whom to try next, and what a try has shown. The engine connects. Every
-// target that Next returns is answered with one of Connected, Failed and Abandoned; Failed and Abandoned give its
-// place back, after Connected that is the engine's to do with Release.
+// Approach is a session's way to a target: whether the client may come in, whom to try next, and what a try has shown.
+// The engine connects. Every target that Next or Rival returns is answered with one of Connected, Failed and Abandoned;
+// Failed and Abandoned give its place back, and after Connected Over does.
 type Approach struct {
 	route  *Route
 	events *Events
+
+	client  netip.Addr
+	inside  bool          // the gate has let it in
+	refused admit.Refusal // or why it has not
+
 	tried  target.Tried
-	trial  bool      // of a dead target: what the session does now
-	began  time.Time // when it was sent to the last target
-	err    error     // of the last failed attempt
-	local  bool      // every failure so far was this machine's
+	waiter *target.Waiter // nil unless it waits, or has
+	on     [2]attempt     // that are under way
+	err    error          // of the last that failed
+	local  bool           // every failure so far was this machine's
+	to     *target.Target // the connection to it stands, or did; nil: to none
 }
 
-// NewApproach begins a session's way to one of the route's targets.
-func NewApproach(route *Route, events *Events) *Approach {
-	a := &Approach{}
-	a.Begin(route, events)
-	return a
+// attempt is to connect to a target, which is nil for none.
+type attempt struct {
+	*target.Target
+	trial bool // of a dead target: what the session does now
 }
 
-// Begin makes a the way of another session, in the memory of the one before.
+// RivalAfter is how long an attempt goes on alone: then the engine asks for a rival.
+const RivalAfter = 250 * time.Millisecond
+
+// Begin makes a the way of another session, in the memory of the one before. Over must follow.
 func (a *Approach) Begin(route *Route, events *Events) {
 	a.tried.Reset()
 	*a = Approach{route: route, events: events, tried: a.tried, local: true}
+	if route.Meter != nil {
+		route.Meter.Begun()
+	}
 }
 
-// Next returns the target to try now; if none is left, nil with the cause and the error that the session ends with.
+// Admit asks the app's gate for the client, whose address is not valid on a unix socket. It comes before the first Next.
+// A cause is why the session ends; "": it goes on.
+func (a *Approach) Admit(client netip.Addr) Cause {
+	a.client = client.Unmap().WithZone("")
+	a.refused = a.route.Gate.Enter(a.client)
+	switch a.refused {
+	case "":
+		a.inside = true
+		return ""
+	case admit.Denied:
+		return Denied
+	}
+	return Limited
+}
+
+// Next returns the target to try now. Without one there is a cause and an error that the session ends with; or no
+// cause: all that are left have all the sessions they may have, and the session may Await a place.
 func (a *Approach) Next() (*target.Target, Cause, error) {
-	if limit := a.route.ConnectAttempts; limit > 0 && a.tried.Len() >= limit {
+	if a.exhausted() {
 		return nil, a.refusal(), a.err
 	}
-	t, trial, err := a.route.Targets.Pick(&a.tried, netip.Addr{})
-	a.trial, a.began = trial, time.Now()
+	t, trial, err := a.route.Targets.Pick(&a.tried, a.client)
 	switch {
 	case err == nil:
-		return t, "", nil
+		return a.begin(t, trial), "", nil
+	case errors.Is(err, target.ErrFull):
+		return nil, "", err
 	case a.tried.Len() > 0:
 		return nil, a.refusal(), a.err
-	case errors.Is(err, target.ErrFull):
-		return nil, Limited, err
 	}
 	return nil, NoTarget, err
+}
+
+// exhausted reports whether the session has tried as many targets as it may.
+func (a *Approach) exhausted() bool {
+	limit := a.route.ConnectAttempts
+	return limit > 0 && a.tried.Len() >= limit
 }
 
 func (a *Approach) refusal() Cause {
@@ -61,41 +94,108 @@ func (a *Approach) refusal() Cause {
 	return ConnectFailed
 }
 
-// Failed says that connecting to t, the last target that Next returned, gave err. It marks the target dead, unless
-// it was this machine that had no room.
+// Await has the session wait for a place. granted is called once when it has one, which the next Next gives: from any
+// goroutine, maybe before Await returns. It must not block. Until then, or GiveUp, the approach is not to be touched.
+func (a *Approach) Await(granted func()) {
+	a.waiter = a.route.Targets.Await(&a.tried, a.client, granted)
+}
+
+// GiveUp ends a wait that was as long as one attempt may be. It returns what the session ends with.
+func (a *Approach) GiveUp() (Cause, error) {
+	a.endWait()
+	return Limited, fmt.Errorf("for %v, %w", a.route.ConnectTimeout, target.ErrFull)
+}
+
+func (a *Approach) endWait() {
+	if a.waiter != nil {
+		a.waiter.Cancel()
+		a.waiter = nil
+	}
+}
+
+// MayRival reports whether there may be a rival for t: it is one address of a name.
+func (a *Approach) MayRival(t *target.Target) bool {
+	return t.Path == "" && strings.IndexByte(t.Name, '/') >= 0
+}
+
+// Rival returns a target to try beside t, which has had RivalAfter for its answer: another address of the same name, of
+// the other family. The one that stands first is the session's, the other is to be abandoned. It returns nil if there
+// is none.
+func (a *Approach) Rival(t *target.Target) *target.Target {
+	if a.exhausted() {
+		return nil
+	}
+	r, trial := a.route.Targets.Rival(t, &a.tried)
+	if r == nil {
+		return nil
+	}
+	return a.begin(r, trial)
+}
+
+// begin notes an attempt.
+func (a *Approach) begin(t *target.Target, trial bool) *target.Target {
+	n := 0
+	if a.on[n].Target != nil {
+		n = 1
+	}
+	a.on[n] = attempt{t, trial}
+	return t
+}
+
+// finish forgets an attempt, and returns whether it was a trial.
+func (a *Approach) finish(t *target.Target) (trial bool) {
+	n := 0
+	if a.on[n].Target != t {
+		n = 1
+	}
+	trial = a.on[n].trial
+	a.on[n] = attempt{}
+	return trial
+}
+
+// Failed says that connecting to t gave err. It marks the target dead, unless the fault is this machine's.
 func (a *Approach) Failed(t *target.Target, err error) {
 	a.err = fmt.Errorf("connect to %s: %w", t.Name, err)
-	died := false
-	if linux.Exhausted(err) {
-		t.Abandoned(a.trial)
-	} else {
-		a.local = false
-		died = t.Failed(a.trial, err)
-	}
+	a.local = a.local && target.ReasonOf(err) == target.Local
+	died := t.Failed(a.finish(t), err)
 	t.Release()
 	a.events.ConnectFailed(a.route, t, err, died)
 }
 
-// Connected says that the connection to t stands.
-func (a *Approach) Connected(t *target.Target) {
-	if t.Connected(time.Since(a.began)) {
+// Connected says that the connection to t stands, and how long that took.
+func (a *Approach) Connected(t *target.Target, took time.Duration) {
+	a.finish(t)
+	a.to = t
+	if t.Connected(took) {
 		a.events.TargetBack(a.route, t)
 	}
 }
 
-// Abandoned says that the session ended while it was connecting to t.
+// Abandoned says that the session gave up connecting to t for what is not the target's fault.
 func (a *Approach) Abandoned(t *target.Target) {
-	t.Abandoned(a.trial)
+	t.Abandoned(a.finish(t))
 	t.Release()
 }
 
-// Attempts is how many targets were tried.
-func (a *Approach) Attempts() int { return a.tried.Len() }
-
-// Last is the name of the target that was tried last, or "".
-func (a *Approach) Last() string {
-	if last := a.tried.Last(); last != nil {
-		return last.Name
+// Over gives back what the session held of the app, and accounts for it: all its sockets are closed. The engine has
+// filled in what it knows; the rest is what the approach has seen.
+func (a *Approach) Over(r *Record) {
+	a.endWait()
+	r.Route, r.App, r.Attempts, r.Refused = a.route, a.route.App, a.tried.Len(), a.refused
+	connect := time.Duration(0)
+	switch last := a.tried.Last(); {
+	case a.to != nil:
+		a.to.Release()
+		r.Target = a.to.Name
+		connect = r.Connect
+	case last != nil:
+		r.Target = last.Name
 	}
-	return ""
+	if a.inside {
+		a.route.Gate.Leave(a.client)
+	}
+	if m := a.route.Meter; m != nil {
+		m.Ended(string(r.Cause), connect, r.Duration)
+	}
+	a.events.Ended(r)
 }

@@ -1,12 +1,18 @@
 package relay
 
-import "time"
+import (
+	"time"
+
+	"tcp-proxy/internal/admit"
+)
 
 // Record is the account of one session.
 type Record struct {
+	Route    *Route // the policy that it went by
 	App      string
 	Port     string
-	Client   string // IP:PORT, or "unix:"
+	Client   string // IP:PORT, or "unix:"; by the PROXY header, if it names one
+	Peer     string // who connected, if that is another: the sender of the PROXY header
 	Target   string // the last one tried; empty if none was
 	Attempts int    // targets tried
 
@@ -16,6 +22,7 @@ type Record struct {
 	Upload   int64 // bytes written to the target
 	Download int64 // bytes written to the client
 
-	Cause Cause
-	Err   error // what is known beyond the cause; nil after a good end
+	Cause   Cause
+	Refused admit.Refusal // what the gate had against the client; "": nothing
+	Err     error         // what is known beyond the cause; nil after a good end
 }

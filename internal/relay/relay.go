@@ -16,10 +16,13 @@ package relay
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
+	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/target"
 )
 
@@ -36,6 +39,11 @@ type Engine interface {
 	Wait(context.Context) error
 	// End resets every open session, for the given cause, without waiting for them to be over.
 	End(Cause)
+	// EndTarget resets every session whose connection goes to the target, for the given cause, without waiting for them
+	// to be over.
+	EndTarget(*target.Target, Cause)
+	// Sample has the routes' meters know what the open sessions have moved so far. The engine is not stopped.
+	Sample()
 	// Alive returns nil once the engine has shown that it answers, and that each port on which a connection waits is
 	// being accepted on unless no worker is free. If the context is done first, the error says what is stuck. An engine
 	// whose own locks are stuck does not return at all.
@@ -51,15 +59,24 @@ type Port struct {
 	Route    atomic.Pointer[Route] // never nil; a session keeps the one that it found when it was accepted
 }
 
-// Route is the immutable snapshot of an app's policy that a session takes at accept time. Zero times are no limit.
+// Route is the immutable snapshot of an app's policy that a session takes at accept time. Zero times and rates are no
+// limit.
 type Route struct {
 	App              string
 	Targets          *target.Set
+	Gate             *admit.Gate     // who may come in; nil: everybody
+	ProxyFrom        admit.Networks  // peers that have to begin with a PROXY header; see WantsHeader
+	ProxyTimeout     time.Duration   // for it to be complete
 	ConnectTimeout   time.Duration   // for one attempt
 	ConnectAttempts  int             // targets tried for one session; 0: every target once
 	IdleTimeout      time.Duration   // without a byte either way
 	HalfCloseTimeout time.Duration   // the same, once one side has finished
+	MaxDuration      time.Duration   // of a session, from accept on, whatever it does
+	Upload, Download int             // bytes a second of one session, to the target and to the client
 	Keepalive        linux.Keepalive // of target connections; clients have their listener's
+	SendProxy        int             // the version of the PROXY header that targets are sent; 0: none
+	SourceAddress    netip.Addr      // where TCP connections to targets come from; the zero Addr leaves it to the kernel
+	Meter            *meter.App      // counts the sessions and their bytes; nil: nobody does
 }
 
 // Events is told what happens. Every function is set; they are called from many goroutines and must not block.

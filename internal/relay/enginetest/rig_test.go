@@ -105,7 +105,7 @@ func setOf(addresses ...config.Address) *target.Set {
 	for _, a := range addresses {
 		targets = append(targets, config.Target{Address: a, Weight: 1})
 	}
-	return target.NewSet(targets, target.Policy{Retry: time.Hour, LookUp: true}, nil)
+	return target.NewSet(targets, target.Policy{Retry: time.Hour}, nil)
 }
 
 func addressOf(l net.Listener) config.Address {

@@ -33,7 +33,7 @@ func TestAliveWhenStuck(t *testing.T) {
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	stuck.Route.Store(&relay.Route{Targets: target.NewSet(nil, target.Policy{Retry: time.Hour, LookUp: true}, nil)})
+	stuck.Route.Store(&relay.Route{Targets: target.NewSet(nil, target.Policy{Retry: time.Hour}, nil)})
 	if stuck.ready, err = linux.NewReady(stuck.Listener); err != nil {
 		t.Fatal(err)
 	}

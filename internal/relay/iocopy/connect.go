@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -14,42 +15,131 @@ import (
 	"tcp-proxy/internal/target"
 )
 
-// connect tries targets until one answers, and returns it, with a place that is then the caller's to release. It
-// returns nil if the session is over before that, or ends it if no target is left to try.
-func (s *session) connect() *target.Target {
-	defer func() { s.record.Connect = time.Since(s.begun) }()
+// connect tries targets until one answers. It reports false if the session is over before that, or ends it if no target
+// is left to try.
+func (s *session) connect() bool {
 	for {
 		t, cause, err := s.approach.Next()
-		if t == nil {
+		switch {
+		case t == nil && cause != "":
 			s.end(cause, err)
-			return nil
+			return false
+		case t == nil:
+			if !s.await() {
+				return false
+			}
+			continue
 		}
-		conn, err := s.dial(t)
+		a := s.reach(t)
 		switch {
 		case s.ctx.Err() != nil:
-			if err == nil {
-				newSide(conn, relay.TargetReset, relay.TargetClosed).abort()
-			}
-			s.approach.Abandoned(t)
-			return nil
-		case errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE):
-			// Who refuses a connection gives ECONNREFUSED: this one stood, and was reset before it was looked at.
-			s.approach.Connected(t)
-			t.Release()
-			s.end(relay.TargetReset, err)
-			return nil
-		case err != nil:
-			s.approach.Failed(t, err)
+			s.abandon(a)
+			return false
+		case a.wasReset():
+			s.approach.Connected(a.to, a.took)
+			s.end(relay.TargetReset, a.err)
+			return false
+		case a.err != nil:
+			s.approach.Failed(a.to, a.err)
 		default:
-			s.approach.Connected(t)
-			s.established(newSide(conn, relay.TargetReset, relay.TargetClosed))
-			return t
+			s.approach.Connected(a.to, a.took)
+			s.established(a)
+			return true
 		}
 	}
 }
 
-func (s *session) dial(t *target.Target) (stream, error) {
-	ctx := s.ctx
+// await waits for a place on a target. It reports false if the session is over before there is one.
+func (s *session) await() bool {
+	granted := make(chan struct{})
+	s.approach.Await(func() { close(granted) })
+	var overdue <-chan time.Time
+	if limit := s.route.ConnectTimeout; limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		overdue = timer.C
+	}
+	select {
+	case <-granted:
+		return true
+	case <-overdue:
+		s.end(s.approach.GiveUp())
+	case <-s.ctx.Done():
+	}
+	return false
+}
+
+// answer is what became of an attempt to connect.
+type answer struct {
+	to   *target.Target
+	conn stream // nil if there is an error
+	err  error
+	took time.Duration
+}
+
+// wasReset reports whether the connection stood, and was reset before it was looked at: who refuses one gives
+// ECONNREFUSED.
+func (a answer) wasReset() bool {
+	return errors.Is(a.err, unix.ECONNRESET) || errors.Is(a.err, unix.EPIPE)
+}
+
+// abandon gives up a connection that the session has no use for.
+func (s *session) abandon(a answer) {
+	if a.conn != nil {
+		newSide(a.conn, "", "").abort()
+	}
+	s.approach.Abandoned(a.to)
+}
+
+// reach connects to t, and to rivals of it if it takes its time.
+func (s *session) reach(t *target.Target) answer {
+	if !s.approach.MayRival(t) {
+		return s.dial(s.ctx, t)
+	}
+	return s.race(t)
+}
+
+// race connects to t and, beside what has been under way alone for a while, to a rival. It returns the first that
+// stands, or the last that fails; the others have failed or been abandoned.
+func (s *session) race(t *target.Target) answer {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	answers := make(chan answer)
+	try := func(t *target.Target) { answers <- s.dial(ctx, t) }
+	running := []*target.Target{t}
+	go try(t)
+	alone := time.NewTimer(relay.RivalAfter)
+	defer alone.Stop()
+	for {
+		select {
+		case <-alone.C:
+			if rival := s.approach.Rival(running[0]); rival != nil {
+				running = append(running, rival)
+				go try(rival)
+			}
+		case a := <-answers:
+			if len(running) == 1 {
+				return a
+			}
+			if running[0] == a.to {
+				running[0] = running[1]
+			}
+			running = running[:1]
+			if a.err == nil || a.wasReset() || ctx.Err() != nil {
+				cancel()
+				s.abandon(<-answers)
+				return a
+			}
+			s.approach.Failed(a.to, a.err)
+			alone.Reset(relay.RivalAfter)
+		}
+	}
+}
+
+func (s *session) dial(ctx context.Context, t *target.Target) (a answer) {
+	a.to = t
+	begun := time.Now()
+	defer func() { a.took = time.Since(begun) }()
 	if limit := s.route.ConnectTimeout; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, target.NoAnswer(limit))
@@ -61,12 +151,15 @@ func (s *session) dial(t *target.Target) (stream, error) {
 		dialer.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: k.Idle, Interval: k.Interval, Count: k.Count}
 	}
 	dialer.SetMultipathTCP(false)
-	dialer.Control = resetOnClose
-	address := t.Name
-	if t.Address.Network == "unix" {
-		address = t.Address.Path
+	dialer.Control = s.prepare
+	network, address := "tcp", t.Addr.String()
+	if !t.Addr.IsValid() {
+		address = t.Name
 	}
-	conn, err := dialer.DialContext(ctx, t.Address.Network, address)
+	if t.Path != "" {
+		network, address = "unix", t.Path
+	}
+	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		var op *net.OpError
 		switch {
@@ -75,32 +168,45 @@ func (s *session) dial(t *target.Target) (stream, error) {
 		case errors.As(err, &op):
 			err = op.Err // the rest, the session says in its own words
 		}
-		return nil, err
+		a.err = err
+		return a
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		tcp.SetLinger(-1) // fails only if the connection is broken, which the pumps will see
 	}
-	return conn.(stream), nil
+	a.conn = conn.(stream)
+	return a
 }
 
-// resetOnClose has a connection that the dialer gives up reset, should it stand already (socket(7), SO_LINGER): the
-// session that it was for is over, and its client was reset as well.
-func resetOnClose(network, _ string, c syscall.RawConn) error {
+// prepare is called with the socket of a connect before it begins. A connection that the dialer gives up, though it
+// stands already, is to be reset (socket(7), SO_LINGER): the session that it was for is over, and its client was reset
+// as well.
+func (s *session) prepare(network, address string, c syscall.RawConn) error {
 	if network == "unix" {
 		return nil
 	}
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
 	var optErr error
-	err := c.Control(func(fd uintptr) {
-		optErr = unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	err = c.Control(func(fd uintptr) {
+		err := unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		optErr = errors.Join(os.NewSyscallError("setsockopt SO_LINGER", err), s.route.BindSource(int(fd), to.Addr()))
 	})
-	return errors.Join(err, os.NewSyscallError("setsockopt SO_LINGER", optErr))
+	return errors.Join(err, optErr)
 }
 
+// synLength is what SYN counts for in linux.Acknowledged.
+const synLength = 1
+
 // established takes the target connection into the session. If the session is over, it is reset like the client was.
-func (s *session) established(x *side) {
+func (s *session) established(a answer) {
+	x := newSide(a.conn, relay.TargetReset, relay.TargetClosed)
+	x.own = synLength
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.target = x
+	s.target, s.to = x, a.to
 	s.moved = time.Now()
 	if s.over {
 		x.abort()

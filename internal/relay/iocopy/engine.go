@@ -13,6 +13,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
 )
 
 // What the engine holds at most, in descriptors: a session has two sockets and a pipe for each direction, which Go's
@@ -59,19 +60,40 @@ func (e *Engine) Wait(ctx context.Context) error { return e.open.Wait(ctx) }
 
 // End implements relay.Engine.
 func (e *Engine) End(cause relay.Cause) {
-	e.mu.Lock()
-	open := make([]*session, 0, len(e.sessions))
-	for s := range e.sessions {
-		open = append(open, s)
-	}
-	e.mu.Unlock()
-	for _, s := range open {
+	for _, s := range e.all() {
 		s.end(cause, nil)
+	}
+}
+
+// EndTarget implements relay.Engine.
+func (e *Engine) EndTarget(t *target.Target, cause relay.Cause) {
+	for _, s := range e.all() {
+		if s.goesTo(t) {
+			s.end(cause, nil)
+		}
+	}
+}
+
+// Sample implements relay.Engine.
+func (e *Engine) Sample() {
+	for _, s := range e.all() {
+		s.sample()
 	}
 }
 
 // Stop implements relay.Engine.
 func (e *Engine) Stop() error { return e.watch.Close() }
+
+// all gives the sessions that are open.
+func (e *Engine) all() []*session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	open := make([]*session, 0, len(e.sessions))
+	for s := range e.sessions {
+		open = append(open, s)
+	}
+	return open
+}
 
 func (e *Engine) add(s *session) {
 	e.open.Enter()

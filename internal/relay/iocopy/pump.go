@@ -17,30 +17,37 @@ func (s *session) relay() {
 	s.patient()
 	var upload sync.WaitGroup
 	upload.Go(s.upload)
-	s.record.Download = s.pump(s.client, s.target)
+	s.pump(s.client, s.target, s.route.Download)
 	upload.Wait()
+	s.record.Upload, s.record.Download = s.target.taken, s.client.taken
+	s.sample()
 }
 
-func (s *session) upload() {
-	s.record.Upload = s.pump(s.target, s.client)
-}
+func (s *session) upload() { s.pump(s.target, s.client, s.route.Upload) }
 
 // pump copies from one side to the other until the first finishes, and passes that on; or until either breaks, which
-// ends the session. It returns how many bytes it wrote.
-func (s *session) pump(to, from *side) int64 {
-	n, err := io.Copy(s.writer(to), from.stream)
+// ends the session.
+func (s *session) pump(to, from *side, rate int) {
+	n, err := s.copy(to, from, rate)
+	s.settle(to, n)
 	if err != nil {
 		s.broke(to, from, err)
-		return n
+		return
 	}
 	if !s.finished(from) {
 		s.end(from.reset, errBroken)
-		return n
+		return
 	}
 	if err := to.CloseWrite(); err != nil && linux.Broken(to.raw) {
 		s.end(to.reset, err)
 	}
-	return n
+}
+
+func (s *session) copy(to, from *side, rate int) (int64, error) {
+	if rate > 0 {
+		return s.copySlowly(to, from, rate)
+	}
+	return io.Copy(s.writer(to), from.stream)
 }
 
 // finished says that a side sends no more. It reports false if that is not so: the kernel tells of a reset once, and

@@ -1,6 +1,7 @@
 package iocopy
 
 import (
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -55,9 +56,12 @@ func (s *session) checkQuiet() {
 	}
 }
 
-// quiet is how long no byte has moved and no side has finished. The kernel tells for a TCP socket, which sees both
+// quiet is how long no byte has moved and no side has finished. A pump that waits for its rate is not quiet. The kernel tells for a TCP socket, which sees both
 // directions; between two unix sockets the session counts itself. The caller holds mu.
 func (s *session) quiet() time.Duration {
+	if s.pausing.Load() > 0 {
+		return 0
+	}
 	quiet := time.Since(s.moved)
 	if at := s.wrote.Load(); at > 0 {
 		quiet = min(quiet, time.Since(s.begun)-time.Duration(at))
@@ -71,16 +75,16 @@ func (s *session) quiet() time.Duration {
 }
 
 // writer is what a pump writes to: the bare connection, so that it is spliced; between two unix sockets, which Go does
-// not splice anyway, one that notes when it was written to.
-func (s *session) writer(to *side) interface{ Write([]byte) (int, error) } {
+// not splice anyway, one that notes what was written to it and when.
+func (s *session) writer(to *side) io.Writer {
 	if !s.client.unix || !s.target.unix {
 		return to.stream
 	}
-	return noting{to.stream, s.begun, &s.wrote}
+	return noting{to, s.begun, &s.wrote}
 }
 
 type noting struct {
-	stream
+	*side
 	begun time.Time
 	wrote *atomic.Int64
 }
@@ -88,6 +92,7 @@ type noting struct {
 func (n noting) Write(p []byte) (int, error) {
 	done, err := n.stream.Write(p)
 	if done > 0 {
+		n.noted.Add(int64(done))
 		n.wrote.Store(int64(time.Since(n.begun)))
 	}
 	return done, err

@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"tcp-proxy/internal/proxyproto"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
 )
 
 // stream is what *net.TCPConn and *net.UnixConn have in common.
@@ -22,47 +24,62 @@ type stream interface {
 // side is one of the two peers of a session.
 type side struct {
 	stream
-	raw      syscall.RawConn
-	unix     bool
-	reset    relay.Cause // when it breaks
-	closed   relay.Cause // when it finishes first
-	finished bool        // guarded by the session's mu: it sends no more
+	raw    syscall.RawConn
+	unix   bool
+	reset  relay.Cause  // when it breaks
+	closed relay.Cause  // when it finishes first
+	header int64        // bytes of the PROXY header that it began with
+	own    int64        // of the bytes that it acknowledges, those that are none of the session's: SYN, a PROXY header
+	noted  atomic.Int64 // bytes written to it, between two unix sockets
+
+	// What follows is guarded by the session's mu.
+	finished bool  // it sends no more
+	taken    int64 // bytes that were written to it, once its pump has ended
+	pumped   bool  // it has
+	metered  int64 // how many of them the route's meter knows of
 }
 
 // session is one accepted connection with its target connection.
 type session struct {
 	engine   *Engine
 	route    *relay.Route
-	approach *relay.Approach
+	approach relay.Approach
 	begun    time.Time
-	ctx      context.Context // of connecting
+	ctx      context.Context // done when the session is over
 	cancel   context.CancelFunc
 	client   *side
+	names    proxyproto.Header // who the client is and where it has connected to; serve's
+	record   relay.Record      // serve's
 
-	mu     sync.Mutex // guards what follows
-	target *side      // nil while connecting
-	moved  time.Time  // when it was established, or a side finished
-	timer  *time.Timer
-	cause  relay.Cause // of the side that finished first, until it is settled
+	mu     sync.Mutex     // guards what follows
+	target *side          // nil while connecting
+	to     *target.Target // the same
+	moved  time.Time      // when it was established, or a side finished
+	timer  *time.Timer    // for quiet
+	limit  *time.Timer    // for the longest that it may be open
+	cause  relay.Cause    // of the side that finished first, until it is settled
 	err    error
 	over   bool // settled: cause and err do not change any more
 
-	wrote  atomic.Int64 // between two unix sockets: when a byte was last written, in nanoseconds since begun
-	record relay.Record // serve's; Upload and Download are the pumps' while they run
+	wrote   atomic.Int64 // between two unix sockets: when a byte was last written, in nanoseconds since begun
+	pausing atomic.Int32 // pumps that wait for their rate
 }
 
 // begin makes a session of a connection that was accepted; serve must follow. The session owns conn and one worker.
 func (e *Engine) begin(p *relay.Port, conn stream) *session {
 	route := p.Route.Load()
 	s := &session{
-		engine:   e,
-		route:    route,
-		approach: relay.NewApproach(route, &e.events),
-		client:   newSide(conn, relay.ClientReset, relay.ClientClosed),
-		record:   relay.Record{App: route.App, Port: p.Name, Client: clientName(conn)},
-		begun:    time.Now(),
+		engine: e,
+		route:  route,
+		client: newSide(conn, relay.ClientReset, relay.ClientClosed),
+		record: relay.Record{Port: p.Name, Client: nameOf(addressOf(conn.RemoteAddr()))},
+		begun:  time.Now(),
 	}
+	s.approach.Begin(route, &e.events)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if d := route.MaxDuration; d > 0 {
+		s.limit = time.AfterFunc(d, func() { s.end(relay.MaxDuration, nil) })
+	}
 	e.add(s)
 	return s
 }
@@ -73,17 +90,17 @@ func (s *session) serve() {
 	defer s.engine.workers.Release()
 
 	forget := s.watch(s.client)
-	if t := s.connect(); t != nil {
+	ready := s.admit() && s.connect()
+	s.record.Connect = time.Since(s.begun)
+	if ready && s.introduce() {
 		s.relay()
-		t.Release()
 	}
 	forget()
 	s.close()
 
-	s.record.Target, s.record.Attempts = s.approach.Last(), s.approach.Attempts()
 	s.record.Duration = time.Since(s.begun)
 	s.record.Cause, s.record.Err = s.cause, s.err
-	s.engine.events.Ended(&s.record)
+	s.approach.Over(&s.record)
 }
 
 // end settles why the session ends before both sides have finished, and resets both. The first call counts.
@@ -102,14 +119,23 @@ func (s *session) end(cause relay.Cause, err error) {
 	}
 }
 
+// goesTo reports whether the session's connection to t stands.
+func (s *session) goesTo(t *target.Target) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.to != nil && s.to.Same(t)
+}
+
 // close settles the session, if nothing has yet, and closes what is open. Nobody uses its connections any more.
 func (s *session) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
 	s.cancel()
-	if s.timer != nil {
-		s.timer.Stop()
+	for _, t := range []*time.Timer{s.timer, s.limit} {
+		if t != nil {
+			t.Stop()
+		}
 	}
 	// What is still to be sent, the kernel goes on sending. Closing twice is harmless.
 	s.client.Close()
@@ -135,11 +161,10 @@ func (x *side) abort() {
 	x.Close()
 }
 
-func clientName(conn net.Conn) string {
-	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok {
+// nameOf is how a record names an address.
+func nameOf(a netip.AddrPort) string {
+	if !a.IsValid() {
 		return "unix:"
 	}
-	addr := tcp.AddrPort()
-	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()
+	return a.String()
 }

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"net/netip"
 	"os"
 	"time"
 
@@ -154,6 +155,7 @@ func (l *loop) admit(d *door) bool {
 func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun int64) {
 	s := l.slab.take()
 	s.state, s.begun = connecting, begun
+	s.until, s.rivalUntil, s.alone = never, never, never
 	s.side[client].fd = int32(fd)
 	s.setPeer(peer)
 	b := l.slab.besideOf(s)
@@ -162,6 +164,23 @@ func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun 
 	if err := l.watch(s, client); err != nil {
 		l.end(s, relay.Internal, err)
 		return
+	}
+	if b.route.WantsHeader(s.peerAddr()) {
+		l.greet(s, b)
+		return
+	}
+	l.enter(s, b, s.peerAddr())
+}
+
+// enter asks whether the client may come in, and takes it to a target.
+func (l *loop) enter(s *session, b *beside, client netip.Addr) {
+	if cause := b.approach.Admit(client); cause != "" {
+		l.end(s, cause, nil)
+		return
+	}
+	if b.route.Upload > 0 || b.route.Download > 0 {
+		s.paced = true
+		b.pace = newPace(b.route)
 	}
 	l.choose(s)
 }

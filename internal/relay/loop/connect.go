@@ -1,12 +1,11 @@
 package loop
 
 import (
-	"context"
 	"errors"
 	"math"
 	"net/netip"
 	"os"
-	"reflect"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,232 +16,293 @@ import (
 )
 
 // choose takes the session to the next target that is left to try, until one answers or the answer has to be waited
-// for; or ends it, if none is left.
+// for. If all are full, it waits for a place; if none is left, it ends.
 func (l *loop) choose(s *session) {
 	b := l.slab.besideOf(s)
 	for {
 		t, cause, err := b.approach.Next()
-		if t == nil {
+		switch {
+		case t != nil:
+		case cause != "":
 			l.end(s, cause, err)
 			return
-		}
-		b.target = t
-		if err = l.try(s, b, t); err == nil {
+		default:
+			l.awaitPlace(s, b)
 			return
 		}
-		l.failed(b, err)
+		if err = l.try(s, b, upstream, t); err == nil {
+			return
+		}
+		b.target[upstream] = nil
+		b.approach.Failed(t, err)
 	}
 }
 
-// failed says that the target of this attempt cannot be had.
-func (l *loop) failed(b *beside, err error) {
-	t := b.target
-	b.target, b.addresses, b.refused = nil, nil, nil
-	b.approach.Failed(t, err)
+// awaitPlace has the session wait for a place on a target.
+func (l *loop) awaitPlace(s *session, b *beside) {
+	s.state = awaiting
+	s.until, s.alone = l.patienceOf(b), never
+	l.rearm(s)
+	id, generation := s.id, s.generation
+	b.approach.Await(func() {
+		l.inbox.post(func() {
+			if s := l.slab.find(id, generation); s != nil {
+				l.choose(s)
+			}
+		})
+	})
 }
 
-// try begins the attempt at a target. An error is the end of it.
-func (l *loop) try(s *session, b *beside, t *target.Target) error {
-	now := l.engine.clock()
-	s.address, s.attempt = 0, never
+// patienceOf is when an attempt that begins now is given up.
+func (l *loop) patienceOf(b *beside) int64 {
 	if limit := b.route.ConnectTimeout; limit > 0 {
-		s.attempt = now + int64(limit)
+		return l.engine.clock() + int64(limit)
 	}
-	s.brief = s.attempt
-	if t.Address.Network == "unix" {
-		return l.dialUnix(s, t.Address.Path)
-	}
-	if ip, err := netip.ParseAddr(t.Address.Host); err == nil && ip.Zone() == "" {
-		return l.dial(s, netip.AddrPortFrom(ip, t.Address.Port))
-	}
-	l.resolve(s, b, t)
-	return nil
+	return never
 }
 
-// dial connects to an address: the session is relaying then, or connecting.
-func (l *loop) dial(s *session, to netip.AddrPort) error {
-	family, size, err := sockaddr(&l.target, to)
+// try begins to connect a side to a target: the session is connecting then, or beyond that. An error is the end of the
+// attempt.
+func (l *loop) try(s *session, b *beside, n int, t *target.Target) error {
+	b.target[n] = t
+	until := l.patienceOf(b)
+	if n == rival {
+		s.rivalUntil = until
+	} else {
+		s.until, s.alone = until, never
+		if b.approach.MayRival(t) {
+			s.alone = l.engine.clock() + int64(relay.RivalAfter)
+		}
+	}
+	if !t.Addr.IsValid() && t.Path == "" {
+		l.dialName(s, b, t)
+		return nil
+	}
+	if t.Path != "" {
+		size, err := linux.SockaddrUnix(&l.target, t.Path)
+		if err != nil {
+			return err
+		}
+		return l.connect(s, b, n, unix.AF_UNIX, size, isUnix|chatty)
+	}
+	family, size, err := linux.Sockaddr(&l.target, t.Addr)
 	if err != nil {
 		return err
 	}
-	mark := marks(0)
+	return l.connect(s, b, n, family, size, l.marksOf(t.Addr))
+}
+
+// marksOf is what matters of the address that is connected to.
+func (l *loop) marksOf(to netip.AddrPort) (mark marks) {
 	if to.Port() >= l.engine.ephemeral {
-		mark = ephemeral
+		mark |= ephemeral
 	}
 	if to.Addr().IsLoopback() {
 		mark |= local
 	}
-	return l.connect(s, family, size, mark)
+	return mark
 }
 
-func (l *loop) dialUnix(s *session, path string) error {
-	size, err := sockaddrUnix(&l.target, path)
-	if err != nil {
-		return err
-	}
-	return l.connect(s, unix.AF_UNIX, size, isUnix|chatty)
-}
-
-// connect connects to the first size bytes of l.target.
-func (l *loop) connect(s *session, family, size int, mark marks) error {
+// connect connects a side to the first size bytes of l.target.
+func (l *loop) connect(s *session, b *beside, n, family, size int, mark marks) error {
 	fd, errno := linux.Socket(family)
 	if errno != 0 {
 		return os.NewSyscallError("socket", errno)
 	}
-	x := &s.side[upstream]
+	x := &s.side[n]
 	*x = side{fd: int32(fd), mark: mark}
+	if family != unix.AF_UNIX {
+		if err := b.route.BindSource(fd, b.target[n].Addr.Addr()); err != nil {
+			l.hangUp(x)
+			return err
+		}
+	}
 	errno = linux.Connect(fd, &l.target, size)
 	switch errno {
 	case 0:
 		s.side[client].mark |= readable // there may be something
 	case unix.EINPROGRESS:
-		errno = l.hasten(s)
+		if n == upstream {
+			errno = l.hasten(s, b)
+		}
 	}
 	switch errno {
 	case 0:
 		x.mark |= answered
 	case unix.EINPROGRESS:
 	case unix.ECONNRESET, unix.EPIPE:
-		l.wasReset(s, errno)
+		l.wasReset(s, n, errno)
 		return nil
 	default:
 		l.hangUp(x)
 		return os.NewSyscallError("connect", errno)
 	}
-	if err := l.watch(s, upstream); err != nil {
+	if err := l.watch(s, n); err != nil {
 		l.hangUp(x)
 		return err
 	}
 	if errno == 0 {
-		l.established(s)
+		l.established(s, n)
 		return nil
 	}
 	s.state = connecting
-	if s.brief != never {
-		l.wheel.arm(s, s.brief)
-	}
+	l.rearm(s)
 	return nil
 }
 
 // stepConnect looks what has happened to a session that has no target yet.
 func (l *loop) stepConnect(s *session) {
-	switch {
-	case s.side[client].mark.has(broken):
+	if s.side[client].mark.has(broken) {
 		l.end(s, relay.ClientReset, errBroken)
-	case s.state == connecting && s.side[upstream].mark.has(answered):
-		switch err := l.answer(s); err {
-		case nil:
-			l.established(s)
-		case unix.ECONNRESET, unix.EPIPE:
-			l.wasReset(s, err)
+		return
+	}
+	for s.state == connecting {
+		switch {
+		case s.side[upstream].mark.has(answered):
+			l.hear(s, upstream)
+		case s.side[rival].mark.has(answered):
+			l.hear(s, rival)
 		default:
-			l.refused(s, os.NewSyscallError("connect", err))
+			return
 		}
+	}
+}
+
+// hear takes in what became of the connect of a side.
+func (l *loop) hear(s *session, n int) {
+	switch errno := l.answer(&s.side[n]); errno {
+	case 0:
+		l.established(s, n)
+	case unix.ECONNRESET, unix.EPIPE:
+		l.wasReset(s, n, errno)
+	default:
+		l.refused(s, n, os.NewSyscallError("connect", errno))
 	}
 }
 
 // answer is what became of a connect.
-func (l *loop) answer(s *session) error {
-	x := &s.side[upstream]
-	if x.mark.has(broken) {
-		errno, err := unix.GetsockoptInt(int(x.fd), unix.SOL_SOCKET, unix.SO_ERROR)
-		if err != nil || errno == 0 {
-			return err
-		}
-		return unix.Errno(errno)
-	}
-	if x.mark.has(ephemeral) && metItself(int(x.fd)) {
+func (l *loop) answer(x *side) syscall.Errno {
+	switch {
+	case x.mark.has(broken):
+		return linux.Outcome(int(x.fd))
+	case x.mark.has(ephemeral) && linux.MetItself(int(x.fd)):
 		return unix.ECONNREFUSED
 	}
-	return nil
+	return 0
 }
 
 // wasReset ends a session whose target was connected, and reset before it was looked at: a connect that is answered with
 // a reset is refused (tcp_reset() in the kernel's net/ipv4/tcp_input.c).
-func (l *loop) wasReset(s *session, err error) {
-	l.stands(s)
-	l.end(s, relay.TargetReset, os.NewSyscallError("connect", err))
+func (l *loop) wasReset(s *session, n int, errno syscall.Errno) {
+	l.stands(s, n)
+	l.end(s, relay.TargetReset, os.NewSyscallError("connect", errno))
 }
 
-// metItself reports whether a socket is connected to itself: the kernel does that when nobody listens on a local port
-// and it happens to choose that very port for the connection.
-func metItself(fd int) bool {
-	local, err := unix.Getsockname(fd)
-	if err != nil {
-		return false
-	}
-	remote, err := unix.Getpeername(fd)
-	return err == nil && reflect.DeepEqual(local, remote)
-}
-
-// refused says that this address cannot be had: the next of the same name is tried, or the next target.
-func (l *loop) refused(s *session, err error) {
+// refused says that the connect of a side has failed. The session goes on with the other that is under way, or with the
+// next target.
+func (l *loop) refused(s *session, n int, err error) {
 	b := l.slab.besideOf(s)
-	l.hangUp(&s.side[upstream])
-	if b.refused == nil {
-		b.refused = err
+	t := b.target[n]
+	b.target[n] = nil
+	b.stopDialling()
+	l.hangUp(&s.side[n])
+	b.approach.Failed(t, err)
+	switch {
+	case n == rival:
+		s.rivalUntil = never
+	case b.target[rival] == nil:
+		l.choose(s)
+		return
+	default:
+		if err := l.promote(s, b); err != nil {
+			l.end(s, relay.Internal, err)
+			return
+		}
 	}
-	s.address++
-	if l.nextAddress(s, b) {
+	s.alone = l.engine.clock() + int64(relay.RivalAfter)
+	l.rearm(s)
+}
+
+// oppose tries a rival beside the target that has not answered yet.
+func (l *loop) oppose(s *session, b *beside) {
+	s.alone = never
+	t := b.approach.Rival(b.target[upstream])
+	if t == nil {
+		l.rearm(s)
 		return
 	}
-	l.failed(b, b.firstRefusal(err))
-	l.choose(s)
-}
-
-// nextAddress connects to what is left of the addresses of the target's name. It reports false if none could be
-// tried. The time that the attempt has left is shared among them.
-func (l *loop) nextAddress(s *session, b *beside) bool {
-	for ; int(s.address) < len(b.addresses); s.address++ {
-		now := l.engine.clock()
-		if now >= s.attempt {
-			return false
-		}
-		if s.attempt != never {
-			share := (s.attempt - now) / int64(len(b.addresses)-int(s.address))
-			s.brief = min(s.attempt, now+max(share, int64(leastShare)))
-		}
-		err := l.dial(s, b.addresses[s.address])
-		if err == nil {
-			return true
-		}
-		if b.refused == nil {
-			b.refused = err
-		}
+	if err := l.try(s, b, rival, t); err != nil {
+		l.refused(s, rival, err)
 	}
-	return false
 }
 
-// leastShare is the least time that one address of several is given, if the attempt has that long.
-const leastShare = 2 * time.Second
+// promote has the rival take the place of the target, which is given up. What events have said of its socket goes with
+// it, and what they say from now on is about its new place.
+func (l *loop) promote(s *session, b *beside) error {
+	s.side[upstream], s.side[rival] = s.side[rival], side{fd: -1}
+	b.target[upstream], b.target[rival] = b.target[rival], nil
+	s.until, s.rivalUntil = s.rivalUntil, never
+	return l.watchAgain(s, upstream)
+}
 
 // overdue is called when the moment of a session without a target has come.
 func (l *loop) overdue(s *session) {
 	b := l.slab.besideOf(s)
-	err := target.NoAnswer(b.route.ConnectTimeout)
-	if l.now < s.attempt {
-		l.refused(s, err)
-		return
+	switch {
+	case l.now >= s.until:
+		l.late(s, b)
+	case l.now >= s.rivalUntil:
+		l.refused(s, rival, target.NoAnswer(b.route.ConnectTimeout))
+	case l.now >= s.alone:
+		l.oppose(s, b)
+	default:
+		l.rearm(s)
 	}
-	l.stopResolving(b)
-	l.hangUp(&s.side[upstream])
-	l.failed(b, err)
-	l.choose(s)
 }
 
-// established says that the connection to the target stands, and moves what there is already. The session may be over
-// then.
-func (l *loop) established(s *session) {
-	l.stands(s)
+// late is called when what the session waits for has not come in time.
+func (l *loop) late(s *session, b *beside) {
+	switch s.state {
+	case greeting:
+		l.end(s, relay.ProxyHeader, b.route.HeaderOverdue())
+	case awaiting:
+		cause, err := b.approach.GiveUp()
+		l.end(s, cause, err)
+	default:
+		l.refused(s, upstream, target.NoAnswer(b.route.ConnectTimeout))
+	}
+}
+
+// established says that the connection of a side to its target stands, and moves what there is already. The session may
+// be over then.
+func (l *loop) established(s *session, n int) {
+	if err := l.stands(s, n); err != nil {
+		l.end(s, relay.Internal, err)
+		return
+	}
+	if b := l.slab.besideOf(s); b.route.SendProxy != 0 && !l.introduce(s, b) {
+		return
+	}
 	l.stepRelay(s)
 }
 
-// stands says that the connection to the target stands, or did.
-func (l *loop) stands(s *session) {
+// stands says that the connection of a side to its target stands, or did. What is tried beside it is given up.
+func (l *loop) stands(s *session, n int) (err error) {
 	b := l.slab.besideOf(s)
-	b.approach.Connected(b.target)
-	b.addresses, b.refused = nil, nil
+	if other := upstream + rival - n; b.target[other] != nil {
+		l.hangUp(&s.side[other])
+		b.approach.Abandoned(b.target[other])
+		b.target[other] = nil
+	}
+	if n == rival {
+		err = l.promote(s, b)
+	}
 	now := l.engine.clock()
+	took := time.Duration(0)
+	if s.until != never {
+		took = time.Duration(now-s.until) + b.route.ConnectTimeout
+	}
+	b.approach.Connected(b.target[upstream], took)
 	s.state = relaying
 	s.connected, s.moved = now, now
 	s.brief = 0
@@ -250,52 +310,6 @@ func (l *loop) stands(s *session) {
 	x.mark &^= answered
 	s.option = x.mark.has(isUnix) || !b.route.Keepalive.Enabled
 	l.rearm(s)
-}
-
-// resolve looks up the target's name outside of the loop.
-func (l *loop) resolve(s *session, b *beside, t *target.Target) {
-	ctx, cancel := context.WithCancel(context.Background())
-	b.cancel = cancel
-	s.state = resolving
-	if s.attempt != never {
-		l.wheel.arm(s, s.attempt)
-	}
-	id, generation := s.id, s.generation
-	l.engine.lookups.Go(func() {
-		addresses, err := lookUp(ctx, t.Address.Host, t.Address.Port)
-		l.inbox.post(func() {
-			if ctx.Err() == nil {
-				cancel()
-				l.resolved(l.slab.find(id, generation), addresses, err)
-			}
-		})
-	})
-}
-
-// resolved is called with what a lookup gave; it was not stopped.
-func (l *loop) resolved(s *session, addresses []netip.AddrPort, err error) {
-	b := l.slab.besideOf(s)
-	b.cancel = nil
-	b.addresses, s.address = addresses, 0
-	if err == nil && l.nextAddress(s, b) {
-		return
-	}
-	l.failed(b, b.firstRefusal(err))
-	l.choose(s)
-}
-
-func (l *loop) stopResolving(b *beside) {
-	if b.cancel != nil {
-		b.cancel()
-		b.cancel = nil
-	}
-}
-
-// firstRefusal is the error of the first address that was tried, or else err.
-func (b *beside) firstRefusal(err error) error {
-	if b.refused != nil {
-		return b.refused
-	}
 	return err
 }
 

@@ -23,9 +23,8 @@ func (l *loop) end(s *session, cause relay.Cause, err error) {
 // done ends a session both sides of which have finished. The side that was told so last is told by the close; what is
 // still to be sent, the kernel goes on sending.
 func (l *loop) done(s *session) {
-	for i := range s.side {
-		linux.CloseNow(int(s.side[i].fd))
-	}
+	linux.CloseNow(int(s.side[client].fd))
+	linux.CloseNow(int(s.side[upstream].fd))
 	l.close(s, closed[s.first-1], nil)
 }
 
@@ -33,14 +32,15 @@ func (l *loop) done(s *session) {
 func (l *loop) close(s *session, cause relay.Cause, err error) {
 	b := l.slab.besideOf(s)
 	now := l.engine.clock()
-	l.stopResolving(b)
-	switch {
-	case s.state == relaying:
-		b.target.Release()
-	default:
+	b.stopDialling()
+	if s.state == relaying {
+		l.sample(s)
+	} else {
 		s.connected = now
-		if b.target != nil {
-			b.approach.Abandoned(b.target)
+		for _, t := range b.target {
+			if t != nil {
+				b.approach.Abandoned(t)
+			}
 		}
 	}
 	for d := range s.flow {
@@ -50,13 +50,16 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 	l.wheel.disarm(s)
 
 	l.record = relay.Record{
-		App: b.route.App, Port: b.port.Name, Client: s.peerName(), Target: b.approach.Last(), Attempts: b.approach.Attempts(),
+		Port: b.port.Name, Client: s.peerName(),
 		Connect: time.Duration(s.connected - s.begun), Duration: time.Duration(now - s.begun),
 		Upload: s.flow[client].moved.Load(), Download: s.flow[upstream].moved.Load(),
 		Cause: cause, Err: err,
 	}
+	if b.header != nil {
+		l.record.Peer, l.record.Client = l.record.Client, b.header.Source.String()
+	}
+	b.approach.Over(&l.record)
 	l.slab.give(s)
-	l.engine.events.Ended(&l.record)
 	l.record = relay.Record{}
 	l.open.Add(-1)
 	l.engine.workers.Release()

@@ -14,7 +14,8 @@ import (
 )
 
 // What the engine holds at most, in descriptors: a session has two sockets; a port has one, and a unix port two. Pipes
-// and what the loops need come once. Where there is no descriptor for a pipe, sessions go on without.
+// and what the loops need come once. Where there is no descriptor for a pipe, or for a rival of a target that does not
+// answer, sessions go on without.
 const (
 	DescriptorsPerSession = 2
 	DescriptorsPerPort    = 2
@@ -25,10 +26,10 @@ type Engine struct {
 	workers   *admit.Workers
 	events    relay.Events
 	loops     []*loop
-	base      time.Time      // what clock counts from
-	ephemeral uint16         // the first port that the kernel gives to connections
-	pipes     atomic.Int32   // how many pipes all loops have
-	lookups   sync.WaitGroup // of names
+	base      time.Time // what clock counts from
+	ephemeral uint16    // the first port that the kernel gives to connections
+	lookups   sync.WaitGroup
+	pipes     atomic.Int32 // how many pipes all loops have
 
 	open relay.Open
 
@@ -46,8 +47,8 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	if e.ephemeral, err = firstEphemeral(); err != nil {
 		return nil, fmt.Errorf("start engine loop: %w", err)
 	}
-	for range processors() {
-		l, err := newLoop(e)
+	for shard := range processors() {
+		l, err := newLoop(e, shard)
 		if err != nil {
 			for _, l := range e.loops {
 				err = errors.Join(err, l.free())
@@ -127,15 +128,6 @@ func (e *Engine) Close(p *relay.Port) error {
 
 // Wait implements relay.Engine.
 func (e *Engine) Wait(ctx context.Context) error { return e.open.Wait(ctx) }
-
-// End implements relay.Engine.
-func (e *Engine) End(cause relay.Cause) {
-	for _, l := range e.loops {
-		l.inbox.post(func() {
-			l.slab.each(func(s *session) { l.end(s, cause, nil) })
-		})
-	}
-}
 
 // Stop implements relay.Engine.
 func (e *Engine) Stop() error {

@@ -15,9 +15,9 @@ const early = 16 << 10
 // hasten sends what the client has sent already to a target on this machine. Such a connection mostly stands by the time
 // that connect(2) has returned, and to write is to find that out: a short session is spared a wait. It returns what has
 // become of the connect: 0, EINPROGRESS or its error.
-func (l *loop) hasten(s *session) syscall.Errno {
+func (l *loop) hasten(s *session, b *beside) syscall.Errno {
 	from, to, f := &s.side[client], &s.side[upstream], &s.flow[client]
-	if !to.mark.has(local) || to.mark.has(ephemeral) || f.pending > 0 {
+	if !to.mark.has(local) || to.mark.has(ephemeral) || f.pending > 0 || s.paced || b.route.SendProxy != 0 {
 		return unix.EINPROGRESS
 	}
 	n, errno := linux.Receive(int(from.fd), l.buffer[:early])
@@ -43,7 +43,7 @@ func (l *loop) hasten(s *session) syscall.Errno {
 	to.mark |= written
 	f.moved.Add(int64(done))
 	if done < n {
-		l.slab.besideOf(s).held[client] = slices.Clone(l.buffer[done:n])
+		b.held[client] = slices.Clone(l.buffer[done:n])
 		f.pending, f.offset = int32(n-done), 0
 	}
 	switch {

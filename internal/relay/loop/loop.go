@@ -3,22 +3,27 @@
 //
 // A session is a state machine:
 //
-//	         accept
-//	           │
-//	┌───────▶ choose ──── none left ───────────────────────┐
-//	│          │  │                                        │
-//	│   a name │  │ an address                             │
-//	│          ▼  │                                        │
-//	│   resolving │      time-out, refused: the next       │
-//	│          │  │      address of the name, or target    │
-//	│          ▼  ▼                                        │
-//	└──────── connecting ─── client reset, ended ──────────┤
-//	               │                                       │
-//	               │ connected                             │
-//	               ▼                                       ▼
-//	           relaying ── reset, time-out, ended ──▶ close, account
-//	               │                                       ▲
-//	               └────── both sides have finished ───────┘
+//	          accept ── a PROXY header is due ──▶ greeting
+//	             │                                  │   │
+//	             │         header taken             │   │
+//	             ▼ ◀────────────────────────────────┘   │
+//	           enter ── the gate refuses ───────────────┤
+//	             │                                      │
+//	             ▼                                      │
+//	┌───────▶ choose ── none left ──────────────────────┤
+//	│          │   ▲ │                                  │
+//	│          │   │ │ all full                         │
+//	│          │   │ ▼                                  │
+//	│          │  awaiting ── no place in time ─────────┤ any of them: client reset, ended,
+//	│          ▼                                        │ open for too long; greeting: no
+//	└───── connecting ──────────────────────────────────┤ header, or not in time
+//	  failed   │  to one target, and a rival beside it  │
+//	           │  if that takes its time                │
+//	           │ connected                              │
+//	           ▼                                        ▼
+//	        relaying ── reset, time-out, ended ──▶ close, account
+//	           │                                        ▲
+//	           └──────── both sides have finished ──────┘
 //
 // While it relays, each of its two flows is in one of these conditions, told by its marks:
 //
@@ -28,14 +33,16 @@
 //	                                ▼
 //	                            finished ── all written ──▶ passed on
 //
+// A flow that is bounded reads only what its pace permits, and waits for the wheel if that is nothing.
+//
 // Reading begins with recv(2) and send(2) through a buffer that all sessions of a loop share, and goes over to
 // splice(2) through a pipe when buffers are full. A flow that is waiting holds neither. A flow that is pending holds
 // at most bufferSize bytes in memory, or pipeSize bytes in a pipe or, once they were stuck there, in memory: that,
 // twice, bounds a session beside its sockets' own buffers. A turn moves turnBudget bytes of a flow before the others
 // have theirs.
 //
-// The path of a connection: accept.go, connect.go with hasten.go, relay.go with splice.go, end.go. What it is made of:
-// session.go and slab.go. Time: wheel.go and patience.go.
+// The path of a connection: accept.go, greet.go, connect.go with hasten.go, relay.go with splice.go and pace.go, end.go.
+// What it is made of: session.go and slab.go. Time: wheel.go and patience.go. What others ask of it: orders.go.
 package loop
 
 import (
@@ -54,6 +61,7 @@ import (
 // goroutine's alone.
 type loop struct {
 	engine *Engine
+	shard  int // which of the engine's loops it is
 	epoll  *linux.Epoll
 	inbox  inbox
 	ended  chan struct{} // closed when run returns
@@ -84,12 +92,13 @@ type loop struct {
 // What an event is about: a session's number and side in the lower half and its generation in the upper one; or, with
 // this in place of the generation, the number of a door, or the bell.
 const (
-	special = uint64(1<<32-1) << 32
-	bell    = special | (1<<32 - 1)
+	special  = uint64(1<<32-1) << 32
+	bell     = special | (1<<32 - 1)
+	sideBits = 2
 )
 
-func newLoop(e *Engine) (*loop, error) {
-	l := &loop{engine: e, ended: make(chan struct{}), buffer: make([]byte, bufferSize)}
+func newLoop(e *Engine, shard int) (*loop, error) {
+	l := &loop{engine: e, shard: shard, ended: make(chan struct{}), buffer: make([]byte, bufferSize)}
 	var err error
 	if l.epoll, err = linux.NewEpoll(); err != nil {
 		return nil, err
@@ -172,11 +181,12 @@ func (l *loop) patience() int {
 
 // note marks what an event says on the session, if that is still the one it is about, and queues it.
 func (l *loop) note(data uint64, events uint32) {
-	s := l.slab.find(int32(uint32(data)>>1), uint32(data>>32))
+	s := l.slab.find(int32(uint32(data)>>sideBits), uint32(data>>32))
 	if s == nil {
 		return
 	}
-	x := &s.side[data&1]
+	side := data & (1<<sideBits - 1)
+	x := &s.side[side]
 	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		x.mark |= readable
 	}
@@ -192,7 +202,7 @@ func (l *loop) note(data uint64, events uint32) {
 	if events&unix.EPOLLERR != 0 {
 		x.mark |= broken
 	}
-	if s.state == connecting && data&1 == upstream {
+	if s.state == connecting && side != client {
 		x.mark |= answered
 	}
 	l.push(s)
@@ -202,7 +212,7 @@ func (l *loop) note(data uint64, events uint32) {
 func (l *loop) watch(s *session, side int) error {
 	x := &s.side[side]
 	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
-	if side == upstream && (!x.mark.has(answered) || x.mark.has(full)) {
+	if side != client && (!x.mark.has(answered) || x.mark.has(full)) {
 		events |= unix.EPOLLOUT
 		x.mark |= watchesOut
 	}
@@ -218,12 +228,17 @@ func (l *loop) awaitRoom(s *session, side int) error {
 		return nil
 	}
 	x.mark |= watchesOut
+	return l.watchAgain(s, side)
+}
+
+// watchAgain watches the side for everything, with all that is true now as an event.
+func (l *loop) watchAgain(s *session, side int) error {
 	events := uint32(unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
-	return l.epoll.Modify(int(x.fd), events, eventData(s, side))
+	return l.epoll.Modify(int(s.side[side].fd), events, eventData(s, side))
 }
 
 func eventData(s *session, side int) uint64 {
-	return uint64(s.generation)<<32 | uint64(s.id)<<1 | uint64(side)
+	return uint64(s.generation)<<32 | uint64(s.id)<<sideBits | uint64(side)
 }
 
 // push queues the session for this turn, or for the next if this is its own.
@@ -250,7 +265,9 @@ func (l *loop) work() {
 // step does what the session can do now.
 func (l *loop) step(s *session) {
 	switch s.state {
-	case resolving, connecting:
+	case greeting:
+		l.stepGreet(s)
+	case awaiting, connecting:
 		l.stepConnect(s)
 	case relaying:
 		l.stepRelay(s)

@@ -24,18 +24,18 @@ func (s *session) limit(r *relay.Route) (time.Duration, relay.Cause) {
 	return idle, relay.IdleTimeout
 }
 
-// rearm sets the earliest moment at which something may be due for a session that relays. Bytes that move put it off,
-// which is found out then.
+// rearm sets the earliest moment at which something may be due for a session. Bytes that move put it off, which is found
+// out then.
 func (l *loop) rearm(s *session) {
+	b := l.slab.besideOf(s)
 	at := int64(never)
-	if !s.option {
-		at = s.connected + int64(settled)
+	if limit := b.route.MaxDuration; limit > 0 {
+		at = s.begun + int64(limit)
 	}
-	if s.brief != 0 {
-		at = min(at, s.brief)
-	}
-	if limit, _ := s.limit(l.slab.besideOf(s).route); limit > 0 {
-		at = min(at, s.moved+int64(limit))
+	if s.state == relaying {
+		at = min(at, l.nextOf(s, b))
+	} else {
+		at = min(at, s.until, s.rivalUntil, s.alone)
 	}
 	if at == never {
 		l.wheel.disarm(s)
@@ -44,13 +44,37 @@ func (l *loop) rearm(s *session) {
 	l.wheel.arm(s, at)
 }
 
+// nextOf is the earliest moment at which something may be due because of what a session that relays does, or does not.
+func (l *loop) nextOf(s *session, b *beside) int64 {
+	at := int64(never)
+	if !s.option {
+		at = s.connected + int64(settled)
+	}
+	if s.brief != 0 {
+		at = min(at, s.brief)
+	}
+	if limit, _ := s.limit(b.route); limit > 0 {
+		at = min(at, s.moved+int64(limit))
+	}
+	if s.paced {
+		at = min(at, b.pace.earliest())
+	}
+	return at
+}
+
 // due is called when the session's moment has come.
 func (l *loop) due(s *session) {
-	if s.state != relaying {
+	b := l.slab.besideOf(s)
+	switch limit := b.route.MaxDuration; {
+	case limit > 0 && l.now >= s.begun+int64(limit):
+		l.end(s, relay.MaxDuration, nil)
+		return
+	case s.state != relaying:
 		l.overdue(s)
 		return
+	case s.paced:
+		l.resume(s, b.pace)
 	}
-	b := l.slab.besideOf(s)
 	if !s.option && l.now >= s.connected+int64(settled) {
 		s.option = true
 		// It fails only on a socket that is broken, which an event tells.
@@ -74,11 +98,14 @@ func (l *loop) due(s *session) {
 	l.rearm(s)
 }
 
-// quiet is how long no byte has moved and no side has finished. What the loop itself has moved last may still be on
+// quiet is how long no byte has moved and no side has finished. A flow that waits for its rate is not quiet. What the loop itself has moved last may still be on
 // its way out of the kernel, or something on its way in: the kernel tells, for TCP.
 func (l *loop) quiet(s *session) time.Duration {
+	if s.paced && l.slab.besideOf(s).pace.earliest() != never {
+		return 0
+	}
 	quiet := time.Duration(l.now - s.moved)
-	for i := range s.side {
+	for i := range s.side[:rival] {
 		if x := &s.side[i]; !x.mark.has(isUnix) {
 			if q, err := linux.QuietFD(int(x.fd)); err == nil {
 				quiet = min(quiet, q)

@@ -33,7 +33,7 @@ func (l *loop) stepRelay(s *session) {
 	if down == over {
 		return
 	}
-	for i := range s.side {
+	for i := range s.side[:rival] {
 		if s.side[i].mark.has(broken) && l.suspect(s, i) {
 			return
 		}
@@ -43,16 +43,25 @@ func (l *loop) stepRelay(s *session) {
 	}
 }
 
-// pump moves what comes from a side to the other, until there is no more, the other takes no more, or others have
-// waited long enough. When the side finishes that is passed on.
+// pump moves what comes from a side to the other, as much as a turn may.
 func (l *loop) pump(s *session, d int) outcome {
-	for budget := turnBudget; ; {
+	if s.paced {
+		return l.pumpPaced(s, d)
+	}
+	budget := turnBudget
+	return l.move(s, d, &budget)
+}
+
+// move moves what comes from a side to the other, until there is no more, the other takes no more, or the budget is used
+// up. When the side finishes that is passed on.
+func (l *loop) move(s *session, d int, budget *int) outcome {
+	for {
 		from, to, f := &s.side[d], &s.side[1-d], &s.flow[d]
 		if f.pending > 0 {
 			if to.mark.has(full) {
 				return wait
 			}
-			if did := l.flush(s, d, &budget); did != goOn {
+			if did := l.flush(s, d); did != goOn {
 				return did
 			}
 		}
@@ -63,14 +72,14 @@ func (l *loop) pump(s *session, d int) outcome {
 			return l.passOn(s, d)
 		case !from.mark.has(readable), to.mark.has(full):
 			return wait
-		case budget <= 0:
+		case *budget <= 0:
 			return yield
 		}
 		did := goOn
 		if f.streak < enough {
-			did = l.copy(s, d, &budget)
+			did = l.copy(s, d, budget)
 		} else {
-			did = l.splice(s, d, &budget)
+			did = l.splice(s, d, budget)
 		}
 		if did != goOn {
 			return did
@@ -81,7 +90,11 @@ func (l *loop) pump(s *session, d int) outcome {
 // copy reads into the loop's buffer and writes that. What is not taken is kept.
 func (l *loop) copy(s *session, d int, budget *int) outcome {
 	from, f := &s.side[d], &s.flow[d]
-	n, errno := linux.Receive(int(from.fd), l.buffer)
+	p := l.buffer
+	if s.paced {
+		p = p[:min(len(p), *budget)]
+	}
+	n, errno := linux.Receive(int(from.fd), p)
 	switch {
 	case errno == unix.EAGAIN:
 		from.mark &^= readable
@@ -92,7 +105,7 @@ func (l *loop) copy(s *session, d int, budget *int) outcome {
 		return l.broke(s, d, "recv", errno)
 	case n == 0:
 		return l.finish(s, d)
-	case n == len(l.buffer):
+	case n == len(p):
 		f.streak++
 	default:
 		f.streak = 0
@@ -105,12 +118,12 @@ func (l *loop) copy(s *session, d int, budget *int) outcome {
 		}
 	}
 	*budget -= n
-	done, did := l.write(s, d, l.buffer[:n])
+	done, did := l.write(s, d, p[:n])
 	if did == over {
 		return over
 	}
 	if done < n {
-		return l.hold(s, d, l.buffer[done:n])
+		return l.hold(s, d, p[done:n])
 	}
 	return did
 }
@@ -168,7 +181,7 @@ func (l *loop) undelay(to *side) {
 }
 
 // flush writes what the flow has read before. It is called with the other side ready for it, and something pending.
-func (l *loop) flush(s *session, d int, budget *int) outcome {
+func (l *loop) flush(s *session, d int) outcome {
 	f := &s.flow[d]
 	if f.pipe != 0 {
 		return l.drainPipe(s, d)
@@ -179,7 +192,6 @@ func (l *loop) flush(s *session, d int, budget *int) outcome {
 	if did == over {
 		return over
 	}
-	*budget -= n
 	f.offset += int32(n)
 	f.pending -= int32(n)
 	if f.pending == 0 {

@@ -2,9 +2,9 @@ package loop
 
 import (
 	"context"
-	"net/netip"
 	"sync/atomic"
 
+	"tcp-proxy/internal/proxyproto"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
@@ -13,7 +13,7 @@ import (
 // collector passes it by and another process can read it. What needs pointers is its beside. Times are nanoseconds of
 // the engine's clock.
 type session struct {
-	side [2]side
+	side [3]side
 	flow [2]flow
 
 	id         int32  // its place in the slab
@@ -23,17 +23,21 @@ type session struct {
 	first  uint8 // 1 + the index of the side that finished first; 0: none has
 	queued bool  // it is in the loop's queue
 	option bool  // the target has its keepalive, or needs none
+	paced  bool  // its flows are bounded: the beside has the pace
 
-	address  uint16 // connecting: which of the addresses of the target's name
 	peerPort uint16
 	peerZone uint32
-	peer     [16]byte // the client's address; all zero for a unix socket
+	peer     [16]byte // the address of who has connected; all zero for a unix socket
 
 	begun     int64 // accepted
 	connected int64 // the target's connection stood, or none was left to try
 	moved     int64 // a byte was moved or a side finished, at last
-	attempt   int64 // connecting: when this attempt is over
-	brief     int64 // connecting: when this address is given up; relaying: when a broken side ends the session, or 0
+	brief     int64 // relaying: when a broken side ends the session, or 0
+
+	// Before the target stands, each may be never.
+	until      int64 // what the session waits for is given up: a header, a place, or the connect to the target
+	rivalUntil int64 // the same of the connect to the rival
+	alone      int64 // the connect, which is alone so far, is to have a rival
 
 	timer // its place in the wheel
 }
@@ -42,8 +46,9 @@ type session struct {
 type state uint8
 
 const (
-	free state = iota
-	resolving
+	free     state = iota
+	greeting       // the PROXY header is awaited
+	awaiting       // a place on a target
 	connecting
 	relaying
 )
@@ -52,6 +57,7 @@ const (
 const (
 	client   = 0
 	upstream = 1 // the target
+	rival    = 2 // connecting: another target, which is tried beside it
 )
 
 // side is the socket of one peer.
@@ -86,6 +92,7 @@ func (m marks) any(of marks) bool  { return m&of != 0 }
 // flow is what goes from one side to the other.
 type flow struct {
 	moved   atomic.Int64 // bytes written; may be read by any goroutine
+	metered int64        // how many of them the route's meter knows of
 	pipe    int32        // 1 + its index while it holds a pipe; 0: none
 	pending int32        // bytes that were read and not written: in the pipe, or in the beside's held
 	offset  int32        // where they begin in held
@@ -94,14 +101,14 @@ type flow struct {
 
 // beside is what a session has beside the plain data.
 type beside struct {
-	port      *relay.Port
-	route     *relay.Route
-	approach  relay.Approach
-	target    *target.Target     // the one that is tried, or that it is connected to
-	addresses []netip.AddrPort   // connecting to a name: its addresses
-	refused   error              // by the first of them
-	cancel    context.CancelFunc // resolving: ends the lookup
-	held      [2][]byte          // what a flow has read and could not write; nil if nothing
+	port     *relay.Port
+	route    *relay.Route
+	approach relay.Approach
+	target   [3]*target.Target  // by side: the one that is tried, or that it is connected to
+	header   *proxyproto.Header // what the PROXY header says of the client; nil: nothing
+	pace     *pace              // nil unless the session is paced
+	cancel   context.CancelFunc // ends dialling a name
+	held     [2][]byte          // what a flow has read and could not write; nil if nothing
 }
 
 // reset and closed are the causes of a session that ends for a side.

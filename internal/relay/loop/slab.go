@@ -32,18 +32,21 @@ func (b *slab) give(s *session) {
 	*x = beside{approach: x.approach}
 	// Field by field, or a counter that another goroutine reads would be written without care.
 	s.generation = (s.generation + 1) % generations
-	s.state, s.first, s.queued, s.option = free, 0, false, false
-	s.address, s.peerPort, s.peerZone, s.peer = 0, 0, 0, [16]byte{}
-	s.begun, s.connected, s.moved, s.attempt, s.brief = 0, 0, 0, 0, 0
-	s.side = [2]side{{fd: -1}, {fd: -1}}
+	s.state, s.first, s.queued, s.option, s.paced = free, 0, false, false, false
+	s.peerPort, s.peerZone, s.peer = 0, 0, [16]byte{}
+	s.begun, s.connected, s.moved, s.brief = 0, 0, 0, 0
+	s.until, s.rivalUntil, s.alone = 0, 0, 0
+	s.side = noSides
 	for d := range s.flow {
 		f := &s.flow[d]
 		f.moved.Store(0)
-		f.pipe, f.pending, f.offset, f.streak = 0, 0, 0, 0
+		f.metered, f.pipe, f.pending, f.offset, f.streak = 0, 0, 0, 0, 0
 	}
 	b.spare = append(b.spare, s.id)
 	b.open--
 }
+
+var noSides = [3]side{{fd: -1}, {fd: -1}, {fd: -1}}
 
 func (b *slab) grow() {
 	first := int32(len(b.chunks) * chunk)
@@ -52,7 +55,7 @@ func (b *slab) grow() {
 	for i := int32(chunk) - 1; i >= 0; i-- { // the lowest place is taken first
 		s := b.at(first + i)
 		s.id = first + i
-		s.side = [2]side{{fd: -1}, {fd: -1}}
+		s.side = noSides
 		s.timer = noTimer
 		b.spare = append(b.spare, s.id)
 	}

@@ -20,7 +20,11 @@ func (l *loop) splice(s *session, d int, budget *int) outcome {
 	if f.pipe == 0 && !l.pipes.take(s, d, l.now) {
 		return l.copy(s, d, budget)
 	}
-	n, errno := linux.Splice(int(from.fd), l.pipes.in(f), pipeSize)
+	size := pipeSize
+	if s.paced {
+		size = min(size, *budget)
+	}
+	n, errno := linux.Splice(int(from.fd), l.pipes.in(f), size)
 	if 0 < n && n < little {
 		f.streak = 0
 	}

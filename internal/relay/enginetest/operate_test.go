@@ -1,0 +1,82 @@
+package enginetest
+
+import (
+	"testing"
+
+	"tcp-proxy/internal/meter"
+	"tcp-proxy/internal/relay"
+)
+
+// The sessions of one target end, and no others.
+func TestEndTarget(t *testing.T) {
+	eachTransport(t, nil, func(r *rig) {
+		kept := []stream{}
+		client, server := r.session()
+		kept = append(kept, client, server)
+
+		other := listen(r.T, "tcp")
+		defer other.Close()
+		x := r.setRoute(nil, addressOf(other)).Targets.All()[0]
+		var ended []stream
+		for range 3 {
+			client := r.dial()
+			server, err := other.Accept()
+			if err != nil {
+				r.Fatal(err)
+			}
+			ended = append(ended, client, r.adopt(server))
+			r.exchange(ended[len(ended)-2], ended[len(ended)-1], 10)
+		}
+		r.engine.EndTarget(x, relay.TargetDead)
+		for _, c := range ended {
+			r.expectReset(c)
+		}
+		for range 3 {
+			r.expectCause(relay.TargetDead)
+		}
+		if n := x.Sessions(); n != 0 {
+			r.Errorf("the target still has %d sessions", n)
+		}
+		r.exchange(kept[0], kept[1], 10)
+		r.finish(kept[0], kept[1])
+	})
+}
+
+// A sample brings the meter up to date while a session is open; and when it is over, every byte has been counted once.
+func TestMeter(t *testing.T) {
+	m := meter.NewApp()
+	total := [2]int64{}
+	eachTransport(t, func(r *relay.Route) { r.Meter = m }, func(r *rig) {
+		const up, down = 3_000_001, 1_000_003
+		client, server := r.session()
+		r.exchange(client, server, up)
+		r.exchange(server, client, down)
+		total[0], total[1] = total[0]+up, total[1]+down
+		// What the peer's kernel has acknowledged may be known a little later.
+		await(r.T, "all is counted", func() bool {
+			r.engine.Sample()
+			gotUp, gotDown := m.Bytes()
+			if gotUp > total[0] || gotDown > total[1] {
+				r.Fatalf("%d bytes up and %d down, of %v", gotUp, gotDown, total)
+			}
+			return gotUp == total[0] && gotDown == total[1]
+		})
+		if n := m.Active(); n != 1 {
+			r.Errorf("%d sessions are active", n)
+		}
+		client.CloseWrite()
+		r.expectEOF(server)
+		r.engine.Sample()
+		r.exchange(server, client, down)
+		total[1] += down
+		server.CloseWrite()
+		r.expectEOF(client)
+		r.expectCause(relay.ClientClosed)
+		if gotUp, gotDown := m.Bytes(); gotUp != total[0] || gotDown != total[1] {
+			r.Errorf("%d bytes up and %d down, want %v", gotUp, gotDown, total)
+		}
+		if n := m.Active(); n != 0 {
+			r.Errorf("%d sessions are active", n)
+		}
+	})
+}

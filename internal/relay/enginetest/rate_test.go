@@ -1,0 +1,106 @@
+package enginetest
+
+import (
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"tcp-proxy/internal/relay"
+)
+
+// Bytes flow no faster than they may, each way for itself, and all arrive. Those of a side that has finished go on
+// flowing, and however long that takes, the session is not idle.
+func TestRate(t *testing.T) {
+	const up, down = 400_000, 2_000_000
+	eachTransport(t, func(r *relay.Route) {
+		r.Upload, r.Download = up, down
+		r.IdleTimeout, r.HalfCloseTimeout = 300*time.Millisecond, 300*time.Millisecond
+	}, func(r *rig) {
+		client, server := r.session()
+		begun := time.Now()
+		oneWay := func(from, to stream, seed byte, rate int) error {
+			return both(func() error {
+				err := send(from, seed, rate, 50_000)
+				from.CloseWrite()
+				return err
+			}, func() error {
+				err := receive(&slow{Reader: to, begun: begun, rate: rate}, seed, rate)
+				r.expectEOF(to)
+				return err
+			})
+		}
+		err := both(func() error { return oneWay(client, server, 1, up) }, func() error { return oneWay(server, client, 2, down) })
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.Logf("a second's worth took %v", time.Since(begun))
+		if rec := r.record(); rec.Upload != up || rec.Download != down || rec.Err != nil {
+			r.Errorf("%+v", rec)
+		}
+	})
+}
+
+// slow wants that not more has been read at any time than may have come since it began.
+type slow struct {
+	io.Reader
+	begun time.Time
+	rate  int
+	got   int
+}
+
+func (x *slow) Read(p []byte) (int, error) {
+	n, err := x.Reader.Read(p)
+	x.got += n
+	if most := 1.1 * float64(x.rate) * (time.Since(x.begun).Seconds() + 0.05); float64(x.got) > most {
+		return n, fmt.Errorf("%d bytes after %v at %d bytes a second", x.got, time.Since(x.begun), x.rate)
+	}
+	return n, err
+}
+
+// A flow whose rate leaves nothing to do is not deaf: the session ends when it is told to, and when a side resets.
+func TestEndOfAPacedSession(t *testing.T) {
+	for _, cause := range []relay.Cause{relay.Stopped, relay.ClientReset, relay.TargetReset} {
+		t.Run(string(cause), func(t *testing.T) {
+			eachTCP(t, func(r *relay.Route) { r.Upload, r.Download = 1024, 1024 }, func(r *rig) {
+				client, server := r.session()
+				both(func() error { return send(client, 1, 20_000, 20_000) }, func() error { return send(server, 1, 20_000, 20_000) })
+				if err := receive(server, 1, 10); err != nil {
+					r.Fatal(err)
+				}
+				switch cause {
+				case relay.Stopped:
+					r.engine.End(cause)
+				case relay.ClientReset:
+					abort(client)
+				case relay.TargetReset:
+					abort(server)
+				}
+				if rec := r.expectCause(cause); rec.Upload > 10_000 || rec.Download > 10_000 {
+					r.Errorf("%+v", rec)
+				}
+			})
+		})
+	}
+}
+
+// A rate costs no splicing.
+func TestPacedSessionIsSpliced(t *testing.T) {
+	eachTCP(t, func(r *relay.Route) { r.Upload = 50_000_000 }, func(r *rig) {
+		client, server := r.session()
+		sent := make(chan error, 1)
+		go func() { sent <- send(client, 1, 10_000_000, 1<<20) }()
+		before := descriptors(r.T, "pipe")
+		if err := receive(server, 1, 5_000_000); err != nil {
+			r.Fatal(err)
+		}
+		await(r.T, "a pipe is seen", func() bool { return descriptors(r.T, "pipe") >= before+2 })
+		if _, err := io.CopyN(io.Discard, server, 5_000_000); err != nil {
+			r.Fatal(err)
+		}
+		if err := <-sent; err != nil {
+			r.Fatal(err)
+		}
+		r.finish(client, server)
+	})
+}

@@ -1,0 +1,141 @@
+package iocopy
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/proxyproto"
+	"tcp-proxy/internal/relay"
+)
+
+// admit finds out who the client is and asks whether it may come in. It reports false if the session is over.
+func (s *session) admit() bool {
+	peer := addressOf(s.client.RemoteAddr())
+	s.names = proxyproto.Header{Source: peer, Destination: addressOf(s.client.LocalAddr())}
+	if s.route.WantsHeader(peer.Addr()) && !s.greet() {
+		return false
+	}
+	if cause := s.approach.Admit(s.names.Source.Addr()); cause != "" {
+		s.end(cause, nil)
+		return false
+	}
+	return true
+}
+
+// greet takes the PROXY header with which the client begins, and nothing of what comes behind it.
+func (s *session) greet() bool {
+	if d := s.route.ProxyTimeout; d > 0 {
+		s.client.SetReadDeadline(s.begun.Add(d))
+		defer s.client.SetReadDeadline(time.Time{})
+	}
+	var header []byte
+	var headerErr error
+	err := s.client.raw.Read(func(fd uintptr) bool {
+		header, headerErr = takeHeader(int(fd))
+		return header != nil || headerErr != nil
+	})
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		headerErr = s.route.HeaderOverdue()
+	case err != nil: // the session is over
+		return false
+	case headerErr != nil && linux.Broken(s.client.raw):
+		s.end(relay.ClientReset, errBroken)
+		return false
+	}
+	var names proxyproto.Header
+	if headerErr == nil {
+		names, headerErr = proxyproto.Parse(header)
+	}
+	if headerErr != nil {
+		s.end(relay.ProxyHeader, headerErr)
+		return false
+	}
+	s.client.header = int64(len(header))
+	if !names.Local {
+		s.record.Peer = s.record.Client
+		s.record.Client = names.Source.String()
+		s.names = names
+	}
+	return true
+}
+
+// takeHeader reads the header from a socket once it is there in full. Without one and without an error there is more to
+// come.
+func takeHeader(fd int) ([]byte, error) {
+	const ordinary = 256
+	for buffer := make([]byte, ordinary); ; buffer = make([]byte, proxyproto.MaxLength) {
+		last := linux.HungUp(fd) // asked first: then nothing comes behind what is there
+		there, errno := linux.Peek(fd, buffer)
+		if errno == unix.EAGAIN || errno == unix.EINTR {
+			return nil, nil
+		}
+		if errno != 0 {
+			return nil, os.NewSyscallError("recv", errno)
+		}
+		n, err := relay.HeaderLength(buffer[:there], last && there < len(buffer))
+		switch {
+		case err != nil:
+			return nil, err
+		case n > 0:
+			return readHeader(fd, buffer[:n])
+		case there < len(buffer):
+			return nil, nil
+		}
+	}
+}
+
+// readHeader reads a header that is there. Urgent data within, which is none of it, makes a read short.
+func readHeader(fd int, header []byte) ([]byte, error) {
+	for done := 0; done < len(header); {
+		n, errno := linux.Receive(fd, header[done:])
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return nil, os.NewSyscallError("recv", errno)
+		case n == 0:
+			return nil, os.NewSyscallError("recv", syscall.EPIPE)
+		}
+		done += n
+	}
+	return header, nil
+}
+
+// introduce sends the target the PROXY header, in one write and before anything else. It reports false if the session is
+// over.
+func (s *session) introduce() bool {
+	if s.route.SendProxy == 0 {
+		return true
+	}
+	header := s.route.AppendHeader(nil, s.names.Source, s.names.Destination)
+	s.mu.Lock()
+	s.target.own += int64(len(header))
+	s.mu.Unlock()
+	_, err := s.target.Write(header)
+	switch {
+	case err == nil:
+		return true
+	case linux.Broken(s.target.raw) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET):
+		s.end(relay.TargetReset, err)
+	default:
+		s.end(relay.Internal, err)
+	}
+	return false
+}
+
+// addressOf gives a TCP address; that of a unix socket is not valid.
+func addressOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	addr := tcp.AddrPort()
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+}

@@ -1,0 +1,132 @@
+package loop
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/proxyproto"
+	"tcp-proxy/internal/relay"
+)
+
+var errShortHeader = errors.New("the target takes no whole PROXY header")
+
+// greet has the session wait for the PROXY header with which its client is to begin.
+func (l *loop) greet(s *session, b *beside) {
+	s.state = greeting
+	if d := b.route.ProxyTimeout; d > 0 {
+		s.until = s.begun + int64(d)
+	}
+	l.rearm(s)
+}
+
+// stepGreet takes the header, if it is there in full, and nothing of what comes behind it.
+func (l *loop) stepGreet(s *session) {
+	x := &s.side[client]
+	switch {
+	case x.mark.has(broken):
+		l.end(s, relay.ClientReset, errBroken)
+		return
+	case !x.mark.has(readable):
+		return
+	}
+	b := l.slab.besideOf(s)
+	header, err := l.takeHeader(x)
+	if header == nil && err == nil {
+		x.mark &^= readable // more to come is an event
+		return
+	}
+	var names proxyproto.Header
+	if err == nil {
+		names, err = proxyproto.Parse(header)
+	}
+	switch {
+	case err == unix.ECONNRESET:
+		l.end(s, relay.ClientReset, os.NewSyscallError("recv", err))
+		return
+	case err != nil:
+		l.end(s, relay.ProxyHeader, err)
+		return
+	}
+	addr := s.peerAddr()
+	if !names.Local {
+		b.header = &names
+		addr = names.Source.Addr()
+	}
+	s.until = never
+	l.enter(s, b, addr)
+}
+
+// takeHeader reads the header from a socket once it is there in full. Without one and without an error there is more to
+// come. The header is in the loop's buffer, or in one of its own.
+func (l *loop) takeHeader(x *side) ([]byte, error) {
+	for buffer := l.buffer; ; buffer = make([]byte, proxyproto.MaxLength) {
+		there, errno := linux.Peek(int(x.fd), buffer)
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			return nil, nil
+		case unix.EINTR:
+			continue
+		default:
+			return nil, errno
+		}
+		full := there == len(buffer)
+		n, err := relay.HeaderLength(buffer[:there], !full && (there == 0 || x.mark.has(hangup)))
+		switch {
+		case err != nil:
+			return nil, err
+		case n > 0:
+			return l.readHeader(x, buffer[:n])
+		case !full:
+			return nil, nil
+		}
+	}
+}
+
+// readHeader reads a header that is there. Urgent data within, which is none of it, makes a read short.
+func (l *loop) readHeader(x *side, header []byte) ([]byte, error) {
+	for done := 0; done < len(header); {
+		n, errno := linux.Receive(int(x.fd), header[done:])
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return nil, errno
+		case n == 0:
+			return nil, unix.EPIPE
+		}
+		done += n
+	}
+	return header, nil
+}
+
+// introduce sends the target the PROXY header, in one write and before anything else. It reports false if the session is
+// over.
+func (l *loop) introduce(s *session, b *beside) bool {
+	names := b.header
+	if names == nil {
+		fd := int(s.side[client].fd)
+		names = &proxyproto.Header{Source: linux.RemoteAddr(fd), Destination: linux.LocalAddr(fd)}
+	}
+	x := &s.side[upstream]
+	header := b.route.AppendHeader(l.buffer[:0], names.Source, names.Destination)
+	n, errno := linux.Write(int(x.fd), header)
+	for errno == unix.EINTR {
+		n, errno = linux.Write(int(x.fd), header)
+	}
+	x.mark |= written
+	switch {
+	case errno == unix.ECONNRESET, errno == unix.EPIPE:
+		l.end(s, relay.TargetReset, os.NewSyscallError("send", errno))
+		return false
+	case errno != 0:
+		l.end(s, relay.Internal, os.NewSyscallError("send", errno))
+		return false
+	case n < len(header):
+		l.end(s, relay.Internal, errShortHeader)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,56 @@
+package loop
+
+import (
+	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/relay"
+)
+
+// pace bounds the flows of a session.
+type pace struct {
+	flow [2]admit.Pace
+	next [2]int64 // when a flow that waits for its rate goes on; 0: it does not wait
+}
+
+func newPace(r *relay.Route) *pace {
+	return &pace{flow: [2]admit.Pace{client: {Rate: int64(r.Upload)}, upstream: {Rate: int64(r.Download)}}}
+}
+
+// pumpPaced is pump for a flow that may be bounded. When its rate leaves it nothing to do, the wheel tells when it goes on.
+func (l *loop) pumpPaced(s *session, d int) outcome {
+	p := l.slab.besideOf(s).pace
+	p.next[d] = 0
+	permitted := p.flow[d].Take(l.now, turnBudget)
+	left := permitted
+	did := l.move(s, d, &left)
+	if did == over {
+		return over
+	}
+	p.flow[d].Return(left)
+	if did != yield || permitted == turnBudget {
+		return did
+	}
+	p.next[d] = p.flow[d].Next(l.now)
+	l.rearm(s)
+	return wait
+}
+
+// resume lets the flows go on whose time has come.
+func (l *loop) resume(s *session, p *pace) {
+	for d, at := range p.next {
+		if at != 0 && l.now >= at {
+			p.next[d] = 0
+			l.push(s)
+		}
+	}
+}
+
+// earliest is when the first of the flows that wait for their rate goes on.
+func (p *pace) earliest() int64 {
+	at := int64(never)
+	for _, next := range p.next {
+		if next != 0 {
+			at = min(at, next)
+		}
+	}
+	return at
+}
