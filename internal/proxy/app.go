@@ -3,8 +3,10 @@ package proxy
 import (
 	"slices"
 
+	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
@@ -38,10 +40,33 @@ func newApp(c config.App, before *app) *app {
 		ConnectAttempts:  c.ConnectAttempts,
 		IdleTimeout:      c.IdleTimeout,
 		HalfCloseTimeout: c.HalfCloseTimeout,
+		MaxDuration:      c.MaxSessionDuration,
+		ProxyFrom:        admit.NewNetworks(c.AcceptProxyProtocol.From.Prefixes()),
+		ProxyTimeout:     c.AcceptProxyProtocol.Timeout,
+		SendProxy:        proxyVersions[c.SendProxyProtocol],
+		SourceAddress:    c.SourceAddress,
+		Upload:           c.BytesPerSecond.Upload,
+		Download:         c.BytesPerSecond.Download,
 		Keepalive:        linux.Keepalive(c.Keepalive),
+	}
+	gate := admit.Policy{
+		Allow:                      c.Allow,
+		Deny:                       c.Deny,
+		MaxSessions:                c.MaxSessions,
+		MaxSessionsPerSource:       c.MaxSessionsPerSource,
+		SessionsPerSecond:          c.SessionsPerSecond,
+		SessionsPerSecondPerSource: c.SessionsPerSecondPerSource,
+	}
+	if before == nil {
+		a.route.Gate, a.route.Meter = admit.NewGate(gate, nil), meter.NewApp()
+	} else {
+		a.route.Gate, a.route.Meter = admit.NewGate(gate, before.route.Gate), before.route.Meter
 	}
 	return a
 }
+
+// proxyVersions are the PROXY headers that can be sent, by what the configuration calls them.
+var proxyVersions = map[string]int{config.ProxyV1: 1, config.ProxyV2: 2}
 
 func policyOf(c config.App) target.Policy {
 	return target.Policy{Balance: c.Balance, Retry: c.RetryDeadAfter, Rise: c.Probe.Rise, Fall: c.Probe.Fall, LookUp: true}
