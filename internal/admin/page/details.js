@@ -16,7 +16,7 @@ export class Details {
       return [name, { spark, caption: h('figcaption', { class: 'muted' }) }];
     }));
     this.element = h('div', { class: 'inside' }, this.facts, h('div', { class: 'charts' },
-      ...[...this.charts.values()].map(({ spark, caption }) => h('figure', {}, spark.element, caption))));
+      ...[...this.charts.values()].map(({ spark, caption }) => h('figure', {}, caption, spark.element))));
   }
 
   update(item, model) {

@@ -7,8 +7,8 @@ import { moment } from './format.js';
 const understood = 1; // version of the answer's shape
 
 // How bad a target or an app is, and what an unknown state is.
-const severity = { alive: 0, down: 1, draining: 2, dead: 3 };
-export const severe = { none: 5, port: 4, dead: 3 };
+const severity = new Map([['alive', 0], ['down', 1], ['draining', 2], ['dead', 3]]);
+export const severe = { dead: 3, port: 4, none: 5 };
 
 const lost = 15; // seconds without an answer break the lines
 
@@ -27,6 +27,7 @@ export class Model {
     const taken = moment(answer.taken);
     const gap = this.taken ? (taken - this.taken) / 1000 : null;
     const same = gap !== null && answer.started === this.answer.started;
+    if (same && gap === 0) return; // it is that of before
     this.passed = same && gap > 0 ? gap : null; // since the answer before, of the same process
     this.clock.tick(taken, !same || gap > lost);
     [this.answer, this.taken] = [answer, taken];
@@ -35,8 +36,6 @@ export class Model {
     this.apps = (answer.apps ?? []).map((app, index) => this.#app(app, index, before));
     this.targets = this.apps.flatMap((app) => app.targets);
     this.total = this.#total(this.total);
-    this.states = { alive: 0, dead: 0, draining: 0, down: 0 };
-    for (const t of this.targets) this.states[t.state] = (this.states[t.state] ?? 0) + 1;
     this.names = answer.names ?? [];
     this.events = (answer.events ?? []).toReversed();
   }
@@ -89,9 +88,9 @@ export class Model {
       active: given.sessions_active,
       fresh: this.#rate(given.sessions_total, was?.sessions_total),
       failures: given.connect_failures ?? {},
-      connect: given.connect_seconds || null,
+      connect: given.state === 'dead' ? null : given.connect_seconds || null,
       since: moment(given.since),
-      severity: severity[given.state] ?? severity.dead,
+      severity: severity.get(given.state) ?? severe.dead,
       lines: was?.lines ?? this.#lines('sessions', 'connect'),
     };
     this.clock.put(target.lines.sessions, target.active);
@@ -103,12 +102,13 @@ export class Model {
   // judge finds what is worst about an app, since when, and which target says why.
   #judge(app) {
     app.alive = app.targets.filter((t) => t.state === 'alive').length;
-    app.dead = app.targets.filter((t) => t.severity >= severity.dead);
+    app.dead = app.targets.filter((t) => t.severity >= severe.dead);
     app.worst = app.targets.reduce((worst, t) => (t.severity > (worst?.severity ?? 0) ? t : worst), null);
     app.severity = app.alive === 0 ? severe.none : app.broken.length > 0 ? severe.port : (app.worst?.severity ?? 0);
-    const culprits = app.targets.filter((t) => t.severity > 0 && t.since !== null).map((t) => t.since);
-    // An app has no alive target since the last one went, and is not whole since the first one did.
-    app.since = culprits.length === 0 ? null : culprits.reduce((a, b) => (app.alive === 0 ? Math.max(a, b) : Math.min(a, b)));
+    // An app has no alive target since the last one went, and is not whole since the first of the worst did.
+    const guilty = app.targets.filter((t) => t.severity > 0 && (app.alive === 0 || t.severity === app.worst.severity));
+    const since = guilty.map((t) => t.since).filter((at) => at !== null);
+    app.since = since.length === 0 ? null : since.reduce((a, b) => (app.alive === 0 ? Math.max(a, b) : Math.min(a, b)));
   }
 
   #total(was) {

@@ -38,7 +38,12 @@ export class Poll {
     this.#asking = true;
     const begun = performance.now();
     try {
-      this.#take(await get(this.#url));
+      const answer = await get(this.#url);
+      try {
+        this.#take(answer);
+      } catch (error) {
+        throw new Error(`what it says cannot be shown: ${error.message}`);
+      }
       [this.failures, this.problem, this.answered] = [0, '', Date.now()];
     } catch (error) {
       this.failures++;

@@ -32,13 +32,15 @@ export function problemsOf(model) {
   return list.sort((a, b) => b.level - a.level || (b.since ?? Infinity) - (a.since ?? Infinity));
 }
 
+const stages = new Map([
+  ['starting', ['The proxy is starting.', 'It is not ready yet.']],
+  ['draining', ['The proxy drains.', 'It still serves, but says that it is not ready, so that new connections go elsewhere.']],
+  ['stopping', ['The proxy is stopping.', 'It takes no new connections.']],
+]);
+
 function* ofNode({ state }) {
-  const what = {
-    starting: ['The proxy is starting.', 'It is not ready yet.'],
-    draining: ['The proxy drains.', 'It still serves, but says that it is not ready, so that new connections go elsewhere.'],
-    stopping: ['The proxy is stopping.', 'It takes no new connections.'],
-  }[state];
-  if (what) yield { key: 'node', level: partly, since: null, what: what[0], why: what[1] };
+  const [what, why] = stages.get(state) ?? [];
+  if (what) yield { key: 'node', level: partly, since: null, what, why };
 }
 
 function* ofApp(app) {

@@ -22,7 +22,7 @@ export class Row {
     this.open = h('button', { type: 'button', class: 'bare', 'data-does': 'open' }, icon('chevron'));
     this.figures = Object.fromEntries(['since', 'why', 'sessions', 'fresh', 'download', 'upload', 'connect'].map((id) => [id, h('span')]));
     const inside = {
-      name: [h('div', {}, ...(item.kind === 'app' ? [this.open] : []), this.name, this.aside)],
+      name: [h('div', {}, ...(item.kind === 'app' ? [this.open] : []), this.name, ' ', this.aside)],
       state: [this.icon, this.state],
       sessions: [this.figures.sessions, this.sessions.element],
       connect: [this.figures.connect, this.connect.element],
@@ -82,8 +82,11 @@ const levelOf = (item) => (item.severity >= 4 ? 'grave' : item.severity === 3 ? 
 const iconOf = (app, level) => ({ grave: 'grave', partly: 'partly', fine: 'alive' })[level] ?? shape(app.worst.state);
 
 function stateOf(app) {
-  if (app.targets.length === 0) return 'no target';
-  return `${app.alive === 0 ? 'none' : count(app.alive)} of ${count(app.targets.length)} alive`;
+  const { alive, targets, broken, ports } = app;
+  if (targets.length === 0) return 'no target';
+  if (alive === 0) return targets.length === 1 ? targets[0].state : `none of ${count(targets.length)} alive`;
+  if (broken.length > 0) return broken.length === ports.length ? 'not accepting' : `${count(broken.length)} of ${of(ports.length, 'port')} fail`;
+  return `${count(alive)} of ${count(targets.length)} alive`;
 }
 
 function asideOf(target, flat) {

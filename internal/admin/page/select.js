@@ -4,20 +4,21 @@ const few = 60; // targets are shown below their apps without asking, if there a
 const names = new Intl.Collator('en', { numeric: true });
 
 // select gives the rows {item, open} in order, how many apps and targets match, and how many targets of each state would.
-export function select(model, view) {
+// Items that are in places, a map of keys to numbers, stay in that order.
+export function select(model, view, places) {
   const matches = matcher(view.q);
-  const states = {};
+  const states = new Map();
   const found = [];
   for (const app of model.apps) {
     const targets = app.targets.filter((t) => {
       if (!matches(app, t)) return false;
-      states[t.state] = (states[t.state] ?? 0) + 1;
+      states.set(t.state, (states.get(t.state) ?? 0) + 1);
       return !view.state || t.state === view.state;
     });
     if (targets.length > 0 || (!view.state && matches(app))) found.push({ app, targets });
   }
   const targets = found.reduce((all, f) => all + f.targets.length, 0);
-  const order = comparer(view);
+  const order = comparer(view, places);
   const rows = view.by === 'target'
     ? found.flatMap((f) => f.targets).sort(order).map((item) => ({ item }))
     : found.sort((a, b) => order(a.app, b.app)).flatMap(({ app, targets: some }) => {
@@ -42,14 +43,16 @@ function matcher(query) {
 }
 
 // comparer keeps the order of the configuration among equals.
-function comparer({ column, direction }) {
+function comparer({ column, direction }, places) {
   const sign = direction === 'ascending' ? 1 : -1;
   return (a, b) => {
+    const kept = places ? (places.get(a.key) ?? Infinity) - (places.get(b.key) ?? Infinity) : 0;
+    if (kept) return kept;
     const [x, y] = [column.of(a), column.of(b)];
-    if (x === y) return place(a, b);
+    if (x === y) return configured(a, b);
     if (x === null || y === null) return x === null ? 1 : -1;
-    return sign * (typeof x === 'string' ? names.compare(x, y) : x - y) || place(a, b);
+    return sign * (typeof x === 'string' ? names.compare(x, y) : x - y) || configured(a, b);
   };
 }
 
-const place = (a, b) => (a.app ? a.app.index - b.app.index : 0) || a.index - b.index;
+const configured = (a, b) => (a.app ? a.app.index - b.app.index : 0) || a.index - b.index;

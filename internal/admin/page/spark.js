@@ -5,6 +5,7 @@ import { minutes } from './history.js';
 
 const width = 100;
 const height = 24;
+const headroom = 1.2; // a steady line is not at the very top
 
 // Spark is one; as many lines as it has names, which are classes too.
 export class Spark {
@@ -20,15 +21,15 @@ export class Spark {
     const all = lines.map((line) => (line ? clock.points(line) : []));
     let highest = 0;
     for (const points of all) for (const [, value] of points) highest = Math.max(highest, value);
-    all.forEach((points, i) => attribute(this.paths[i], 'd', drawn(points, highest)));
+    all.forEach((points, i) => attribute(this.paths[i], 'd', drawn(points, highest * headroom)));
   }
 }
 
-function drawn(points, highest) {
+function drawn(points, top) {
   let d = '';
   for (const [age, value, joined] of points) {
     const x = width * (1 - age / (minutes * 60));
-    const y = highest > 0 ? height - 1 - (value / highest) * (height - 2) : height - 1;
+    const y = top > 0 ? height - 1 - (value / top) * (height - 2) : height - 1;
     d += joined ? `L${x.toFixed(1)} ${y.toFixed(1)}` : `M${x.toFixed(1)} ${y.toFixed(1)}h.01`;
   }
   return d;

@@ -7,10 +7,12 @@ import { select } from './select.js';
 import { columns } from './view.js';
 
 const size = 100; // rows of a page
-const rest = 5000; // ms after the last touch for which rows keep their places
+const rest = 5000; // ms for which rows keep their places after somebody was busy with one
 
 export class Table {
-  #view; #model = null; #shown = []; #touched = -Infinity;
+  #view; #model = null; #states = null;
+  #places = null; // of the rows as they were shown last
+  #touched = -Infinity; // when somebody was last busy with a row
   #body = find('rows');
   #rows = new Keyed(this.#body, (row) => (row.details ? new DetailRow(row) : new Row(row.item)));
   #heads = new Map();
@@ -20,6 +22,7 @@ export class Table {
     for (const column of columns) find('columns').append(this.#head(column));
     find('sort').append(...columns.filter((c) => c.of).map((c) => h('option', { value: c.id }, c.sort ?? c.title)));
     find('sort').addEventListener('change', (event) => this.change(() => view.sortBy(event.target.value)));
+    find('turn').addEventListener('click', () => this.change(() => view.sortBy(view.sort)));
     find('by-app').addEventListener('click', () => this.change(() => view.change({ by: 'app' })));
     find('by-target').addEventListener('click', () => this.change(() => view.change({ by: 'target' })));
     find('search').value = view.q;
@@ -52,48 +55,40 @@ export class Table {
     find('list').focus({ preventScroll: true });
   }
 
-  // change shows at once what the reader has asked for.
+  // change shows at once what the reader has asked for, in its right order.
   change(what) {
     what();
-    this.#touched = -Infinity;
+    this.#places = null;
     if (this.#model) this.show(this.#model);
   }
 
   show(model) {
     this.#model = model;
     const view = this.#view;
-    const chosen = select(model, view);
+    const chosen = select(model, view, this.#busy() ? this.#places : null);
+    this.#places = new Map(chosen.rows.map((row, i) => [row.item.key, i]));
     const pages = Math.max(1, Math.ceil(chosen.rows.length / size));
     view.page = Math.min(view.page, pages - 1);
-    const page = this.#hold(chosen.rows, () => pageOf(chosen.rows, view.page));
-    const shown = page.flatMap(({ item, open }) => {
+    this.#rows.show(pageOf(chosen.rows, view.page).flatMap(({ item, open }) => {
       const detailed = view.detailed.has(item.key);
       const row = { key: item.key, item, open, detailed, model, flat: view.by === 'target' };
       return detailed ? [row, { ...row, key: `details ${item.key}`, details: true }] : [row];
-    });
-    this.#rows.show(shown);
+    }));
     this.#tools(chosen, pages);
   }
 
-  // hold keeps the rows that are shown where they are, as long as somebody is busy with them.
-  #hold(rows, order) {
+  // busy reports whether somebody points at rows or has marked text in them: then they keep their places.
+  #busy() {
     const selection = document.getSelection();
-    const selected = selection && !selection.isCollapsed && selection.containsNode(this.#body, true);
-    const held = selected || performance.now() - this.#touched < rest;
-    if (held && this.#shown.length > 0) {
-      const now = new Map(rows.map((row) => [row.item.key, row]));
-      const same = this.#shown.map((key) => now.get(key)).filter(Boolean);
-      if (same.length > 0) return same;
-    }
-    const page = order();
-    this.#shown = page.map((row) => row.item.key);
-    return page;
+    const marked = selection && !selection.isCollapsed && selection.containsNode(this.#body, true);
+    return marked || performance.now() - this.#touched < rest;
   }
 
   #tools({ rows, states, apps, targets }, pages) {
-    const { view } = { view: this.#view };
+    const view = this.#view;
     for (const [id, cell] of this.#heads) attribute(cell, 'aria-sort', id === view.sort ? view.direction : null);
     find('sort').value = view.sort;
+    text(find('turn'), view.direction === 'ascending' ? '↑' : '↓');
     attribute(find('table'), 'class', view.by === 'target' ? 'flat' : null);
     attribute(find('by-app'), 'aria-pressed', String(view.by === 'app'));
     attribute(find('by-target'), 'aria-pressed', String(view.by === 'target'));
@@ -113,18 +108,16 @@ export class Table {
 
   // choices are the buttons of the states that there are, with how many targets they would show.
   #choices(states) {
-    const all = Object.values(states).reduce((a, b) => a + b, 0);
+    const all = [...states.values()].reduce((a, b) => a + b, 0);
     const order = ['', 'alive', 'dead', 'draining', 'down'];
-    const known = [...order, ...Object.keys(states).filter((state) => !order.includes(state))];
+    const known = [...order, ...[...states.keys()].filter((state) => !order.includes(state))];
     this.#states ??= new Keyed(find('states'), ({ key }) => {
       const number = h('span', { class: 'number' });
       const element = h('button', { type: 'button', 'data-state': key, onclick: () => this.change(() => this.#view.change({ state: key })) }, `${key || 'all'} `, number);
       return { element, update: ({ n, on }) => { text(number, count(n)); attribute(element, 'aria-pressed', String(on)); } };
     });
-    this.#states.show(known.map((key) => ({ key, n: key ? states[key] ?? 0 : all, on: key === this.#view.state })));
+    this.#states.show(known.map((key) => ({ key, n: key ? states.get(key) ?? 0 : all, on: key === this.#view.state })));
   }
-
-  #states = null;
 
   #turn(by) {
     this.change(() => this.#view.change({ page: this.#view.page + by }));
@@ -136,10 +129,9 @@ export class Table {
     if (!button) return;
     const { key } = button.closest('tr').dataset;
     const { opened, detailed } = this.#view;
-    this.change(() => {
-      if (button.dataset.does === 'open') opened.set(key, button.getAttribute('aria-expanded') !== 'true');
-      else if (!detailed.delete(key)) detailed.add(key);
-    });
+    if (button.dataset.does === 'open') opened.set(key, button.getAttribute('aria-expanded') !== 'true');
+    else if (!detailed.delete(key)) detailed.add(key);
+    this.show(this.#model);
   }
 }
 

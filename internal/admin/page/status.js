@@ -1,0 +1,50 @@
+// The head of the page: what proxy this is, and whether what is shown is of now.
+
+import { attribute, find, text } from './dom.js';
+import { clock, moment, span } from './format.js';
+
+const opened = Date.now();
+
+// Status says how the polling goes, also between two answers.
+export class Status {
+  #poll; #timer = 0;
+
+  constructor(poll) {
+    this.#poll = poll;
+    find('gone-retry').addEventListener('click', () => poll.now());
+  }
+
+  // show shows the head of an answer.
+  show(model, problems) {
+    const { state, engine, started } = model.answer;
+    const stage = find('stage');
+    stage.hidden = false;
+    text(stage, state);
+    attribute(stage, 'class', `badge ${state}`);
+    const up = moment(started);
+    text(find('node'), `${location.host} · up ${up === null ? '' : span(model.age(up))} · engine ${engine}`);
+    this.title = `${problems > 0 ? `(${problems}) ` : ''}tcp-proxy ${location.host}`;
+  }
+
+  // turn shows whether there was an answer, and while there is none, counts the seconds.
+  turn() {
+    clearTimeout(this.#timer);
+    const { failures, answered } = this.#poll;
+    const gone = failures > 0;
+    find('gone').hidden = !gone;
+    attribute(document.body, 'class', gone ? 'stale' : null);
+    document.title = gone ? `no answer · tcp-proxy ${location.host}` : this.title ?? 'tcp-proxy';
+    text(find('live'), answered === null ? '' : gone ? `last answer at ${clock(answered)}` : `live · ${clock(answered)}`);
+    if (gone) this.#count();
+  }
+
+  #count() {
+    const { answered, problem, next } = this.#poll;
+    const since = answered ?? opened;
+    text(find('gone-since'), answered === null ? `No answer yet, since ${clock(since)}.` : `No answer since ${clock(since)}.`);
+    const was = answered === null ? '' : ' What is below is how it was then.';
+    const again = next === null ? 'Asking …' : `Asked again in ${span(Math.max(0, Math.ceil((next - Date.now()) / 1000)))}.`;
+    text(find('gone-text'), `For ${span((Date.now() - since) / 1000)} now: ${problem}.${was} ${again}`);
+    this.#timer = setTimeout(() => this.#count(), 1000);
+  }
+}
