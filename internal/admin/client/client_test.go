@@ -1,0 +1,160 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"tcp-proxy/internal/admin"
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/proxy"
+	"tcp-proxy/tests/fakenode"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start serves a fake node and gives a client of it.
+func start(t *testing.T) (*fakenode.Node, *Client) {
+	t.Helper()
+	node, path := fakenode.New(2, 10), filepath.Join(t.TempDir(), "admin.sock")
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	server := admin.New(node, "1.2.3", log)
+	plan, err := server.Prepare([]config.AdminAddress{{Network: "unix", Path: path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Commit()
+	c := New(path)
+	t.Cleanup(func() {
+		c.http.CloseIdleConnections()
+		server.Close(context.Background())
+	})
+	return node, c
+}
+
+func TestClient(t *testing.T) {
+	node, c := start(t)
+	ctx := t.Context()
+	s, err := c.Status(ctx)
+	if err != nil || s.Program != "1.2.3" || len(s.Apps) != 2 || s.Apps[0].Name != "web" || !json.Valid(s.Body) {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	for _, name := range []string{"10.0.0.1:80", "[2001:db8:0::7]:8443", "unix:/run/app-0/backend-9.sock", "backend-0.cluster.internal:8443/10.64.0.8:8443"} {
+		for on, want := range map[bool]bool{true: true, false: false} {
+			if err := c.DrainTarget(ctx, "web", name, on); err != nil {
+				t.Fatal(err)
+			}
+			s, err := c.Status(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(s.Apps[0].Targets, func(t proxy.Target) bool { return t.Name == name })
+			if got := s.Apps[0].Targets[i].State == "draining"; got != want {
+				t.Errorf("%s is draining: %v, want %v", name, got, want)
+			}
+		}
+	}
+	for on, want := range map[bool]proxy.Stage{true: proxy.Draining, false: proxy.Serving} {
+		if err := c.Drain(ctx, on); err != nil || node.Stage() != want {
+			t.Errorf("drain %v: %s, %v", on, node.Stage(), err)
+		}
+	}
+	node.Reloaded = func() (proxy.Changes, error) { return proxy.Changes{Added: []string{"a"}}, nil }
+	if changes, err := c.Reload(ctx); err != nil || changes.String() != "added a" {
+		t.Errorf("reload: %s, %v", changes, err)
+	}
+}
+
+// What the proxy does not do comes with its words and its code.
+func TestRefused(t *testing.T) {
+	node, c := start(t)
+	err := c.DrainTarget(t.Context(), "web", "nobody", true)
+	var refused *Refused
+	if !errors.As(err, &refused) || refused.Code != http.StatusNotFound || !strings.Contains(err.Error(), `target "nobody" of app "web"`) {
+		t.Errorf("%v", err)
+	}
+	node.Reloaded = func() (proxy.Changes, error) {
+		return proxy.Changes{}, config.Errors{{File: "config.json", Line: 1, Column: 2, Text: "one"}, {Text: "two"}}
+	}
+	_, err = c.Reload(t.Context())
+	if !errors.As(err, &refused) || refused.Code != http.StatusUnprocessableEntity ||
+		err.Error() != "reload refused, the configuration of before stays in force\nconfig.json:1:2: one\ntwo" {
+		t.Errorf("%v", err)
+	}
+}
+
+// A proxy that cannot be asked is told from one that does not run, in words.
+func TestNobodyThere(t *testing.T) {
+	folder := t.TempDir()
+	left := filepath.Join(folder, "left.sock")
+	l, err := net.Listen("unix", left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(folder, "none.sock"): "tcp-proxy is not running, or its configuration has no such admin socket: there is no " + folder + "/none.sock",
+		left:                               "tcp-proxy is not running: nobody listens on " + left,
+		file:                               "tcp-proxy is not running: nobody listens on " + file,
+	} {
+		if _, err := New(path).Status(t.Context()); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if _, err := New(strings.Repeat("x", 200)).Status(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "ask tcp-proxy at xxx") {
+		t.Errorf("a path that is too long: %v", err)
+	}
+}
+
+// Another program at the socket, or another version of this one, is not taken for the proxy that was meant.
+func TestStrangeAnswers(t *testing.T) {
+	for body, want := range map[string]string{
+		"hello":                        "is no status",
+		`{"version": 99, "apps": []}`:  "has version 99, and this program knows version 1",
+		`{"version": 1, "apps": [{}]}`: "",
+	} {
+		path := filepath.Join(t.TempDir(), "sock")
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				http.Error(w, "no", http.StatusTeapot)
+				return
+			}
+			io.WriteString(w, body)
+		})}
+		go server.Serve(l)
+		c := New(path)
+		s, err := c.Status(t.Context())
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", body, err)
+		}
+		if strings.Contains(want, "version") && string(s.Body) != body {
+			t.Errorf("the body is %q", s.Body)
+		}
+		if err := c.Drain(t.Context(), true); err == nil || !strings.Contains(err.Error(), "418") {
+			t.Errorf("an answer that is none of ours: %v", err)
+		}
+		c.http.CloseIdleConnections()
+		server.Close()
+	}
+}
