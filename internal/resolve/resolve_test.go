@@ -1,0 +1,277 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/target"
+)
+
+const sec = time.Second
+
+func TestAnswersAreKeptFresh(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		s, changes := newSet("web:80"), 0
+		r.addresses("web", 5*sec, "10.0.0.1 10.0.0.2")
+		r.Watch(s, func() { changes++ })
+		r.expectEndpoints(s, "10.0.0.1:80", "10.0.0.2:80")
+		time.Sleep(5 * sec)
+		r.addresses("web", 5*sec, "10.0.0.2 10.0.0.1") // another order is no change
+		time.Sleep(5 * sec)
+		r.expectAsked("web", 0, 5*sec, 10*sec)
+		if changes != 1 {
+			t.Errorf("%d changes, want 1", changes)
+		}
+		r.addresses("web", 20*sec, "10.0.0.2 fd00::3")
+		time.Sleep(5 * sec)
+		r.expectEndpoints(s, "10.0.0.2:80", "[fd00::3]:80")
+		if changes != 2 {
+			t.Errorf("%d changes, want 2", changes)
+		}
+		time.Sleep(25 * sec)
+		r.expectAsked("web", 15*sec, 35*sec)
+		r.expectTold()
+	})
+}
+
+func TestHowLongAnAnswerCounts(t *testing.T) {
+	for ttl, want := range map[time.Duration]time.Duration{
+		0: sec, sec / 2: sec, sec: sec, 90 * sec: 90 * sec, time.Hour: time.Hour, 24 * time.Hour: time.Hour,
+	} {
+		run(t, func(t *testing.T, r *rig) {
+			r.addresses("web", ttl, "10.0.0.1")
+			r.Watch(newSet("web:80"), nil)
+			time.Sleep(want)
+			r.expectAsked("web", 0, want)
+		})
+	}
+}
+
+func TestAFailingNameKeepsItsAnswer(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		s := newSet("web:80")
+		r.addresses("web", 10*sec, "10.0.0.1")
+		r.Watch(s, nil)
+		time.Sleep(5 * sec)
+		r.addresses("web", 0, "")
+		time.Sleep(2 * time.Minute)
+		r.expectAsked("web", 0, 10*sec, 11*sec, 13*sec, 17*sec, 25*sec, 41*sec, 71*sec, 101*sec)
+		r.expectTold("10s web:80 (10s): no answer")
+		r.expectEndpoints(s, "10.0.0.1:80")
+		a := r.Snapshot()
+		if len(a) != 1 || a[0].Err == nil || a[0].Since != r.begin.Add(10*sec) || a[0].Refreshed != r.begin || a[0].Expires != r.begin.Add(10*sec) ||
+			len(a[0].Endpoints) != 1 {
+			t.Errorf("%+v", a)
+		}
+		r.addresses("web", 10*sec, "10.0.0.2")
+		time.Sleep(25 * sec)
+		r.expectTold("2m11s web:80 (10s): works")
+		r.expectEndpoints(s, "10.0.0.2:80")
+		r.expectAsked("web", 131*sec, 141*sec)
+		if a := r.Snapshot()[0]; a.Err != nil || !a.Since.IsZero() || a.Refreshed != r.begin.Add(141*sec) {
+			t.Errorf("%+v", a)
+		}
+		r.addresses("web", 0, "")
+		time.Sleep(30 * sec) // it begins anew
+		r.expectTold("2m31s web:80 (2m31s): no answer")
+		r.expectAsked("web", 151*sec, 152*sec, 154*sec, 158*sec, 166*sec)
+	})
+}
+
+func TestANameThatNeverHadAnAnswer(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		s := newSet("web:80")
+		r.Watch(s, func() { t.Error("something new") })
+		time.Sleep(10 * sec)
+		r.expectTold("0s web:80 (0s): no such host")
+		r.expectEndpoints(s)
+		var tried target.Tried
+		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, target.ErrUnresolved) {
+			t.Error(err)
+		}
+		if a := r.Snapshot()[0]; !a.Refreshed.IsZero() || a.Err == nil {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// A server that answers for one family alone leaves the other as it was.
+func TestHalfAnAnswer(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		s := newSet("web:80")
+		r.addresses("web", 10*sec, "10.0.0.1 fd00::1")
+		r.Watch(s, nil)
+		synctest.Wait()
+		r.answer("web", func(context.Context) (answer, error) {
+			return answer{addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, ttl: 10 * sec, unheard: ipv6}, errors.New("half")
+		})
+		time.Sleep(10 * sec)
+		r.expectTold("10s web:80 (10s): half")
+		r.expectEndpoints(s, "10.0.0.2:80", "[fd00::1]:80")
+		time.Sleep(sec)
+		r.expectEndpoints(s, "10.0.0.2:80", "[fd00::1]:80")
+		r.addresses("web", 10*sec, "10.0.0.2")
+		time.Sleep(2 * sec)
+		r.expectTold("13s web:80 (10s): works")
+		r.expectEndpoints(s, "10.0.0.2:80")
+	})
+}
+
+// However many names, ports and sets depend on it, a question is asked once; and not at all when none does.
+func TestOneQuestionForAll(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.addresses("web", 10*sec, "10.0.0.1")
+		a, b := newSet("web:80", "web:81"), newSet("WEB:80", "web:80")
+		r.Watch(a, nil)
+		r.Watch(b, nil)
+		r.expectEndpoints(a, "10.0.0.1:80", "10.0.0.1:81")
+		r.expectEndpoints(b, "10.0.0.1:80")
+		time.Sleep(10 * sec)
+		r.expectAsked("web", 0, 10*sec)
+		r.Forget(a)
+		c := newSet("web:82") // knows at once, of what is known
+		r.Watch(c, func() { t.Error("something new") })
+		if len(c.All()) != 1 {
+			t.Error("a name that is known was not told")
+		}
+		time.Sleep(10 * sec)
+		r.expectAsked("web", 20*sec)
+		r.addresses("web", 10*sec, "10.0.0.2")
+		r.Forget(c)
+		time.Sleep(10 * sec)
+		r.expectEndpoints(a, "10.0.0.1:80", "10.0.0.1:81")
+		r.expectEndpoints(b, "10.0.0.2:80")
+		r.expectAsked("web", 30*sec)
+		r.Forget(b)
+		r.Forget(b)
+		time.Sleep(time.Hour)
+		r.expectAsked("web")
+		if len(r.names)+len(r.questions) != 0 || len(r.Snapshot()) != 0 {
+			t.Errorf("%d names and %d questions are left", len(r.names), len(r.questions))
+		}
+	})
+}
+
+// What comes when nobody depends on it any more is thrown away.
+func TestForgetWhileAsking(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.answer("web", func(context.Context) (answer, error) {
+			time.Sleep(5 * sec)
+			return answer{addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}, nil
+		})
+		s := newSet("web:80")
+		r.Watch(s, nil)
+		time.Sleep(sec)
+		r.Forget(s)
+		r.Watch(s, nil) // asked anew
+		time.Sleep(4 * sec)
+		r.expectEndpoints(s)
+		time.Sleep(sec)
+		r.expectEndpoints(s, "10.0.0.1:80")
+	})
+}
+
+func TestNotTooManyAtATime(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		var names []string
+		var under, most atomic.Int64
+		for i := range 100 {
+			host := fmt.Sprint("web-", i)
+			names = append(names, host+":80")
+			r.answer(host, func(context.Context) (answer, error) {
+				most.Store(max(most.Load(), under.Add(1)))
+				time.Sleep(sec)
+				under.Add(-1)
+				return answer{addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, ttl: time.Hour}, nil
+			})
+		}
+		s := newSet(names...)
+		r.Watch(s, nil)
+		r.Await(t.Context(), s)
+		if n := most.Load(); n != lookups || r.now() != 4*sec {
+			t.Errorf("%d at a time, done after %v; want %d, and 4s", n, r.now(), lookups)
+		}
+	})
+}
+
+func TestAwait(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		slow := func(after time.Duration, ip string) func(context.Context) (answer, error) {
+			return func(context.Context) (answer, error) {
+				time.Sleep(after)
+				return answer{addresses: []netip.Addr{netip.MustParseAddr(ip)}, ttl: time.Hour}, nil
+			}
+		}
+		r.answer("slow", slow(3*sec, "10.0.0.1"))
+		r.answer("host", slow(7*sec, "10.0.0.2"))
+		r.answer("other", slow(time.Hour, "10.0.0.3"))
+		r.services("service", time.Hour, "host 80 0 0")
+		s, other := newSet("slow:80", "nobody:80", "srv:service"), newSet("other:80")
+		r.Watch(s, nil)
+		r.Watch(other, nil)
+		r.Await(t.Context(), s)
+		if r.now() != 7*sec {
+			t.Errorf("waited %v, want 7s", r.now())
+		}
+		r.expectEndpoints(s, "10.0.0.1:80", "10.0.0.2:80")
+		r.Await(t.Context(), s)
+		r.Await(t.Context(), newSet("unheard-of:80"))
+		ctx, cancel := context.WithTimeout(t.Context(), sec)
+		defer cancel()
+		r.Await(ctx, other)
+		if r.now() != 8*sec {
+			t.Errorf("waited until %v, want 8s", r.now())
+		}
+	})
+}
+
+func TestClose(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.answer("hangs", func(ctx context.Context) (answer, error) {
+			<-ctx.Done()
+			return answer{}, ctx.Err()
+		})
+		r.addresses("web", 10*sec, "10.0.0.1")
+		s, hangs := newSet("web:80"), newSet("hangs:80")
+		r.Watch(s, nil)
+		r.Watch(hangs, nil)
+		awaited := make(chan struct{})
+		go func() {
+			defer close(awaited)
+			r.Await(t.Context(), hangs)
+		}()
+		synctest.Wait()
+		r.Close()
+		<-awaited
+		r.Watch(newSet("web:80"), nil) // nothing
+		r.Forget(s)
+		time.Sleep(time.Hour)
+		r.expectAsked("web", 0)
+		r.expectEndpoints(s, "10.0.0.1:80")
+		r.expectTold()
+	})
+}
+
+// A name that has more addresses than one can use says so.
+func TestTooManyAddresses(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		var all []string
+		for i := range 1234 {
+			all = append(all, fmt.Sprintf("10.0.%d.%d", i/250, 1+i%250))
+		}
+		r.addresses("web", time.Hour, strings.Join(all, " "))
+		s := newSet("web:80")
+		r.Watch(s, nil)
+		r.expectTold("0s web:80 (0s): it has 1234 addresses, of which 1000 are used")
+		if n := len(s.All()); n != 1000 {
+			t.Errorf("%d endpoints", n)
+		}
+	})
+}

@@ -1,0 +1,168 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/target"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A rig is a resolver that asks the test, in the test's own time (testing/synctest).
+type rig struct {
+	*Resolver
+	t     *testing.T
+	begin time.Time
+
+	mu      sync.Mutex
+	answers map[string]func(context.Context) (answer, error) // by name
+	asked   map[string][]time.Duration                       // by name: when, since the begin
+	told    []string
+}
+
+// run runs a test with a rig.
+func run(t *testing.T, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{
+			t: t, begin: time.Now(),
+			answers: map[string]func(context.Context) (answer, error){}, asked: map[string][]time.Duration{},
+		}
+		r.Resolver = New(r.tell)
+		r.lookUp = r.look
+		defer r.Close()
+		test(t, r)
+	})
+}
+
+func (r *rig) tell(name config.Address, err error, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	what := "works"
+	if err != nil {
+		what = err.Error()
+	}
+	r.told = append(r.told, fmt.Sprintf("%v %v (%v): %s", r.now(), name, since.Sub(r.begin), what))
+}
+
+func (r *rig) now() time.Duration { return time.Since(r.begin) }
+
+func (r *rig) look(ctx context.Context, q question) (answer, error) {
+	r.mu.Lock()
+	r.asked[q.name] = append(r.asked[q.name], r.now())
+	f := r.answers[q.name]
+	r.mu.Unlock()
+	if f == nil {
+		return answer{}, errors.New("no such host")
+	}
+	return f(ctx)
+}
+
+// answer has a name answered from now on.
+func (r *rig) answer(name string, f func(context.Context) (answer, error)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answers[name] = f
+}
+
+// addresses has a name answered with addresses, "" with none and an error.
+func (r *rig) addresses(name string, ttl time.Duration, addresses string) {
+	r.answer(name, func(context.Context) (answer, error) {
+		if addresses == "" {
+			return answer{}, errors.New("no answer")
+		}
+		a := answer{ttl: ttl}
+		for _, ip := range strings.Fields(addresses) {
+			a.addresses = append(a.addresses, netip.MustParseAddr(ip))
+		}
+		a.addresses = tidy(a.addresses)
+		return a, nil
+	})
+}
+
+// services has a name answered with SRV records, each "host port priority weight".
+func (r *rig) services(name string, ttl time.Duration, records ...string) {
+	r.answer(name, func(context.Context) (answer, error) {
+		a := answer{ttl: ttl}
+		for _, text := range records {
+			var s service
+			if _, err := fmt.Sscan(text, &s.host, &s.port, &s.priority, &s.weight); err != nil {
+				r.t.Error(err)
+			}
+			a.services = append(a.services, s)
+		}
+		return a, nil
+	})
+}
+
+// expectTold wants these reports since the last time.
+func (r *rig) expectTold(want ...string) {
+	r.t.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Equal(r.told, want) {
+		r.t.Errorf("%v: told:\n%s\nwant:\n%s", r.now(), strings.Join(r.told, "\n"), strings.Join(want, "\n"))
+	}
+	r.told = nil
+}
+
+// expectAsked wants a name to have been asked for at these times since the last time.
+func (r *rig) expectAsked(name string, want ...time.Duration) {
+	r.t.Helper()
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if got := r.asked[name]; !slices.Equal(got, want) {
+		r.t.Errorf("%v: asked for %s at %v, want %v", r.now(), name, got, want)
+	}
+	delete(r.asked, name)
+}
+
+// newSet is a set of targets by name: "host:port" or "srv:NAME".
+func newSet(names ...string) *target.Set {
+	var targets []config.Target
+	for _, name := range names {
+		targets = append(targets, config.Target{Address: parse(name), Weight: 1})
+	}
+	return target.NewSet(targets, target.Policy{Retry: time.Hour}, nil)
+}
+
+func parse(name string) config.Address {
+	if host, ok := strings.CutPrefix(name, "srv:"); ok {
+		return config.Address{Network: "srv", Host: host}
+	}
+	var port uint16
+	host, digits, _ := strings.Cut(name, ":")
+	fmt.Sscan(digits, &port)
+	return config.Address{Network: "tcp", Host: host, Port: port}
+}
+
+// expectEndpoints wants the set to have these, as "address" or "address*weight".
+func (r *rig) expectEndpoints(s *target.Set, want ...string) {
+	r.t.Helper()
+	synctest.Wait()
+	var got []string
+	for _, t := range s.All() {
+		text := t.Addr.String()
+		if t.Weight > 1 {
+			text += fmt.Sprint("*", t.Weight)
+		}
+		got = append(got, text)
+	}
+	if !slices.Equal(got, want) {
+		r.t.Errorf("%v: endpoints %v, want %v", r.now(), got, want)
+	}
+}
