@@ -21,6 +21,7 @@ need() {
   done
 }
 
+need chromium chromium
 need curl curl
 need gcc gcc
 need haproxy haproxy

@@ -1,0 +1,135 @@
+package page
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tcp-proxy/internal/proxy"
+)
+
+func TestWhatIsWrongComesFirst(t *testing.T) {
+	tab := desktop(t, serve(t, trouble()))
+	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{
+		"What is wrong: 5 problems",
+		"The last reload was refused. /etc/tcp-proxy/config.json:14:9: apps[0].ports[1]: 70000 is not a port: ports are 1 to 65535 The configuration of 1 Mar 00:12:00 stays in force.",
+		"db does not accept. 127.0.0.1:5432: accept4: too many open files. show",
+		"cache has no alive target. unix:/run/redis.sock: connect: no such file or directory. since 1 Mar 03:11:20, 40 s show",
+		"web: 1 of 3 targets dead. 10.0.0.2:80: connect: connection refused. since 1 Mar 03:09:00, 3 min show",
+		"db.internal does not resolve. lookup db.internal on 10.0.0.53:53: server misbehaving. The addresses of before stay in use. since 1 Mar 03:07:00, 5 min",
+	})
+	same(t, "rows", rows(tab, 5), []string{
+		"cache unix:/run/cache.sock | dead | 40 s | | 200",
+		"unix:/run/redis.sock | dead | 40 s | connect: no such file or directory · tried again in 12 s | 0",
+		"db 127.0.0.1:5432 | not accepting | | 127.0.0.1:5432 does not accept: accept4: too many open files | 34",
+		"db.internal:5432/10.0.1.1 | alive | 2 d 2 h | | 20",
+		"db.internal:5432/10.0.1.2 | alive | 2 d 2 h | | 20",
+		"web 5001, 5002 | 1 of 3 alive | 3 min | | 800",
+		"10.0.0.2:80 | dead | 3 min | connect: connection refused · tried again in 8 s | 0",
+		"10.0.0.3:80 | draining | 20 min | drained by the operator | 20",
+		"10.0.0.1:80 | alive | 2 d 2 h | | 20",
+	})
+	same(t, "figures", texts(tab, "#figures dl > div"), []string{
+		"Targets alive 3 of 6 dead 2, draining 1", "Sessions 1,034 in 3 apps", "New sessions – none refused",
+		"Workers busy 1,034 of 10,000 accepting never paused", "Download – to clients", "Upload – to targets",
+		"Connect time 400 µs slowest 400 µs, web 10.0.0.1:80", "Configuration reload refused of 1 Mar 00:12:00 · loaded 3 times, 1 refused",
+	})
+	same(t, "events", texts(tab, "#events li"), []string{
+		"1 Mar 03:11:20 cache unix:/run/redis.sock target is dead: connect: no such file or directory",
+		"1 Mar 03:10:30 db 127.0.0.1:5432 accepting fails: accept4: too many open files",
+		"1 Mar 03:10:00 reload refused: /etc/tcp-proxy/config.json:14:9: apps[0].ports[1]: 70000 is not a port: ports are 1 to 65535",
+		"1 Mar 03:09:00 web 10.0.0.2:80 target is dead: connect: connection refused",
+		"1 Mar 03:07:00 db.internal:5432 name does not resolve: server misbehaving",
+		"1 Mar 02:52:00 web 10.0.0.3:80 target is draining: drained by the operator",
+		"1 Mar 00:12:00 reloaded: changed web: targets",
+		"27 Feb 23:12:00 started with 3 apps, 4 ports, 5 targets",
+	})
+	same(t, "names", texts(tab, "#names h2, #names li"), []string{
+		"1 name, 1 failing",
+		"db.internal 10.0.1.1, 10.0.1.2 lookup db.internal on 10.0.0.53:53: server misbehaving, since 1 Mar 03:07:00, 5 min",
+	})
+	same(t, "head", texts(tab, "#stage, #node"), []string{"serving", strings.TrimSuffix(strings.TrimPrefix(tab.Text("location.href"), "http://"), "/") + " · up 2 d 4 h · engine loop"})
+	if title := tab.Text("document.title"); !strings.HasPrefix(title, "(5) tcp-proxy ") {
+		t.Errorf("the title is %q", title)
+	}
+}
+
+// What is wrong with the whole proxy is in no app.
+func TestWhatIsWrongWithTheProxy(t *testing.T) {
+	s := calm()
+	s.State = proxy.Draining
+	s.Workers.Busy = s.Workers.Max
+	s.Workers.Paused = map[string]uint64{proxy.PausedWorkers: 3, proxy.PausedError: 1}
+	s.Apps[1].Targets = nil
+	s.Apps[2].Targets[0].State = "down"
+	s.Names[0].Addresses, s.Names[0].Problem, s.Names[0].Since = nil, "no such host", night.Add(-time.Minute)
+	tab := desktop(t, serve(t, s))
+	same(t, "problems", texts(tab, "#wrong li"), []string{
+		"All 10,000 workers are busy. New connections wait until a session ends.",
+		"db has no alive target. None of its targets has an address yet. show",
+		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min",
+		"cache has no alive target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
+		"The proxy drains. It still serves, but says that it is not ready, so that new connections go elsewhere.",
+	})
+	same(t, "figures", texts(tab, "#figure-workers"), []string{"Workers busy 10,000 of 10,000 accepting paused 4 times: workers 3, error 1"})
+	same(t, "rows", rows(tab, 2)[:2], []string{"db 127.0.0.1:5432 | no target", "cache unix:/run/cache.sock | down"})
+}
+
+func TestNothingIsWrong(t *testing.T) {
+	tab := desktop(t, serve(t, calm()))
+	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{"Nothing is wrong."})
+	same(t, "names", texts(tab, "#names h2, #names li"), []string{"1 name", "db.internal 10.0.1.1, 10.0.1.2 asked 12 s ago, again in 18 s"})
+	same(t, "first row", rows(tab, 4)[:1], []string{"web 5001, 5002 | 3 of 3 alive | |"})
+}
+
+// A proxy that has just begun has nothing to tell.
+func TestEmpty(t *testing.T) {
+	tab := desktop(t, serve(t, proxy.Snapshot{Version: proxy.SnapshotVersion, Taken: night, State: proxy.Starting}))
+	same(t, "problems", texts(tab, "#wrong li"), []string{"The proxy is starting. It is not ready yet."})
+	same(t, "texts", texts(tab, "#nothing, #events-none"), []string{"Nothing has happened yet.", "There are no apps."})
+}
+
+func TestManyProblems(t *testing.T) {
+	tab := desktop(t, serve(t, crowd(1000, 2)))
+	if got := len(texts(tab, "#wrong li")); got != 6 {
+		t.Errorf("%d problems are shown at first, want 6", got)
+	}
+	tab.Click("#wrong-all")
+	same(t, "title and button", texts(tab, "#wrong h2, #wrong-all"), []string{"What is wrong: 20 problems", "Show the worst 6 only"})
+	if got := len(texts(tab, "#wrong li")); got != 20 {
+		t.Errorf("%d problems are shown, want 20", got)
+	}
+	tab.Click("#wrong-all")
+	tab.Until("the worst are shown again", `document.querySelectorAll("#wrong li").length === 6`)
+}
+
+func TestDetails(t *testing.T) {
+	s := trouble()
+	s.Apps[0].Targets[0].Weight, s.Apps[0].Targets[0].Backup, s.Apps[0].Targets[0].MaxSessions = 3, true, 100
+	tab := desktop(t, serve(t, s))
+	facts := func(key string) []string {
+		t.Helper()
+		tab.Click(`tr[data-key="` + key + `"] [data-does=more]`)
+		return texts(tab, `tr[data-key="details `+key+`"] .facts > div`)
+	}
+	same(t, "a dead target", facts("target web 10.0.0.2:80"), []string{
+		"App web", "State dead since 1 Mar 03:09:00, 3 min", "Reason connect: connection refused", "Tried again in 8 s", "Weight 1",
+		"Sessions 0 open, 16,000 so far", "Connects failed refused 7, timeout 1",
+		"Last events 1 Mar 03:09:00 target is dead: connect: connection refused",
+	})
+	same(t, "a target that is alive", facts("target web 10.0.0.1:80"), []string{
+		"App web", "State alive since 28 Feb 01:12:00, 2 d 2 h", "Weight 3, a backup", "Sessions 20 open of at most 100, 16,000 so far",
+	})
+	same(t, "a target of a name", facts("target db db.internal:5432/10.0.1.1"), []string{
+		"App db", "Configured as db.internal:5432", "State alive since 28 Feb 01:12:00, 2 d 2 h", "Weight 1",
+		"Sessions 20 open, 16,000 so far", "Probes 900 passed, 2 failed", "Last probe 1 Mar 03:11:58: passed",
+	})
+	same(t, "an app", facts("app web"), []string{
+		"Ports 5001 5002", "Balance round_robin", "Sessions 800 open, 48,812 let in so far",
+		"Ended client_closed 41,000, target_closed 7,000, idle_timeout 12, limited 12", "Refused max_sessions_per_source 12",
+		"Limits kept for 77 client addresses", "Moved 68.7 GB down, 4.29 GB up",
+		"Last events 1 Mar 03:09:00 target is dead: connect: connection refused 1 Mar 02:52:00 target is draining: drained by the operator",
+	})
+	tab.Click(`tr[data-key="app web"] [data-does=more]`)
+	tab.Until("the details are closed", `!document.querySelector('tr[data-key="details app web"]')`)
+}
