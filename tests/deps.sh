@@ -23,6 +23,7 @@ need() {
 
 need chromium chromium
 need curl curl
+need dnsmasq-base dnsmasq
 need gcc gcc
 need haproxy haproxy
 need iperf3 iperf3
@@ -36,6 +37,7 @@ need openssh-client ssh ssh-keygen
 need openssh-server sshd
 need postgresql '/usr/lib/postgresql/*/bin/initdb' '/usr/lib/postgresql/*/bin/postgres'
 need postgresql-client '/usr/lib/postgresql/*/bin/psql' psql pgbench
+need prometheus prometheus promtool
 need redis-server redis-server
 need redis-tools redis-benchmark
 need rpm rpm

@@ -9,6 +9,7 @@ import (
 
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
 
@@ -59,11 +60,11 @@ func families(version string) []family {
 			give(float64(a.Active), a.Name)
 		})),
 		counter("sessions_total", "app cause", "Sessions that have ended, by cause.", ofApps(func(a *proxy.App, give giver) {
-			perWord(a.Ended, func(cause string, n float64) { give(n, a.Name, cause) })
+			perWord(causes, a.Ended, func(cause string, n float64) { give(n, a.Name, cause) })
 		})),
 		counter("sessions_refused_total", "app reason", "Sessions that were refused at the door, by reason. They are in tcp_proxy_sessions_total, too, as denied or limited.",
 			ofApps(func(a *proxy.App, give giver) {
-				perWord(a.Refused, func(reason string, n float64) { give(n, a.Name, reason) })
+				perWord(nil, a.Refused, func(reason string, n float64) { give(n, a.Name, reason) })
 			})),
 		counter("bytes_total", "app direction", "Bytes that were moved, as they move: upload is from clients to targets.", ofApps(func(a *proxy.App, give giver) {
 			give(float64(a.Upload), a.Name, "upload")
@@ -106,7 +107,7 @@ func families(version string) []family {
 			give(float64(t.Sessions), app, t.Name)
 		})),
 		counter("target_connect_errors_total", "app target reason", "Connections to the target that failed, by reason.", ofTargets(func(app string, t *proxy.Target, give giver) {
-			perWord(t.Failures, func(reason string, n float64) { give(n, app, t.Name, reason) })
+			perWord(nil, t.Failures, func(reason string, n float64) { give(n, app, t.Name, reason) })
 		})),
 		gauge("target_connect_seconds", "app target", "How long the target takes to connect to, smoothed, once that is known.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			if t.Connect > 0 {
@@ -185,10 +186,24 @@ func ofNames(read func(*proxy.Name, giver)) func(*proxy.Snapshot, giver) {
 	}
 }
 
-// perWord calls f for each count, in the order of the words.
-func perWord(counts map[string]uint64, f func(word string, n float64)) {
-	for _, word := range slices.Sorted(maps.Keys(counts)) {
+// causes are those that a session can end for. Each app has them all from the start: a counter that begins with its first
+// failure hides that one from who looks for growth.
+var causes = []string{
+	string(relay.ClientClosed), string(relay.ClientReset), string(relay.ConnectFailed), string(relay.Denied),
+	string(relay.Drained), string(relay.HalfCloseTimeout), string(relay.IdleTimeout), string(relay.Internal),
+	string(relay.Limited), string(relay.MaxDuration), string(relay.NoTarget), string(relay.ProxyHeader),
+	string(relay.Stopped), string(relay.TargetClosed), string(relay.TargetDead), string(relay.TargetReset),
+}
+
+// perWord calls f for the count of each known word, also if it is 0, and of all other words that have one, in order.
+func perWord(known []string, counts map[string]uint64, f func(word string, n float64)) {
+	for _, word := range known {
 		f(word, float64(counts[word]))
+	}
+	for _, word := range slices.Sorted(maps.Keys(counts)) {
+		if !slices.Contains(known, word) {
+			f(word, float64(counts[word]))
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 		Names:   []proxy.Name{{Name: "n", Addresses: []string{"1", "2"}, Problem: "timeout"}},
 		Apps: []proxy.App{{
 			Name: `a"\` + "\n", Active: 5, Upload: 1 << 60, Download: 7, Sources: 9, Connect: h.Read(),
-			Ended: map[string]uint64{"client_closed": 6}, Refused: map[string]uint64{"denied": 8},
+			Ended: map[string]uint64{"client_closed": 6, "new": 7}, Refused: map[string]uint64{"denied": 8},
 			Ports: []proxy.Port{{Name: "1"}, {Name: "2", Problem: "no"}},
 			Targets: []proxy.Target{
 				{Name: "t", State: target.Alive, Active: 1, Sessions: 2, MaxSessions: 3, Connect: 0.0015,
@@ -127,7 +128,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 	app := "app=" + s.Apps[0].Name
 	for name, want := range map[string]map[string]float64{
 		"sessions_active":                       {app: 5},
-		"sessions_total":                        {app + ",cause=client_closed": 6},
+		"sessions_total":                        withEveryCause(app, map[string]float64{"client_closed": 6, "new": 7}),
 		"sessions_refused_total":                {app + ",reason=denied": 8},
 		"bytes_total":                           {app + ",direction=upload": 1 << 60, app + ",direction=download": 7},
 		"connect_seconds":                       {app: 3},
@@ -180,6 +181,22 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 	if want := 48*3600 + 1.001; histogram.GetSampleSum() != want {
 		t.Errorf("the sum is %g, want %g", histogram.GetSampleSum(), want)
 	}
+}
+
+// withEveryCause gives the series of an app's sessions: the causes that the package of the engines has, and those given.
+func withEveryCause(app string, given map[string]float64) map[string]float64 {
+	source, err := os.ReadFile("../relay/cause.go")
+	if err != nil {
+		panic(err)
+	}
+	series := map[string]float64{}
+	for _, m := range regexp.MustCompile(`Cause = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		series[app+",cause="+m[1]] = 0
+	}
+	for cause, n := range given {
+		series[app+",cause="+cause] = n
+	}
+	return series
 }
 
 // What a scrape and a status of a large proxy cost.
