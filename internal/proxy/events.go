@@ -43,6 +43,12 @@ func (s *Server) ended(r *relay.Record) {
 		"bytes_down":    r.Download,
 		"cause":         string(r.Cause),
 	}
+	if r.Peer != "" {
+		fields["peer"] = r.Peer
+	}
+	if r.Refused != "" {
+		fields["refused"] = string(r.Refused)
+	}
 	if r.Err != nil {
 		fields[logrus.ErrorKey] = r.Err
 	}
