@@ -157,8 +157,8 @@ func TestPriorities(t *testing.T) {
 	s := NewSet([]config.Target{{Address: nth(1), Backup: true}, {Address: srv}}, Policy{Retry: retry}, nil)
 	s.Resolved(srv, []Endpoint{
 		{Addr: netip.MustParseAddrPort("10.2.0.3:80"), Priority: 20},
-		{Addr: netip.MustParseAddrPort("10.2.0.1:80"), Priority: 10, Weight: 60000},
-		{Addr: netip.MustParseAddrPort("10.2.0.2:80"), Priority: 10, Weight: 30000},
+		{Addr: netip.MustParseAddrPort("10.2.0.1:80"), Priority: 10, Weight: 256},
+		{Addr: netip.MustParseAddrPort("10.2.0.2:80"), Priority: 10, Weight: 128},
 		{Addr: netip.MustParseAddrPort("10.2.0.4:80"), Priority: 10, Weight: 1},
 	})
 	counts := map[string]int{}
