@@ -24,6 +24,7 @@ type Approach struct {
 
 	tried  target.Tried
 	waiter *target.Waiter // nil unless it waits, or has
+	lack   error          // what it waits for the end of
 	on     [2]attempt     // that are under way
 	err    error          // of the last that failed
 	local  bool           // every failure so far was this machine's
@@ -64,7 +65,8 @@ func (a *Approach) Admit(client netip.Addr) Cause {
 }
 
 // Next returns the target to try now. Without one there is a cause and an error that the session ends with; or no
-// cause: all that are left have all the sessions they may have, and the session may Await a place.
+// cause: all that are left have all the sessions they may have, or the names of all are still being looked up for the
+// first time, and the session may Await a place.
 func (a *Approach) Next() (*target.Target, Cause, error) {
 	if a.exhausted() {
 		return nil, a.refusal(), a.err
@@ -73,7 +75,8 @@ func (a *Approach) Next() (*target.Target, Cause, error) {
 	switch {
 	case err == nil:
 		return a.begin(t, trial), "", nil
-	case errors.Is(err, target.ErrFull):
+	case errors.Is(err, target.ErrFull), errors.Is(err, target.ErrUnresolved):
+		a.lack = err
 		return nil, "", err
 	case a.tried.Len() > 0:
 		return nil, a.refusal(), a.err
@@ -103,7 +106,11 @@ func (a *Approach) Await(granted func()) {
 // GiveUp ends a wait that was as long as one attempt may be. It returns what the session ends with.
 func (a *Approach) GiveUp() (Cause, error) {
 	a.endWait()
-	return Limited, fmt.Errorf("for %v, %w", a.route.ConnectTimeout, target.ErrFull)
+	cause := Limited
+	if errors.Is(a.lack, target.ErrUnresolved) {
+		cause = NoTarget
+	}
+	return cause, fmt.Errorf("for %v, %w", a.route.ConnectTimeout, a.lack)
 }
 
 func (a *Approach) endWait() {

@@ -165,6 +165,33 @@ func TestApproachAwaitsAPlace(t *testing.T) {
 	}
 }
 
+// While no name of a target has an address yet, the session waits for one.
+func TestApproachAwaitsAName(t *testing.T) {
+	var o told
+	name := config.Address{Network: "tcp", Host: "web.internal", Port: 80}
+	r := &Route{App: "web", ConnectTimeout: time.Second,
+		Targets: target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{Retry: time.Hour}, nil)}
+	early := approach(r, o.events())
+	if got, cause, err := early.Next(); got != nil || cause != "" || !errors.Is(err, target.ErrUnresolved) {
+		t.Fatalf("before there is an answer: %v %v %v", got, cause, err)
+	}
+	early.Await(func() { t.Error("granted without an answer") })
+	if cause, err := early.GiveUp(); cause != NoTarget || !errors.Is(err, target.ErrUnresolved) {
+		t.Errorf("%v %v", cause, err)
+	}
+	early.Over(&Record{Cause: NoTarget})
+
+	a := approach(r, o.events())
+	a.Next()
+	granted := make(chan struct{}, 1)
+	a.Await(func() { granted <- struct{}{} })
+	r.Targets.Resolved(name, []target.Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.1:80")}})
+	<-granted
+	if got, cause, err := a.Next(); got == nil || got.Name != "web.internal:80/192.0.2.1:80" {
+		t.Fatalf("with an answer: %v %v %v", got, cause, err)
+	}
+}
+
 func TestApproachFromAnAddressThatIsNotHere(t *testing.T) {
 	var o told
 	r := route(1, 0, nil)
