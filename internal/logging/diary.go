@@ -65,20 +65,18 @@ func (d *Diary) Log(level logrus.Level, message string, fields logrus.Fields) {
 	}
 }
 
-// Sparingly has an entry written unless one of its kind was less than an interval ago. The field "left_out" says how
-// many of the kind were not, since.
-func (d *Diary) Sparingly(kind string, level logrus.Level, message string, fields logrus.Fields) {
-	if !d.Enabled(level) {
-		return
-	}
+// Sparingly has an entry written unless one of its kind was less than an interval ago, and reports whether it was not.
+// The field "left_out" says how many of the kind were left out since the last.
+func (d *Diary) Sparingly(kind string, level logrus.Level, message string, fields logrus.Fields) bool {
 	n, ok := d.sparing.pass(kind)
 	if !ok {
-		return
+		return false
 	}
 	if n > 0 {
 		fields["left_out"] = n
 	}
 	d.Log(level, message, fields)
+	return true
 }
 
 // Close writes what is waiting and ends the diary. If the context is done first, it returns ErrLogStalled, and the

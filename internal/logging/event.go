@@ -14,6 +14,9 @@ const (
 	PoolFull      Event = "pool_full"
 	ReloadRefused Event = "reload_refused"
 	PortInUse     Event = "port_in_use"
+	NameFailing   Event = "name_failing"
+	NameBack      Event = "name_back"
+	Refusals      Event = "refusals"
 )
 
 var messageIDs = map[Event]string{
@@ -22,10 +25,15 @@ var messageIDs = map[Event]string{
 	PoolFull:      "b2198d024ab14426a104140dbfe332f4",
 	ReloadRefused: "8aa9bf9879d64daaa1530a5862bc5592",
 	PortInUse:     "dd847cb9d83246409c44c0d626be7d1c",
+	NameFailing:   "7a3c4308ac544cccb5f77e9dd66114b0",
+	NameBack:      "a351847014164663b5d73cc49b6b09c4",
+	Refusals:      "8a99619d1f9e4af9859ce09d56d4e62f",
 }
 
 // Events lists the events of the catalog.
-func Events() []Event { return []Event{TargetDead, TargetBack, PoolFull, ReloadRefused, PortInUse} }
+func Events() []Event {
+	return []Event{TargetDead, TargetBack, PoolFull, ReloadRefused, PortInUse, NameFailing, NameBack, Refusals}
+}
 
 // MessageID is the event's MESSAGE_ID in the journal (systemd.journal-fields(7)).
 func (e Event) MessageID() string { return messageIDs[e] }

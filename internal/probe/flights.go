@@ -2,8 +2,8 @@ package probe
 
 import "tcp-proxy/internal/linux"
 
-// maxFlights is how many checks may be under way at once; fewer where descriptors are scarce.
-const maxFlights = 1000
+// MaxFlights is how many checks may be under way at once; fewer where descriptors are scarce.
+const MaxFlights = 1000
 
 // flights are the checks under way: those that hold a socket. Each has a number, which its events carry.
 type flights struct {
@@ -18,11 +18,11 @@ type seat struct {
 	turn  uint32
 }
 
-// newFlights makes room for maxFlights, or for an eighth of the descriptors that this process may have.
+// newFlights makes room for MaxFlights, or for an eighth of the descriptors that this process may have.
 func newFlights() flights {
-	limit := maxFlights
+	limit := MaxFlights
 	if descriptors, err := linux.DescriptorLimit(); err == nil {
-		limit = int(min(maxFlights, max(descriptors/8, 1)))
+		limit = int(min(MaxFlights, max(descriptors/8, 1)))
 	}
 	return flights{limit: limit}
 }
