@@ -15,16 +15,20 @@ import (
 type app struct {
 	config.App
 	targets *target.Set
+	gate    *admit.Gate
+	meter   *meter.App
 	route   *relay.Route
 }
 
 // newApp makes an app, or returns the one before (nil if there is none) if nothing of it has changed. Targets that the
-// one before had keep what is known of them; if none has changed, the rotation goes on too.
+// one before had keep what is known of them; if none has changed, the rotation goes on too. Who is inside still counts
+// for the limits; what is counted for the metrics goes on under the same name alone.
 func newApp(c config.App, before *app) *app {
 	if before != nil && sameApp(before.App, c) {
 		return before
 	}
-	a := &app{App: c}
+	a := &app{App: c, meter: meter.NewApp()}
+	var gate *admit.Gate
 	switch {
 	case before == nil:
 		a.targets = target.NewSet(c.Targets, policyOf(c), nil)
@@ -33,23 +37,49 @@ func newApp(c config.App, before *app) *app {
 	default:
 		a.targets = target.NewSet(c.Targets, policyOf(c), before.targets)
 	}
+	if before != nil {
+		gate = before.gate
+	}
+	a.gate = admit.NewGate(entryOf(c), gate)
+	if before != nil && before.Name == c.Name {
+		a.meter = before.meter
+	}
 	a.route = &relay.Route{
 		App:              c.Name,
 		Targets:          a.targets,
+		Gate:             a.gate,
+		ProxyFrom:        admit.NewNetworks(c.AcceptProxyProtocol.From.Prefixes()),
+		ProxyTimeout:     c.AcceptProxyProtocol.Timeout,
 		ConnectTimeout:   c.ConnectTimeout,
 		ConnectAttempts:  c.ConnectAttempts,
 		IdleTimeout:      c.IdleTimeout,
 		HalfCloseTimeout: c.HalfCloseTimeout,
 		MaxDuration:      c.MaxSessionDuration,
-		ProxyFrom:        admit.NewNetworks(c.AcceptProxyProtocol.From.Prefixes()),
-		ProxyTimeout:     c.AcceptProxyProtocol.Timeout,
-		SendProxy:        proxyVersions[c.SendProxyProtocol],
-		SourceAddress:    c.SourceAddress,
 		Upload:           c.BytesPerSecond.Upload,
 		Download:         c.BytesPerSecond.Download,
 		Keepalive:        linux.Keepalive(c.Keepalive),
+		SendProxy:        versions[c.SendProxyProtocol],
+		SourceAddress:    c.SourceAddress,
+		Meter:            a.meter,
 	}
-	gate := admit.Policy{
+	return a
+}
+
+// versions are those of the PROXY protocol, by what the configuration calls them.
+var versions = map[string]int{config.ProxyV1: 1, config.ProxyV2: 2}
+
+func policyOf(c config.App) target.Policy {
+	return target.Policy{
+		Balance: c.Balance,
+		Retry:   c.RetryDeadAfter,
+		Probed:  c.Probe.When != config.ProbeNever,
+		Rise:    c.Probe.Rise,
+		Fall:    c.Probe.Fall,
+	}
+}
+
+func entryOf(c config.App) admit.Policy {
+	return admit.Policy{
 		Allow:                      c.Allow,
 		Deny:                       c.Deny,
 		MaxSessions:                c.MaxSessions,
@@ -57,19 +87,6 @@ func newApp(c config.App, before *app) *app {
 		SessionsPerSecond:          c.SessionsPerSecond,
 		SessionsPerSecondPerSource: c.SessionsPerSecondPerSource,
 	}
-	if before == nil {
-		a.route.Gate, a.route.Meter = admit.NewGate(gate, nil), meter.NewApp()
-	} else {
-		a.route.Gate, a.route.Meter = admit.NewGate(gate, before.route.Gate), before.route.Meter
-	}
-	return a
-}
-
-// proxyVersions are the PROXY headers that can be sent, by what the configuration calls them.
-var proxyVersions = map[string]int{config.ProxyV1: 1, config.ProxyV2: 2}
-
-func policyOf(c config.App) target.Policy {
-	return target.Policy{Balance: c.Balance, Retry: c.RetryDeadAfter, Rise: c.Probe.Rise, Fall: c.Probe.Fall, LookUp: true}
 }
 
 func sameApp(a, b config.App) bool {

@@ -22,10 +22,15 @@ func (s *Server) events() relay.Events {
 }
 
 // ended logs the record of a session. One in which the client never sent a byte (a port scan, a health check) is for
-// those who look for it.
+// those who look for it, as is one that was refused at the door, of which there may be any number: those are told of
+// sparingly.
 func (s *Server) ended(r *relay.Record) {
 	level := logrus.InfoLevel
-	if r.Upload == 0 && (r.Cause == relay.ClientClosed || r.Cause == relay.ClientReset) {
+	switch {
+	case r.Refused != "":
+		level = logrus.DebugLevel
+		s.refused(r)
+	case r.Upload == 0 && (r.Cause == relay.ClientClosed || r.Cause == relay.ClientReset):
 		level = logrus.DebugLevel
 	}
 	if !s.sessions.Load() || !s.diary.Enabled(level) {
@@ -55,8 +60,19 @@ func (s *Server) ended(r *relay.Record) {
 	s.diary.Log(level, "session ended: "+string(r.Cause), fields)
 }
 
+// refused tells of clients that an app's gate keeps out.
+func (s *Server) refused(r *relay.Record) {
+	const text = "clients are refused"
+	if s.diary.Sparingly("refused "+r.App+" "+string(r.Refused), logrus.WarnLevel, text, logrus.Fields{
+		logging.EventKey: logging.Refusals, "app": r.App, "port": r.Port, "client": r.Client, "refused": string(r.Refused),
+	}) {
+		s.history.note(Event{Kind: EventRefusals, App: r.App, Port: r.Port, Text: text + ", such as " + r.Client, Reason: string(r.Refused)})
+	}
+}
+
 func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died bool) {
 	if died {
+		s.prober.Wake(t)
 		s.targetDead(r.App, t, err)
 		return
 	}
@@ -65,36 +81,53 @@ func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died
 }
 
 func (s *Server) targetDead(app string, t *target.Target, err error) {
-	s.diary.Log(logrus.WarnLevel, "target is dead", logrus.Fields{
-		logging.EventKey: logging.TargetDead,
-		"app":            app,
-		"target":         t.Name,
-		"retry_in":       t.Retry().Round(time.Millisecond).String(),
-		logrus.ErrorKey:  err,
-	})
+	fields := logrus.Fields{logging.EventKey: logging.TargetDead, "app": app, "target": t.Name, logrus.ErrorKey: err}
+	if retry := t.Retry(); retry > 0 {
+		fields["retry_in"] = retry.Round(time.Millisecond).String()
+	}
+	s.diary.Log(logrus.WarnLevel, "target is dead", fields)
+	s.history.note(Event{Kind: EventTargetDead, App: app, Target: t.Name, Text: "target is dead", Reason: err.Error()})
 }
 
 func (s *Server) targetBack(r *relay.Route, t *target.Target) {
-	s.diary.Log(logrus.InfoLevel, "target is alive again",
-		logrus.Fields{logging.EventKey: logging.TargetBack, "app": r.App, "target": t.Name})
+	s.targetAlive(r.App, t, "a connection stands")
+}
+
+func (s *Server) targetAlive(app string, t *target.Target, why string) {
+	const text = "target is alive again"
+	s.diary.Log(logrus.InfoLevel, text, logrus.Fields{logging.EventKey: logging.TargetBack, "app": app, "target": t.Name})
+	s.history.note(Event{Kind: EventTargetBack, App: app, Target: t.Name, Text: text, Reason: why})
 }
 
 func (s *Server) acceptFailing(p *relay.Port, err error) {
-	s.diary.Sparingly("accept "+p.Name, logrus.ErrorLevel, "accepting fails and is tried again",
-		logrus.Fields{"app": p.Route.Load().App, "port": p.Name, logrus.ErrorKey: err})
+	const text = "accepting fails and is tried again"
+	s.failing.Store(p, err.Error())
+	s.pauses.Add(1)
+	app := p.Route.Load().App
+	if s.diary.Sparingly("accept "+p.Name, logrus.ErrorLevel, text, logrus.Fields{"app": app, "port": p.Name, logrus.ErrorKey: err}) {
+		s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name, Text: text, Reason: err.Error()})
+	}
 }
 
 func (s *Server) acceptResumed(p *relay.Port, after time.Duration) {
-	s.diary.Sparingly("accept again "+p.Name, logrus.InfoLevel, "accepting works again",
-		logrus.Fields{"app": p.Route.Load().App, "port": p.Name, "after": after.String()})
+	const text = "accepting works again"
+	s.failing.Delete(p)
+	app := p.Route.Load().App
+	if s.diary.Sparingly("accept again "+p.Name, logrus.InfoLevel, text, logrus.Fields{"app": app, "port": p.Name, "after": after.String()}) {
+		s.history.note(Event{Kind: EventAcceptResumed, App: app, Port: p.Name, Text: text})
+	}
 }
 
 func (s *Server) poolFull(max int) {
-	s.diary.Sparingly("pool full", logrus.WarnLevel, "all workers are busy: new connections wait until one is free",
-		logrus.Fields{logging.EventKey: logging.PoolFull, "workers": max})
+	const text = "all workers are busy: new connections wait until one is free"
+	if s.diary.Sparingly("pool full", logrus.WarnLevel, text, logrus.Fields{logging.EventKey: logging.PoolFull, "workers": max}) {
+		s.history.note(Event{Kind: EventPoolFull, Text: text})
+	}
 }
 
 func (s *Server) poolFree(after time.Duration) {
-	s.diary.Sparingly("pool free", logrus.InfoLevel, "workers are free again",
-		logrus.Fields{"after": after.Round(time.Millisecond).String()})
+	const text = "workers are free again"
+	if s.diary.Sparingly("pool free", logrus.InfoLevel, text, logrus.Fields{"after": after.Round(time.Millisecond).String()}) {
+		s.history.note(Event{Kind: EventPoolFree, Text: text})
+	}
 }

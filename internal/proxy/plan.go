@@ -72,6 +72,7 @@ func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, errors.Join(err, p.abandon())
 	}
+	p.look()
 	return p, nil
 }
 
@@ -143,6 +144,7 @@ func (p *plan) abandon() error {
 			errs = append(errs, err)
 		}
 	}
+	p.lookNoMore(p.apps, p.server.apps)
 	return errors.Join(errs...)
 }
 

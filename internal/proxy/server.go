@@ -5,6 +5,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,9 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/probe"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/resolve"
 )
 
 // Server runs a configuration. Make it with New; then Start; Apply any number of times; and at last Stop. Those are
@@ -27,20 +30,24 @@ type Server struct {
 	inherited []Inherited
 	first     *plan // what New has prepared, until Start
 
-	cancel     context.CancelFunc // ends looking up names; nil before Start
-	background sync.WaitGroup     // for those who do
-	leaving    sync.WaitGroup     // for ports that are closed in a moment
-	stopping   context.Context    // done: Stop was called
-	stop       context.CancelFunc
+	prober   *probe.Prober
+	resolver *resolve.Resolver
+	leaving  sync.WaitGroup  // for ports that are closed in a moment
+	stopping context.Context // done: Stop was called
+	stop     context.CancelFunc
 
 	sessions atomic.Bool // log a record of each
 	reloads  reloads
 	history  history
+	draining atomic.Bool
+	failing  sync.Map // from *relay.Port to why accepting on it fails
+	pauses   atomic.Uint64
 
-	mu    sync.Mutex // guards what follows against readers; it changes in commit only
-	cfg   *config.Config
-	apps  []*app
-	ports map[portKey]*port
+	mu      sync.Mutex // guards what follows against readers; it changes in commit only
+	cfg     *config.Config
+	apps    []*app
+	ports   map[portKey]*port
+	started time.Time // zero before Start
 }
 
 // sameAgain is how often the same trouble is logged.
@@ -61,15 +68,18 @@ func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.workers.OnFull, s.workers.OnFree = s.poolFull, s.poolFree
-	first, err := s.prepare(cfg)
-	if err != nil {
-		return nil, err
+	var err error
+	if s.prober, err = probe.New(s.probed); err != nil {
+		return nil, fmt.Errorf("start probing: %w", err)
 	}
-	s.first = first
 	if s.engine, err = engines[cfg.Engine].start(s.workers, s.events()); err != nil {
-		return nil, errors.Join(err, first.abandon())
+		return nil, errors.Join(err, s.prober.Close())
 	}
+	s.resolver = resolve.New(s.looked)
 	s.diary = logging.NewDiary(log, sameAgain)
+	if s.first, err = s.prepare(cfg); err != nil {
+		return nil, errors.Join(err, s.free())
+	}
 	return s, nil
 }
 
@@ -80,9 +90,12 @@ func (s *Server) Start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	s.enforce(ctx, p)
+	s.enforce(p)
+	s.reloads.succeeded()
+	s.mu.Lock()
+	s.started = time.Now()
+	s.mu.Unlock()
+	s.history.note(Event{Kind: EventStarted, Text: "started: " + SizeOf(p.cfg).String()})
 	for _, i := range s.unused() {
 		s.log.Warnf("the socket %s, which was handed over, is not a port of any app: who connects to it waits", i)
 	}
@@ -107,20 +120,18 @@ func (s *Server) Apply(cfg *config.Config) (Changes, error) {
 		return Changes{}, err
 	}
 	// From here on nothing can fail.
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel()
-	s.cancel = cancel
-	s.enforce(ctx, p)
+	s.enforce(p)
 	s.reloaded(changes)
 	return changes, nil
 }
 
-// enforce commits an opened plan and looks up the names of its targets until ctx is done.
-func (s *Server) enforce(ctx context.Context, p *plan) {
+// enforce commits an opened plan.
+func (s *Server) enforce(p *plan) {
+	before := s.apps
 	if err := p.commit(); err != nil {
 		s.log.WithError(err).Warn("a port that is given up was not closed in good order")
 	}
-	s.background.Go(func() { s.checkNames(ctx, p.apps) })
+	p.care(before)
 }
 
 // Stop closes every port, lets open sessions go on until the context is done, ends those that are left, and returns
@@ -130,9 +141,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.first != nil {
 		errs = append(errs, s.first.abandon())
 	}
-	if s.cancel != nil {
-		s.cancel()
-	}
+	s.history.note(Event{Kind: EventStopping, Text: "stopping: no new sessions"})
 	s.stop()
 	for _, p := range s.ports {
 		errs = append(errs, s.engine.Close(&p.Port))
@@ -145,11 +154,16 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.engine.End(relay.Stopped)
 		errs = append(errs, s.engine.Wait(context.Background()))
 	}
-	s.background.Wait()
-	errs = append(errs, s.engine.Stop())
+	return errors.Join(append(errs, s.free())...)
+}
+
+// free gives back what New has made, but for listening sockets.
+func (s *Server) free() error {
+	s.resolver.Close()
+	err := errors.Join(s.prober.Close(), s.engine.Stop())
 	writing, cancel := context.WithTimeout(context.Background(), lastWords)
 	defer cancel()
-	return errors.Join(append(errs, s.diary.Close(writing))...)
+	return errors.Join(err, s.diary.Close(writing))
 }
 
 // socketsFor gives the inherited sockets that serve a port.

@@ -4,11 +4,13 @@ import (
 	"fmt"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/probe"
 )
 
 // Size is what a server has.
 type Size struct {
 	Apps, Ports, Targets, Workers int
+	Probed                        int // targets that are
 	Engine                        string
 }
 
@@ -18,6 +20,9 @@ func SizeOf(cfg *config.Config) Size {
 	for _, a := range cfg.Apps {
 		size.Ports += len(a.Ports)
 		size.Targets += len(a.Targets)
+		if a.Probe.When != config.ProbeNever {
+			size.Probed += len(a.Targets)
+		}
 	}
 	return size
 }
@@ -34,13 +39,14 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// spareDescriptors are for what is not sessions or ports: the log, epoll, resolving names.
-const spareDescriptors = 32
+// spareDescriptors are for what is not sessions, ports or probes: the log, epoll, resolving names.
+const spareDescriptors = 64
 
 // Descriptors is the most descriptors that a server of this size holds.
 func (s Size) Descriptors() uint64 {
 	e := engines[s.Engine]
-	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + spareDescriptors
+	probes := uint64(min(s.Probed, probe.MaxFlights))
+	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + probes + spareDescriptors
 }
 
 // MostWorkers is how many workers fit a limit of descriptors, with the ports as they are.

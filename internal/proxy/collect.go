@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/target"
+)
+
+// Snapshot tells how the server is doing now.
+func (s *Server) Snapshot() Snapshot {
+	s.engine.Sample()
+	snapshot := Snapshot{
+		Version: SnapshotVersion,
+		Workers: Workers{Busy: s.workers.Busy(), Max: s.workers.Max(), Paused: map[string]uint64{
+			PausedWorkers: s.workers.Paused(),
+			PausedError:   s.pauses.Load(),
+		}},
+		Reloads: s.reloads.read(),
+		Names:   s.names(),
+		Events:  s.history.events(),
+	}
+	s.mu.Lock()
+	snapshot.Engine, snapshot.Started, snapshot.State = s.cfg.Engine, s.started, s.stage()
+	apps, ports := s.apps, map[*app][]Port{}
+	for _, p := range s.ports {
+		problem, _ := s.failing.Load(&p.Port)
+		text, _ := problem.(string)
+		ports[p.app] = append(ports[p.app], Port{Name: p.Name, Problem: text})
+	}
+	s.mu.Unlock()
+	snapshot.Apps = make([]App, len(apps))
+	for i, a := range apps {
+		snapshot.Apps[i] = a.collect()
+		snapshot.Apps[i].Ports = inOrder(ports[a], a.Ports)
+	}
+	snapshot.Taken = time.Now()
+	return snapshot
+}
+
+// stage tells what the server is about. The caller holds mu.
+func (s *Server) stage() Stage {
+	switch {
+	case s.stopping.Err() != nil:
+		return Stopping
+	case s.started.IsZero():
+		return Starting
+	case s.draining.Load():
+		return Draining
+	}
+	return Serving
+}
+
+// inOrder sorts ports as the configuration has them; those it does not name come last.
+func inOrder(ports []Port, asked []config.Port) []Port {
+	place := make(map[string]int, len(asked))
+	for i, p := range asked {
+		place[p.String()] = i - len(asked)
+	}
+	slices.SortFunc(ports, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(place[a.Name], place[b.Name]), cmp.Compare(a.Name, b.Name))
+	})
+	return ports
+}
+
+// collect tells how an app is doing, but for its ports.
+func (a *app) collect() App {
+	up, down := a.meter.Bytes()
+	c := App{
+		Name:     a.Name,
+		Balance:  a.Balance,
+		Targets:  []Target{},
+		Active:   a.meter.Active(),
+		Ended:    a.meter.Causes(),
+		Refused:  map[string]uint64{},
+		Sources:  a.gate.Sources(),
+		Upload:   up,
+		Download: down,
+		Connect:  a.meter.Connect.Read(),
+		Session:  a.meter.Session.Read(),
+	}
+	for refusal, n := range a.gate.Refused() {
+		c.Refused[string(refusal)] = n
+	}
+	for _, t := range a.targets.All() {
+		c.Targets = append(c.Targets, describe(t))
+	}
+	return c
+}
+
+// describe tells how a target is doing.
+func describe(t *target.Target) Target {
+	c := t.Condition()
+	d := Target{
+		Name:        t.Name,
+		Address:     t.Address.String(),
+		State:       c.State,
+		Since:       c.Since,
+		Reason:      c.Reason,
+		Weight:      t.Weight,
+		Backup:      t.Backup,
+		MaxSessions: t.MaxSessions,
+		Active:      c.Sessions,
+		Sessions:    uint64(c.Total),
+		Failures:    map[string]uint64{},
+		Connect:     c.ConnectTime.Seconds(),
+		Retry:       c.Retry.Seconds(),
+	}
+	if !c.LastProbe.IsZero() {
+		d.Probe = &Probe{Passed: uint64(c.ProbesPassed), Failed: uint64(c.ProbesFailed), Last: c.LastProbe}
+		if c.LastProbeErr != nil {
+			d.Probe.Problem = c.LastProbeErr.Error()
+		}
+	}
+	for i, n := range c.Failures {
+		d.Failures[target.Reasons[i]] = uint64(n)
+	}
+	return d
+}

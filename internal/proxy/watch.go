@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/probe"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
+)
+
+// firstAnswer is how long putting a configuration in force waits for names that nobody has asked for before. Sessions
+// that come before there is an answer wait for it too.
+const firstAnswer = 2 * time.Second
+
+// look has the names of targets looked up that the plan has and the server has not: what is known of them is there when
+// it is put in force.
+func (p *plan) look() {
+	ctx, cancel := context.WithTimeout(context.Background(), firstAnswer)
+	defer cancel()
+	var sets []*target.Set
+	for _, a := range p.apps {
+		if len(a.targets.Names()) > 0 && !slices.Contains(p.server.apps, a) {
+			name := a.Name
+			p.server.resolver.Watch(a.targets, func() { p.server.prober.Refresh(name) })
+			sets = append(sets, a.targets)
+		}
+	}
+	for _, set := range sets {
+		p.server.resolver.Await(ctx, set)
+	}
+}
+
+// lookNoMore forgets the names of apps that others do not have.
+func (p *plan) lookNoMore(apps, kept []*app) {
+	sets := map[*target.Set]bool{}
+	for _, a := range kept {
+		sets[a.targets] = true
+	}
+	for _, a := range apps {
+		if !sets[a.targets] && len(a.targets.Names()) > 0 {
+			p.server.resolver.Forget(a.targets)
+		}
+	}
+}
+
+// care has targets probed as the plan says, which is in force, and forgets those it does not have. before are the apps
+// from before it.
+func (p *plan) care(before []*app) {
+	s := p.server
+	kept := map[string]bool{}
+	for _, a := range p.apps {
+		kept[a.Name] = true
+	}
+	was := map[string]*app{}
+	for _, b := range before {
+		was[b.Name] = b
+		if !kept[b.Name] {
+			s.prober.Forget(b.Name)
+		}
+	}
+	for _, a := range p.apps {
+		if was[a.Name] == a {
+			continue
+		}
+		if a.Probe.When == config.ProbeNever {
+			s.prober.Forget(a.Name)
+		} else {
+			s.prober.Watch(a.Name, a.targets, probe.Manner{Probe: a.Probe, Source: a.SourceAddress, SendProxy: a.route.SendProxy})
+		}
+	}
+	p.lookNoMore(before, p.apps)
+}
+
+// probed is told when a probe has changed what a target is.
+func (s *Server) probed(name string, t *target.Target, change target.Change, err error) {
+	switch change {
+	case target.Died:
+		s.targetDead(name, t, err)
+		if a := s.app(name); a != nil && a.OnDead == config.OnDeadClose {
+			s.engine.EndTarget(t, relay.TargetDead)
+		}
+	case target.Back:
+		s.targetAlive(name, t, "its probes pass")
+	}
+}
+
+// app gives the app of that name, or nil.
+func (s *Server) app(name string) *app {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.apps {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+// looked is told when a name begins to fail, with an error, and when it works again.
+func (s *Server) looked(name config.Address, err error, since time.Time) {
+	fields := logrus.Fields{"name": name.String()}
+	if err == nil {
+		fields[logging.EventKey], fields["after"] = logging.NameBack, time.Since(since).Round(time.Millisecond).String()
+		s.diary.Log(logrus.InfoLevel, "name of targets is known again", fields)
+		s.history.note(Event{Kind: EventNameBack, Target: name.String(), Text: "name of targets is known again"})
+		return
+	}
+	fields[logging.EventKey], fields[logrus.ErrorKey] = logging.NameFailing, err
+	s.diary.Log(logrus.WarnLevel, "name of targets cannot be looked up: the last answer stays in force", fields)
+	s.history.note(Event{Kind: EventNameFailing, Target: name.String(), Text: "name of targets cannot be looked up", Reason: err.Error()})
+}
+
+// names tells what is known of the names of targets.
+func (s *Server) names() []Name {
+	answers := s.resolver.Snapshot()
+	names := make([]Name, len(answers))
+	for i, a := range answers {
+		n := Name{Name: a.Name.String(), Addresses: []string{}, Refreshed: a.Refreshed, Expires: a.Expires, Since: a.Since}
+		for _, e := range a.Endpoints {
+			n.Addresses = append(n.Addresses, e.Addr.String())
+		}
+		if a.Err != nil {
+			n.Problem = a.Err.Error()
+		}
+		names[i] = n
+	}
+	return names
+}
