@@ -34,7 +34,7 @@ func TestFailOver(t *testing.T) {
 }
 
 func TestConnectTimeout(t *testing.T) {
-	hole := blackhole(t)
+	hole := newHole(t, "127.0.0.1").address()
 	eachTCP(t, nil, func(r *rig) {
 		r.setRoute(func(route *relay.Route) { route.ConnectTimeout = 150 * time.Millisecond }, hole, addressOf(r.target))
 		client, server := r.session()
@@ -47,7 +47,7 @@ func TestConnectTimeout(t *testing.T) {
 
 // A session that connects ends when its client resets, or when it is told to, and that tells nothing of the target.
 func TestEndWhileConnecting(t *testing.T) {
-	hole := blackhole(t)
+	hole := newHole(t, "127.0.0.1").address()
 	eachTCP(t, nil, func(r *rig) {
 		x := r.setRoute(nil, hole).Targets.All()[0]
 		for _, cause := range []relay.Cause{relay.ClientReset, relay.Stopped} {

@@ -52,7 +52,6 @@ func TestStalledReceiverKeepsNoPipe(t *testing.T) {
 // Sessions are spread over the loops, each of which watches its own.
 func TestSpread(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e engine) {
-		listen(t, "tcp").Close() // from here on the runtime has its own epoll instance
 		before := watched(t)
 		r := newRig(t, e, "tcp", "tcp", nil)
 		loops := watched(t)

@@ -10,7 +10,7 @@ import (
 // A session may be open for so long, whatever it does, and whether it has a target or not.
 func TestMaxDuration(t *testing.T) {
 	const limit = 300 * time.Millisecond
-	hole := blackhole(t)
+	hole := newHole(t, "127.0.0.1").address()
 	eachTransport(t, func(r *relay.Route) { r.MaxDuration, r.IdleTimeout = limit, time.Hour }, func(r *rig) {
 		client, server := r.session()
 		for begun := time.Now(); time.Since(begun) < limit/2; {

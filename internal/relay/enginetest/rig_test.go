@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
@@ -190,33 +187,6 @@ func (r *rig) expectCause(want relay.Cause) relay.Record {
 		r.Errorf("cause = %s (%v), want %s", rec.Cause, rec.Err, want)
 	}
 	return rec
-}
-
-// blackhole is a target to which a connect neither succeeds nor fails: its backlog is full (listen(2)).
-func blackhole(t *testing.T) config.Address {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
-		t.Fatal(err)
-	}
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := config.Address{Network: "tcp", Host: "127.0.0.1", Port: uint16(name.(*unix.SockaddrInet4).Port)}
-	for hung := 0; hung < 2; {
-		c, err := net.DialTimeout("tcp", a.String(), 200*time.Millisecond)
-		if err != nil {
-			hung++
-			continue
-		}
-		t.Cleanup(func() { c.Close() })
-	}
-	return a
 }
 
 // descriptors is how many this process has; with a kind ("pipe"), how many of that kind.

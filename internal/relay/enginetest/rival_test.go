@@ -1,0 +1,166 @@
+package enginetest
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
+)
+
+var name = config.Address{Network: "tcp", Host: "name.test", Port: 80}
+
+// named gives the rig a target that is a name with these addresses, and returns its endpoints in their order.
+func (r *rig) named(timeout time.Duration, addresses ...netip.AddrPort) []*target.Target {
+	set := target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{Retry: time.Hour, Balance: config.BalanceFirst}, nil)
+	var found []target.Endpoint
+	for i, a := range addresses {
+		found = append(found, target.Endpoint{Addr: a, Priority: i})
+	}
+	set.Resolved(name, found)
+	r.setRoute(func(route *relay.Route) { route.Targets, route.ConnectTimeout = set, timeout })
+	return set.All()
+}
+
+// expectLeft wants no target to have a session, and says which of them are to be alive.
+func (r *rig) expectLeft(targets []*target.Target, alive ...bool) {
+	r.Helper()
+	for i, x := range targets {
+		if n := x.Sessions(); n != 0 {
+			r.Errorf("%s still has %d sessions", x.Name, n)
+		}
+		if want := map[bool]target.State{true: target.Alive, false: target.Dead}[alive[i]]; x.State() != want {
+			r.Errorf("%s is %s, want %s", x.Name, x.State(), want)
+		}
+	}
+}
+
+// sixth is a rig's target on ::1.
+func (r *rig) sixth() netip.AddrPort {
+	r.Helper()
+	r.target.Close()
+	r.target = listenLow(r.T, "::1")
+	return addrPort(r.target.Addr())
+}
+
+// An address that does not answer is not waited for: one of the other family is tried beside it, and the first that
+// answers has the session.
+func TestRivalWins(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		four, six := newHole(r.T, "127.0.0.1"), r.sixth()
+		targets := r.named(deadline, four.addr, six)
+		for range 3 {
+			client, server := r.session()
+			r.exchange(client, server, 100_000)
+			r.exchange(server, client, 100_000)
+			rec := r.finish(client, server)
+			if rec.Target != targets[1].Name || rec.Attempts != 2 || rec.Connect < relay.RivalAfter || rec.Connect > deadline/2 {
+				r.Errorf("%+v", rec)
+			}
+			r.expectLeft(targets, true, true)
+		}
+	})
+}
+
+// An address that answers in time has no rival.
+func TestNoRivalInTime(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		hole := newHole(r.T, "::1")
+		targets := r.named(deadline, addrPort(r.target.Addr()), hole.addr)
+		client, server := r.session()
+		time.Sleep(relay.RivalAfter * 3 / 2)
+		r.exchange(client, server, 100)
+		if rec := r.finish(client, server); rec.Target != targets[0].Name || rec.Attempts != 1 {
+			r.Errorf("%+v", rec)
+		}
+		r.expectLeft(targets, true, true)
+	})
+}
+
+// One that answers late may still be first.
+func TestRivalLoses(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
+		targets := r.named(deadline, four.addr, six.addr)
+		client := r.dial()
+		await(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
+		server := r.adopt(four.open())
+		r.exchange(client, server, 100_000)
+		if rec := r.finish(client, server); rec.Target != targets[0].Name || rec.Attempts != 2 {
+			r.Errorf("%+v", rec)
+		}
+		r.expectLeft(targets, true, true)
+	})
+}
+
+// When one of the two fails, the other goes on, in its place or not.
+func TestOneOfTwoFails(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		for failing := range 2 {
+			holes := []*hole{newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")}
+			targets := r.named(deadline, holes[0].addr, holes[1].addr)
+			client := r.dial()
+			await(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
+			holes[failing].close()
+			await(r.T, "one is refused", func() bool { return targets[failing].Sessions() == 0 })
+			server := r.adopt(holes[1-failing].open())
+			r.exchange(client, server, 100_000)
+			if rec := r.finish(client, server); rec.Target != targets[1-failing].Name || rec.Attempts != 2 {
+				r.Errorf("%+v", rec)
+			}
+			r.expectLeft(targets, failing != 0, failing != 1)
+		}
+	})
+}
+
+// Each of the two has its own time.
+func TestBothTimeOut(t *testing.T) {
+	const limit = 400 * time.Millisecond
+	eachTCP(t, nil, func(r *rig) {
+		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
+		targets := r.named(limit, four.addr, six.addr)
+		r.expectReset(r.dial())
+		rec := r.expectCause(relay.ConnectFailed)
+		if rec.Attempts != 2 || rec.Duration < limit+relay.RivalAfter {
+			r.Errorf("%+v", rec)
+		}
+		r.expectLeft(targets, false, false)
+	})
+}
+
+// A rival that cannot be had at once leaves the first its time.
+func TestRivalIsRefused(t *testing.T) {
+	const limit = 600 * time.Millisecond
+	eachTCP(t, nil, func(r *rig) {
+		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
+		six.close()
+		targets := r.named(limit, four.addr, six.addr)
+		r.expectReset(r.dial())
+		if rec := r.expectCause(relay.ConnectFailed); rec.Attempts != 2 || rec.Duration < limit {
+			r.Errorf("%+v", rec)
+		}
+		r.expectLeft(targets, false, false)
+	})
+}
+
+// A session that connects to two ends like one that connects to one.
+func TestEndWhileConnectingToTwo(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
+		targets := r.named(deadline, four.addr, six.addr)
+		for _, cause := range []relay.Cause{relay.ClientReset, relay.Stopped} {
+			client := r.dial()
+			await(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
+			if cause == relay.ClientReset {
+				abort(client)
+			} else {
+				r.engine.End(cause)
+				r.expectReset(client)
+			}
+			r.expectCause(cause)
+			r.expectLeft(targets, true, true)
+		}
+	})
+}
