@@ -448,3 +448,39 @@ func TestHTTPServerThatDoesNotClose(t *testing.T) {
 	default:
 	}
 }
+
+// Courtesy has an end: what a server goes on sending is not read for ever.
+func TestHTTPServerThatSendsWithoutEnd(t *testing.T) {
+	sent := make(chan int, 1)
+	endless := serve(t, "tcp", func(c net.Conn) {
+		n, err := io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+		for part, more := make([]byte, 64<<10), 0; err == nil; n += more {
+			more, err = c.Write(part)
+		}
+		sent <- n
+	})
+	r := newRig(t)
+	get := always()
+	get.Interval = time.Hour
+	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 200}
+	r.Watch("app", set(t, 1, 1, endless.address), get)
+	if n := <-sent; n > 64<<20 { // beside what is read there is what sockets hold
+		t.Errorf("%d bytes were read", n)
+	}
+}
+
+// One that dies again while the server still has its time to close is checked again at once.
+func TestWakeWhileLeaving(t *testing.T) {
+	s := serve(t, "tcp", say("HTTP/1.1 200 OK\r\n\r\n"))
+	r := newRig(t)
+	get := dead()
+	get.Interval = time.Hour
+	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 200}
+	targets := set(t, 1, 1, s.address)
+	r.Watch("app", targets, get)
+	for range 3 {
+		targets.All()[0].Failed(false, errTest)
+		r.Wake(targets.All()[0])
+		r.expect(target.Back)
+	}
+}

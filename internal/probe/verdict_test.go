@@ -192,6 +192,37 @@ func TestVerdictOfWhoDoesNotListen(t *testing.T) {
 	}
 }
 
+// Where nobody listens on a local port, the kernel may connect a socket to itself: that is nobody's answer.
+func TestVerdictOfASocketThatMetItself(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	own, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Connect(fd, own); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t)
+	targets := set(t, 1, 1, "127.0.0.1:1")
+	r.Watch("app", targets, dead())
+	r.ask(func() { // as if that had been its connect
+		targets.All()[0].Failed(false, errTest)
+		c := r.checks[targets.All()[0]]
+		r.take(c, fd)
+		c.phase = connecting
+		r.step(c)
+	})
+	if c := targets.All()[0].Condition(); c.ProbesPassed != 0 || !errors.Is(c.LastProbeErr, unix.ECONNREFUSED) {
+		t.Errorf("%d passed; %v", c.ProbesPassed, c.LastProbeErr)
+	}
+}
+
 // A unix socket whose queue is full says so at once: unix(7), EAGAIN.
 func TestVerdictOfAFullUnixSocket(t *testing.T) {
 	path := t.TempDir() + "/s"

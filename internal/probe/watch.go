@@ -138,12 +138,13 @@ func (p *Prober) wake(t *target.Target) {
 	}
 }
 
+// hurry has a check made at once that is wanted and not under way; one that is only leaving is not.
 func (p *Prober) hurry(c *check) {
-	switch {
-	case !c.wanted():
-	case c.phase == parked || c.phase == resting:
-		p.rest(c, p.now)
-	case c.phase == leaving:
-		c.next = p.now
+	switch c.phase {
+	case parked, resting, leaving:
+		if c.wanted() {
+			p.reset(c)
+			p.rest(c, p.now)
+		}
 	}
 }

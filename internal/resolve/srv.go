@@ -55,9 +55,11 @@ func (n *name) findServices() (found []target.Endpoint, err error) {
 		}
 		for _, ip := range q.answer.addresses {
 			at, part := netip.AddrPortFrom(ip, s.port), share{s.priority, float64(s.weight) / float64(len(q.answer.addresses))}
-			if have, ok := shares[at]; ok { // two names of one place
+			switch have, ok := shares[at]; { // two records may be of one place
+			case ok && have.priority < part.priority:
+				continue
+			case ok && have.priority == part.priority:
 				part.weight += have.weight
-				part.priority = min(part.priority, have.priority)
 			}
 			shares[at] = part
 		}

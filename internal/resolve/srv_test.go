@@ -115,7 +115,8 @@ func TestWeights(t *testing.T) {
 		{[]string{"one. 80 1 0", "two. 80 1 5", "pair. 80 2 2"}, "[1:80 p1 w1 2:80 p1 w5 3:80 p2 w1 4:80 p2 w1]"},
 		// A place that has two names, and one with two ports.
 		{[]string{"one. 80 0 3", "same. 80 0 4", "two. 80 0 1"}, "[1:80 p0 w7 2:80 p0 w1]"},
-		{[]string{"one. 80 2 3", "same. 80 1 4"}, "[1:80 p1 w7]"},
+		{[]string{"one. 80 2 3", "same. 80 1 4"}, "[1:80 p1 w4]"},
+		{[]string{"one. 80 1 3", "same. 80 2 4"}, "[1:80 p1 w3]"},
 		{[]string{"one. 80 0 3", "one. 81 0 4"}, "[1:80 p0 w3 1:81 p0 w4]"},
 	} {
 		run(t, func(t *testing.T, r *rig) {
