@@ -153,9 +153,6 @@ func (s *session) dial(ctx context.Context, t *target.Target) (a answer) {
 	dialer.SetMultipathTCP(false)
 	dialer.Control = s.prepare
 	network, address := "tcp", t.Addr.String()
-	if !t.Addr.IsValid() {
-		address = t.Name
-	}
 	if t.Path != "" {
 		network, address = "unix", t.Path
 	}

@@ -74,10 +74,6 @@ func (l *loop) try(s *session, b *beside, n int, t *target.Target) error {
 			s.alone = l.engine.clock() + int64(relay.RivalAfter)
 		}
 	}
-	if !t.Addr.IsValid() && t.Path == "" {
-		l.dialName(s, b, t)
-		return nil
-	}
 	if t.Path != "" {
 		size, err := linux.SockaddrUnix(&l.target, t.Path)
 		if err != nil {
@@ -204,7 +200,6 @@ func (l *loop) refused(s *session, n int, err error) {
 	b := l.slab.besideOf(s)
 	t := b.target[n]
 	b.target[n] = nil
-	b.stopDialling()
 	l.hangUp(&s.side[n])
 	b.approach.Failed(t, err)
 	switch {

@@ -32,7 +32,6 @@ func (l *loop) done(s *session) {
 func (l *loop) close(s *session, cause relay.Cause, err error) {
 	b := l.slab.besideOf(s)
 	now := l.engine.clock()
-	b.stopDialling()
 	if s.state == relaying {
 		l.sample(s)
 	} else {

@@ -26,9 +26,8 @@ type Engine struct {
 	workers   *admit.Workers
 	events    relay.Events
 	loops     []*loop
-	base      time.Time // what clock counts from
-	ephemeral uint16    // the first port that the kernel gives to connections
-	lookups   sync.WaitGroup
+	base      time.Time    // what clock counts from
+	ephemeral uint16       // the first port that the kernel gives to connections
 	pipes     atomic.Int32 // how many pipes all loops have
 
 	open relay.Open
@@ -139,7 +138,6 @@ func (e *Engine) Stop() error {
 		<-l.ended
 		err = errors.Join(err, l.free())
 	}
-	e.lookups.Wait()
 	return err
 }
 

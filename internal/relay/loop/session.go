@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"context"
 	"sync/atomic"
 
 	"tcp-proxy/internal/proxyproto"
@@ -107,7 +106,6 @@ type beside struct {
 	target   [3]*target.Target  // by side: the one that is tried, or that it is connected to
 	header   *proxyproto.Header // what the PROXY header says of the client; nil: nothing
 	pace     *pace              // nil unless the session is paced
-	cancel   context.CancelFunc // ends dialling a name
 	held     [2][]byte          // what a flow has read and could not write; nil if nothing
 }
 
