@@ -118,13 +118,13 @@ func (g *Gate) Leave(source netip.Addr) {
 	if g == nil {
 		return
 	}
-	g.open.Add(-1)
 	if g.tells(source) {
 		now := g.now()
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.sources.leave(keyOf(source), now)
 	}
+	g.open.Add(-1)
 }
 
 // tells reports whether the gate tells this source from others.
