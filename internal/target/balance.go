@@ -64,23 +64,15 @@ func load(t *Target) uint64 {
 
 // twoChoices: of two drawn by weight, the one with the lower load, or the first.
 func twoChoices(r *tier, tried *Tried, _ netip.Addr) int {
-	one := r.draw(tried)
+	one := r.draw(tried, -1)
 	if one < 0 {
 		return -1
 	}
-	for range redraws {
-		if other := r.draw(tried); other != one && other >= 0 {
-			if load(r.targets[other]) < load(r.targets[one]) {
-				return other
-			}
-			return one
-		}
+	if other := r.draw(tried, one); other >= 0 && load(r.targets[other]) < load(r.targets[one]) {
+		return other
 	}
 	return one
 }
-
-// redraws is how often a second choice is drawn that is not the first again.
-const redraws = 8
 
 // sourceHash: by the client's address; without one in turn.
 func sourceHash(r *tier, tried *Tried, source netip.Addr) int {
@@ -100,7 +92,7 @@ const (
 // nearest: who connects fastest; those about as fast in turn, by weight; first of all those of whom nothing is known.
 func nearest(r *tier, tried *Tried, _ netip.Addr) int {
 	if r.rand()%explore == 0 {
-		return r.draw(tried)
+		return r.draw(tried, -1)
 	}
 	for range keen {
 		best := r.least(tried)

@@ -16,7 +16,7 @@ type line struct {
 }
 
 // remembered is how many endpoints that are gone, and have no session either, are known for being drained.
-const remembered = 1000
+const remembered = 100
 
 // stateOf gives what is known of an endpoint. The caller holds mu.
 func (l *line) stateOf(e endpoint) *state {

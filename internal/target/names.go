@@ -11,7 +11,7 @@ import (
 // Endpoint is one address of a name.
 type Endpoint struct {
 	Addr     netip.AddrPort
-	Weight   int // 0: that of the configuration
+	Weight   int // 1 to 256, or 0: that of the configuration
 	Priority int // those with the least are picked before the others
 }
 
@@ -44,33 +44,19 @@ func (s *Set) Resolved(name config.Address, found []Endpoint) {
 // ordered gives valid endpoints, each address once, in an order that does not depend on that of found.
 func ordered(found []Endpoint) []Endpoint {
 	var list []Endpoint
-	heaviest := 0
 	for _, f := range found {
 		if f.Addr.IsValid() {
 			f.Addr = netip.AddrPortFrom(f.Addr.Addr().Unmap(), f.Addr.Port())
-			f.Weight = max(0, f.Weight)
 			list = append(list, f)
-			heaviest = max(heaviest, f.Weight)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b Endpoint) int {
+	slices.SortFunc(list, func(a, b Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Addr.Compare(b.Addr), cmp.Compare(b.Weight, a.Weight))
 	})
 	seen := map[netip.AddrPort]bool{}
-	list = slices.DeleteFunc(list, func(f Endpoint) bool {
+	return slices.DeleteFunc(list, func(f Endpoint) bool {
 		again := seen[f.Addr]
 		seen[f.Addr] = true
 		return again
 	})
-	if heaviest > maxWeight {
-		for i, f := range list {
-			if f.Weight > 0 {
-				list[i].Weight = max(1, f.Weight*maxWeight/heaviest)
-			}
-		}
-	}
-	return list
 }
-
-// maxWeight is the greatest weight of the configuration. Those of SRV records may be greater, and are scaled down.
-const maxWeight = 256

@@ -10,15 +10,19 @@ import (
 )
 
 // ring is multi-probe consistent hashing (Appleton and O'Reilly, 2015). Targets are points on a ring, by the hash of
-// their address, as many as their weight. A client is hashed to some places on the ring; of the points that come next
-// after each, the nearest is the client's. So its target depends on nothing but the addresses and weights, every node
-// gives the same, and who loses its target alone gets another, until that is back.
+// their address, in proportion to their weight. A client is hashed to some places on the ring; of the points that come
+// next after each, the nearest is the client's. So its target depends on nothing but the addresses and weights, every
+// node gives the same, and who loses its target alone gets another, until that is back.
+//
+// Targets have their shares to about 4 % (standard deviation). The ring is bounded: with weights that add up to more
+// than maxPoints/pointsEach, all targets have half as many points each time the sum doubles, and many clients move then.
 type ring struct {
 	points []point  // in their order on the ring
 	starts []int32  // for each of an equal part of the ring, the first point that is not before it
 	shift  int      // of a place on the ring, for its part
 	hashes []uint64 // of the targets
-	detour int      // how many points that cannot be taken are passed by before find turns to findAmongFew
+	counts []int    // of their points
+	detour int      // how many points that cannot be taken are passed by, at first, before find turns to findAmongFew
 }
 
 type point struct {
@@ -26,15 +30,26 @@ type point struct {
 	place int32 // of the target
 }
 
-// probes is to how many places a client is hashed: no target has more than about 1/probes above its share.
-const probes = 21
+const (
+	probes     = 21 // places that a client is hashed to
+	pointsEach = 16 // points for each unit of weight
+	maxPoints  = 1 << 18
+)
 
 func newRing(targets []*Target) *ring {
 	g := &ring{}
+	total := 0
+	for _, t := range targets {
+		total += t.Weight
+	}
+	parts := 1
+	for total*pointsEach/parts > maxPoints {
+		parts *= 2
+	}
 	for place, t := range targets {
-		h := hashOfText(t.endpoint.String())
-		g.hashes = append(g.hashes, h)
-		for n := range t.Weight {
+		h, count := hashOfText(t.endpoint.String()), max(1, t.Weight*pointsEach/parts)
+		g.hashes, g.counts = append(g.hashes, h), append(g.counts, count)
+		for n := range count {
 			g.points = append(g.points, point{scramble(h + uint64(n)*golden), int32(place)})
 		}
 	}
@@ -42,7 +57,7 @@ func newRing(targets []*Target) *ring {
 	size := bits.Len(uint(len(g.points)))
 	g.shift = 64 - size
 	g.starts = make([]int32, 1<<size)
-	g.detour = probes << ((size + 1) / 2) // those that can be taken are about as many as 1<<(size/2) then, or fewer
+	g.detour = 1 << ((size + 1) / 2)
 	n := 0
 	for part := range g.starts {
 		for n < len(g.points) && g.points[n].at>>g.shift < uint64(part) {
@@ -55,9 +70,12 @@ func newRing(targets []*Target) *ring {
 
 // find gives the target of a client, of those who live and were not tried; -1 if there is none.
 func (g *ring) find(client uint64, r *tier, tried *Tried) int {
+	if r.tree.least() > lives {
+		return -1
+	}
 	best, least, passed := -1, uint64(math.MaxUint64), 0
-	for n := range uint64(probes) {
-		at := scramble(client + n*golden)
+	for n := range probes {
+		at := scramble(client + uint64(n)*golden)
 		for i := g.after(at); ; i++ {
 			if i == len(g.points) {
 				i = 0
@@ -69,7 +87,7 @@ func (g *ring) find(client uint64, r *tier, tried *Tried) int {
 				}
 				break
 			}
-			if passed++; passed > g.detour {
+			if passed++; passed > g.detour+n*g.detour/4 {
 				return g.findAmongFew(client, r, tried)
 			}
 		}
@@ -94,7 +112,7 @@ func (g *ring) findAmongFew(client uint64, r *tier, tried *Tried) int {
 	}
 	best, least := -1, uint64(math.MaxUint64)
 	for place := r.next(0, lives, tried); place >= 0; place = r.next(place+1, lives, tried) {
-		for n := range uint64(r.targets[place].Weight) {
+		for n := range uint64(g.counts[place]) {
 			point := scramble(g.hashes[place] + n*golden)
 			for _, at := range from {
 				if way := point - at; way < least {

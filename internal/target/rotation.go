@@ -108,13 +108,16 @@ func newRotation(s *Set) *rotation {
 	return r
 }
 
-// pick chooses a target for a session and reserves a place on it; nil if there is none.
+// pick chooses a target for a session and reserves a place on it; nil if there is none. It looks among those who live,
+// tier by tier, then among the dead. A session that has tried many does not go back to where none was left for it.
 func (r *rotation) pick(tried *Tried, source netip.Addr) (t *Target, trial bool) {
-	for _, live := range []bool{true, false} {
-		for _, tier := range r.tiers {
-			if t, trial := tier.pick(tried, source, live); t != nil {
-				return t, trial
-			}
+	for step := tried.course; step < 2*len(r.tiers); step++ {
+		tier, live := r.tiers[step%len(r.tiers)], step < len(r.tiers)
+		if t, trial := tier.pick(tried, source, live); t != nil {
+			return t, trial
+		}
+		if tried.aimless() {
+			tried.course = step + 1
 		}
 	}
 	for _, tier := range r.tiers {

@@ -3,7 +3,6 @@ package target
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,54 +13,15 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-const retry = 10 * time.Second
-
-var errConnect = errors.New("no way")
-
-// newSet makes targets named a:1, b:1, … as change makes them.
-func newSet(n int, change func(i int, t *config.Target)) *Set {
-	var targets []config.Target
-	for i := range n {
-		t := config.Target{Address: config.Address{Network: "tcp", Host: string(rune('a' + i)), Port: 1}, Weight: 1}
-		if change != nil {
-			change(i, &t)
-		}
-		targets = append(targets, t)
-	}
-	return NewSet(targets, Policy{Retry: retry, LookUp: true}, nil)
-}
-
-// pick picks for a new session.
-func pick(t *testing.T, s *Set) *Target {
-	t.Helper()
-	var tried Tried
-	got, _, err := s.Pick(&tried, netip.Addr{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
-// names picks n times, for sessions that connect and end, and joins the names.
-func names(t *testing.T, s *Set, n int) (all string) {
-	t.Helper()
-	for range n {
-		got := pick(t, s)
-		all += got.Address.Host
-		got.Release()
-	}
-	return all
-}
-
 func TestPickTakesTurns(t *testing.T) {
-	if got := names(t, newSet(3, nil), 7); got != "abcabca" {
+	if got := letters(t, newSet(3, nil), 7); got != "abcabca" {
 		t.Error(got)
 	}
 }
 
 func TestPickByWeight(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.Weight = 1 + 2*i })
-	if got := names(t, s, 8); got != "babbbabb" && got != "bbabbbab" {
+	if got := letters(t, s, 8); got != "babbbabb" && got != "bbabbbab" {
 		t.Error(got)
 	}
 }
@@ -70,7 +30,7 @@ func TestPickPassesOverTheDeadEvenly(t *testing.T) {
 	s := newSet(4, nil)
 	s.All()[1].Failed(false, errConnect)
 	s.All()[2].Failed(false, errConnect)
-	if got := names(t, s, 6); got != "adadad" {
+	if got := letters(t, s, 6); got != "adadad" {
 		t.Error(got)
 	}
 }
@@ -81,49 +41,45 @@ func TestPickTriesEveryTargetOnce(t *testing.T) {
 	var tried Tried
 	all := ""
 	for range 3 {
-		got, _, err := s.Pick(&tried, netip.Addr{})
+		got, _, err := s.Pick(&tried, nobody)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all += got.Address.Host
+		all += letter(got)
 		got.Failed(false, errConnect)
 		got.Release()
 	}
 	if all != "bca" { // the dead one when no live one is left
 		t.Error(all)
 	}
-	if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, ErrNone) {
+	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrNone) {
 		t.Errorf("a fourth try: %v", err)
 	}
-	for _, x := range s.All() {
-		if x.Sessions() != 0 {
-			t.Errorf("%s still has %d sessions", x.Name, x.Sessions())
-		}
-	}
+	none(t, s)
 }
 
 func TestPickBackupOnlyWithoutOthers(t *testing.T) {
 	s := newSet(3, func(i int, t *config.Target) { t.Backup = i == 0 })
-	if got := names(t, s, 4); got != "bcbc" {
+	if got := letters(t, s, 4); got != "bcbc" {
 		t.Error(got)
 	}
 	s.All()[1].Failed(false, errConnect)
 	s.All()[2].Failed(false, errConnect)
-	if got := names(t, s, 2); got != "aa" {
+	if got := letters(t, s, 2); got != "aa" {
 		t.Error(got)
 	}
 }
 
 func TestPickNeverOneThatIsDown(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.Down = i == 0 })
-	if got := names(t, s, 3); got != "bbb" {
+	if got := letters(t, s, 3); got != "bbb" {
 		t.Error(got)
 	}
 	if s.All()[0].State() != Down {
 		t.Error(s.All()[0].State())
 	}
 	var tried Tried
-	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried, netip.Addr{}); !errors.Is(err, ErrNone) {
+	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried, nobody); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
 }
@@ -132,7 +88,7 @@ func TestPickPassesOverTheFull(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
 	first, second := pick(t, s), pick(t, s)
 	var tried Tried
-	if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, ErrFull) {
+	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrFull) {
 		t.Errorf("with all full: %v", err)
 	}
 	first.Release()
@@ -152,13 +108,13 @@ func TestPickSharesExactlyBetweenMany(t *testing.T) {
 		all.Go(func() {
 			for range 600 {
 				var tried Tried
-				got, _, err := s.Pick(&tried, netip.Addr{})
+				got, _, err := s.Pick(&tried, nobody)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				counts[got.Address.Host]++
+				counts[letter(got)]++
 				mu.Unlock()
 				got.Release()
 			}
@@ -179,7 +135,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 		all.Go(func() {
 			for range 500 {
 				var tried Tried
-				got, _, err := s.Pick(&tried, netip.Addr{})
+				got, _, err := s.Pick(&tried, nobody)
 				if err != nil {
 					if !errors.Is(err, ErrFull) {
 						t.Error(err)
@@ -196,9 +152,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := s.All()[0].Sessions(); n != 0 {
-		t.Errorf("%d sessions are left", n)
-	}
+	none(t, s)
 }
 
 func TestTrial(t *testing.T) {
@@ -213,7 +167,7 @@ func TestTrial(t *testing.T) {
 		}
 		for _, wait := range []int{1, 2, 4, 8, 10, 10} { // times retry
 			time.Sleep(time.Duration(wait)*retry - time.Second)
-			if got := names(t, s, 3); got != "bbb" {
+			if got := letters(t, s, 3); got != "bbb" {
 				t.Fatalf("before the trial is due: %s", got)
 			}
 			time.Sleep(time.Second)
@@ -264,7 +218,7 @@ func TestOthersDoNotDisturbATrial(t *testing.T) {
 		session := func() (trial bool) {
 			t.Helper()
 			var tried Tried
-			got, trial, err := s.Pick(&tried, netip.Addr{})
+			got, trial, err := s.Pick(&tried, nobody)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -298,8 +252,8 @@ func TestASetKeepsWhatIsKnown(t *testing.T) {
 		{Address: before.All()[2].Address, Weight: 2},
 		{Address: before.All()[1].Address, Weight: 1, MaxSessions: 5},
 		{Address: before.All()[0].Address, Weight: 1},
-		{Address: config.Address{Network: "tcp", Host: "new", Port: 1}, Weight: 1},
-	}, Policy{Retry: 2 * retry, LookUp: true}, before)
+		{Address: nth(25), Weight: 1},
+	}, Policy{Retry: 2 * retry}, before)
 	after.Enforce()
 	for i, want := range []State{Alive, Dead, Alive, Alive} {
 		if got := after.All()[i].State(); got != want {
@@ -315,27 +269,5 @@ func TestASetKeepsWhatIsKnown(t *testing.T) {
 	}
 	if !after.All()[1].Connected(time.Millisecond) || before.All()[1].State() != Alive {
 		t.Error("a session with the new set does not bring the target back for those with the old one")
-	}
-}
-
-func BenchmarkPick(b *testing.B) {
-	for _, n := range []int{2, 100, 10000} {
-		var targets []config.Target
-		for i := range n {
-			targets = append(targets, config.Target{Address: config.Address{Network: "tcp", Host: fmt.Sprint("t", i), Port: 1}, Weight: 1})
-		}
-		s := NewSet(targets, Policy{Retry: retry, LookUp: true}, nil)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			b.ReportAllocs()
-			var tried Tried
-			for b.Loop() {
-				tried.Reset()
-				t, _, err := s.Pick(&tried, netip.Addr{})
-				if err != nil {
-					b.Fatal(err)
-				}
-				t.Release()
-			}
-		})
 	}
 }

@@ -37,23 +37,6 @@ type state struct {
 
 func (s *state) known() health { return health(s.health.Load()) }
 
-// occupy takes one of most places; 0 is no limit.
-func (s *state) occupy(most int64) bool {
-	if most == 0 {
-		s.sessions.Add(1)
-		return true
-	}
-	for {
-		n := s.sessions.Load()
-		if n >= most {
-			return false
-		}
-		if s.sessions.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
 // happen takes an event, whose error is err if it has one, through the state machine. It returns what the health was
 // before, and the effect. The policy is that of the target that the event came to; the one in force goes before it.
 func (s *state) happen(p *policy, e event, err error) (was health, with effect) {
@@ -195,21 +178,4 @@ func (s *state) retire() {
 	defer s.mu.Unlock()
 	s.gone = true
 	s.unschedule()
-}
-
-// update brings up to date what the rotation in force knows of the endpoint.
-func (s *state) update() {
-	if t := s.now.Load(); t != nil {
-		t.show()
-	}
-}
-
-// changed is update, and offers what room there is to those who wait.
-func (s *state) changed() {
-	t := s.now.Load()
-	if t == nil || t.tier == nil {
-		return
-	}
-	t.show()
-	t.tier.queue.offer(t)
 }

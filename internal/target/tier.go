@@ -21,10 +21,6 @@ type tier struct {
 	rand     func() uint64
 }
 
-// aimless is how many targets a session tries by the balancer's choice. From then on it goes through those that are
-// left one after another, so that a session that tries thousands does not search among thousands each time.
-const aimless = 8
-
 // newTier makes a tier of targets that come one after another. Their keys are those of targets that take no sessions,
 // until show.
 func newTier(s *Set, targets []*Target) *tier {
@@ -56,7 +52,7 @@ func (r *tier) pick(tried *Tried, source netip.Addr, live bool) (t *Target, tria
 	for {
 		place := 0
 		switch {
-		case tried.Len() >= aimless:
+		case tried.aimless():
 			place = r.onward(tried, live)
 		case live:
 			place = r.balancer.choose(r, tried, source)

@@ -16,7 +16,7 @@ type times struct {
 }
 
 const (
-	memory    = 10 * time.Second       // what was measured this long ago counts a third of what is measured now
+	memory    = 3 * time.Second        // what was measured this long ago counts a third of what is measured now
 	leastNews = 1. / 32                // what one measurement counts at least
 	patience  = 250 * time.Millisecond // a connect is not late before
 	slowness  = 8                      // nor before this many times the smoothed time

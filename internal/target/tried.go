@@ -8,7 +8,17 @@ type Tried struct {
 
 	held  *Target // that waiting has reserved a place on; nil if none
 	trial bool
+
+	// Of a session that has tried many:
+	known  map[*state]bool // those that were tried
+	course int             // how far it has come; see rotation.pick
 }
+
+// aimless is how many targets a session tries by the balancer's choice. From then on it goes through those that are
+// left one after another, so that a session that tries thousands does not search among thousands each time.
+const aimless = 8
+
+func (t *Tried) aimless() bool { return len(t.targets) >= aimless }
 
 // Len is how many targets were tried.
 func (t *Tried) Len() int { return len(t.targets) }
@@ -28,6 +38,9 @@ func (t *Tried) Reset() {
 }
 
 func (t *Tried) has(target *Target) bool {
+	if t.known != nil {
+		return t.known[target.state]
+	}
 	for _, have := range t.targets {
 		if have.state == target.state {
 			return true
@@ -37,4 +50,15 @@ func (t *Tried) has(target *Target) bool {
 }
 
 // take notes that the session tries the target.
-func (t *Tried) take(target *Target) { t.targets = append(t.targets, target) }
+func (t *Tried) take(target *Target) {
+	t.targets = append(t.targets, target)
+	switch {
+	case t.known != nil:
+		t.known[target.state] = true
+	case t.aimless():
+		t.known = map[*state]bool{}
+		for _, x := range t.targets {
+			t.known[x.state] = true
+		}
+	}
+}

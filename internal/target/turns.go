@@ -22,7 +22,7 @@ type turns struct {
 type share struct{ weight, offset uint64 }
 
 // smoothness is how many places are looked at for a turn, on average, for the sake of a smoother rotation.
-const smoothness = 32
+const smoothness = 16
 
 // layOut makes a rotation of places with these weights, from the first turn on.
 func (x *turns) layOut(weights []int) {

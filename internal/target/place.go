@@ -1,0 +1,95 @@
+package target
+
+// reserve takes a place for a session; live, if it was picked as one that lives. The session may become the trial of a
+// dead target that is due for one. It fails if the target cannot take the session, or not any more.
+func (t *Target) reserve(live bool) (trial, ok bool) {
+	if t.drained.Load() {
+		return false, false
+	}
+	was := t.known()
+	if was != alive {
+		was, _ = t.happen(t.policy, trialBegan, nil)
+		trial = was == due
+	}
+	if live && was != alive && !trial || !t.occupy(int64(t.MaxSessions)) {
+		if trial {
+			t.happen(t.policy, trialAbandoned, nil)
+			t.update()
+		}
+		return false, false
+	}
+	if t.policy.measures {
+		t.time.owe()
+	}
+	if trial || t.MaxSessions > 0 || t.policy.counts || t.policy.measures {
+		t.update()
+	}
+	return trial, true
+}
+
+// Release gives back the place that Pick reserved.
+func (t *Target) Release() {
+	t.sessions.Add(-1)
+	if now := t.now.Load(); now != nil && (now.MaxSessions > 0 || now.policy.counts) {
+		t.changed()
+	}
+}
+
+// show brings what the target's tier knows of it up to date.
+func (t *Target) show() {
+	if t.tier != nil {
+		t.tier.tree.set(t.place, t.key)
+	}
+}
+
+// key is what the tree of the tier is to have of the target.
+func (t *Target) key() uint64 {
+	switch {
+	case t.drained.Load():
+		return keyNone
+	case t.MaxSessions > 0 && t.sessions.Load() >= int64(t.MaxSessions):
+		return keyFull
+	}
+	switch t.known() {
+	case dead, onTrial:
+		return keyDead
+	}
+	if t.policy.rank == nil {
+		return 0
+	}
+	return t.policy.rank(t)
+}
+
+// occupy takes one of most places; 0 is no limit.
+func (s *state) occupy(most int64) bool {
+	if most == 0 {
+		s.sessions.Add(1)
+		return true
+	}
+	for {
+		n := s.sessions.Load()
+		if n >= most {
+			return false
+		}
+		if s.sessions.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// update brings up to date what the rotation in force knows of the endpoint.
+func (s *state) update() {
+	if t := s.now.Load(); t != nil {
+		t.show()
+	}
+}
+
+// changed is update, and offers what room there is to those who wait.
+func (s *state) changed() {
+	t := s.now.Load()
+	if t == nil || t.tier == nil {
+		return
+	}
+	t.show()
+	t.tier.queue.offer(t)
+}
