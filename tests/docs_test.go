@@ -60,7 +60,7 @@ func keyTable() string {
 // Every example in the docs is a configuration that runs, and together they use every key.
 func TestConfigurationDocExamples(t *testing.T) {
 	used := map[string]bool{}
-	for _, doc := range []string{configurationDoc, "../README.md"} {
+	for _, doc := range []string{configurationDoc, metricsDoc, apiDoc, "../README.md"} {
 		data, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)

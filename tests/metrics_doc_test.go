@@ -1,0 +1,168 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tcp-proxy/internal/admin"
+	"tcp-proxy/internal/proxy"
+)
+
+const metricsDoc = "../docs/metrics.md"
+
+// The table of metrics is made of what is served.
+func TestMetricsDocHasEveryMetric(t *testing.T) {
+	data, err := os.ReadFile(metricsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := regexp.MustCompile(`(?s)(<!-- metrics: [^\n]* -->\n).*(<!-- /metrics -->)`)
+	if !section.Match(data) {
+		t.Fatalf("%s has no place for the metrics", metricsDoc)
+	}
+	var table strings.Builder
+	table.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, m := range admin.Metrics() {
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), m.Help)
+	}
+	want := section.ReplaceAllString(string(data), "${1}"+table.String()+"${2}")
+	if want == string(data) {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s does not have the metrics as they are: go test ./tests -run TestMetricsDoc -update", metricsDoc)
+	}
+	if err := os.WriteFile(metricsDoc, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever speaks of a metric speaks of one that there is: docs, alerts and the dashboard.
+func TestMetricsThatAreNamedExist(t *testing.T) {
+	known := map[string]bool{}
+	for _, m := range admin.Metrics() {
+		known[m.Name] = true
+		if m.Type == "histogram" {
+			known[m.Name+"_bucket"], known[m.Name+"_sum"], known[m.Name+"_count"] = true, true, true
+		}
+	}
+	named := regexp.MustCompile(`\btcp_proxy_[a-z_]*[a-z]`)
+	for _, file := range []string{metricsDoc, operationsDoc, "../packaging/prometheus/tcp-proxy.rules.yml", "../packaging/grafana/tcp-proxy.json", "../README.md"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := named.FindAllString(string(data), -1)
+		if len(found) == 0 && !strings.HasSuffix(file, "README.md") {
+			t.Errorf("%s names no metric", file)
+		}
+		for _, name := range found {
+			if !known[name] {
+				t.Errorf("%s names %s, which is not served", file, name)
+			}
+		}
+	}
+}
+
+const operationsDoc = "../docs/operations.md"
+
+// Every alert has its place in the docs, and every alert there is one.
+func TestOperationsDocHasEveryAlert(t *testing.T) {
+	rules, err := os.ReadFile("../packaging/prometheus/tcp-proxy.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile(operationsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alerts := map[string]bool{}
+	for _, m := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(string(rules), -1) {
+		alerts[m[1]] = true
+		if !strings.Contains(string(doc), "`"+m[1]+"`") {
+			t.Errorf("%s does not have the alert %s", operationsDoc, m[1])
+		}
+	}
+	for _, name := range regexp.MustCompile(`TcpProxy\w+`).FindAllString(string(doc), -1) {
+		if !alerts[name] {
+			t.Errorf("%s names the alert %s, which is not one", operationsDoc, name)
+		}
+	}
+}
+
+const apiDoc = "../docs/api.md"
+
+// The docs of the API have every field of a status, its kinds of events, and an example that is one.
+func TestAPIDocHasEveryField(t *testing.T) {
+	data, err := os.ReadFile(apiDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(data)
+	var want []string
+	fieldsOf("", reflect.TypeFor[proxy.Snapshot](), &want)
+	rows := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|").FindAllStringSubmatch(doc, -1) {
+		rows[m[1]] = true
+	}
+	for _, field := range want {
+		if !rows[field] {
+			t.Errorf("%s does not have the field %s", apiDoc, field)
+		}
+		delete(rows, field)
+	}
+	for row := range rows {
+		t.Errorf("%s has the field %s, which a status does not", apiDoc, row)
+	}
+	example := regexp.MustCompile("(?s)```json\n(.*?)```").FindStringSubmatch(doc)
+	if example == nil {
+		t.Fatal("there is no example")
+	}
+	var s proxy.Snapshot
+	decoder := json.NewDecoder(strings.NewReader(example[1]))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil || s.Version != proxy.SnapshotVersion {
+		t.Errorf("the example: version %d, %v", s.Version, err)
+	}
+	source, err := os.ReadFile("../internal/proxy/snapshot.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := regexp.MustCompile(`\tEvent\w+ += "(\w+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(kinds) < 10 {
+		t.Errorf("only %d kinds of events were found", len(kinds))
+	}
+	for _, kind := range kinds {
+		if !strings.Contains(doc, "`"+kind[1]+"`") {
+			t.Errorf("%s does not have the event %s", apiDoc, kind[1])
+		}
+	}
+}
+
+// fieldsOf lists the fields of a type as JSON has them.
+func fieldsOf(prefix string, object reflect.Type, list *[]string) {
+	for i := range object.NumField() {
+		f := object.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		kind, path := f.Type, prefix+name
+		if kind.Kind() == reflect.Pointer {
+			kind = kind.Elem()
+		}
+		if kind.Kind() == reflect.Slice {
+			kind, path = kind.Elem(), path+"[]"
+		}
+		*list = append(*list, strings.TrimSuffix(path, "[]"))
+		if kind.Kind() == reflect.Struct && kind != reflect.TypeFor[time.Time]() {
+			fieldsOf(path+".", kind, list)
+		}
+	}
+}
