@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"tcp-proxy/internal/proxy"
@@ -59,7 +60,9 @@ func trouble() proxy.Snapshot {
 // last in turn.
 func crowd(apps, targets int) proxy.Snapshot {
 	s := calm()
-	s.Names, s.Apps = nil, nil
+	s.Names, s.Apps, s.Workers.Busy, s.Workers.Max = nil, nil, 0, 500_000
+	s.Events = s.Events[:1]
+	s.Events[0].Text = fmt.Sprintf("started with %d apps, %d ports, %d targets", apps, apps, apps*targets)
 	for i := range apps {
 		a := app(fmt.Sprintf("app-%04d", i), []string{fmt.Sprint(10000 + i)}, int64(i%97))
 		for j := range targets {
@@ -67,10 +70,14 @@ func crowd(apps, targets int) proxy.Snapshot {
 			t.Active, t.Sessions = int64((i*7+j*13)%101), uint64(i*targets+j)
 			if i%50 == 7 && j == i/50%targets {
 				kill(&t, night.Add(-time.Duration(i)*time.Second), "connect: connection refused", 5)
+				s.Events = slices.Insert(s.Events, 1, proxy.Event{
+					Number: uint64(2 + (apps-1)/50 - i/50), Time: t.Since, Kind: proxy.EventTargetDead, App: a.Name, Target: t.Name, Text: "target is dead", Reason: t.Reason,
+				})
 			}
 			a.Targets = append(a.Targets, t)
 		}
 		s.Apps = append(s.Apps, a)
+		s.Workers.Busy += int(a.Active)
 	}
 	return s
 }

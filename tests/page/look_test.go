@@ -121,6 +121,42 @@ func TestPhone(t *testing.T) {
 	}
 }
 
+// Large figures fit windows of all sizes.
+func TestEveryWindow(t *testing.T) {
+	many := crowd(200, 10)
+	many.Apps[7].Active, many.Workers.Busy, many.Workers.Max = 1_234_567, 1_234_567, 2_000_000
+	s := serve(t, many)
+	tab := desktop(t, s)
+	for i, by := range []time.Duration{2 * time.Second, 4 * time.Second} {
+		many = later(many, by)
+		many.Apps[7].Download += 123_456_789_012
+		many.Apps[7].Upload += 123_456_789_012
+		s.say(many)
+		tab.Until("there are rates", `document.querySelector('tr[data-key="app app-0007"] .download').innerText === "`+[]string{"61.7", "30.9"}[i]+` GB/s"`)
+	}
+	for _, width := range []int{1920, 1440, 1280, 1150, 1024, 901, 900, 820, 721, 720, 600, 414, 360, 320} {
+		tab.Screen(width, 800, width < 500)
+		fits(t, tab, width)
+	}
+}
+
+// A window of a middling size leaves out columns, but no lines of the figures or the details.
+func TestMiddlingWindow(t *testing.T) {
+	tab := open(t, serve(t, trouble()), 1024, 768)
+	fits(t, tab, 1024)
+	tab.Click("#by-target")
+	tab.Click(`tr[data-key="target web 10.0.0.1:80"] [data-does=more]`)
+	tab.Click("#by-app")
+	tab.Click(`tr[data-key="app web"] [data-does=more]`)
+	fits(t, tab, 1024)
+	var hidden []string
+	tab.Eval(`[...document.querySelectorAll("#figures path, .details path")].filter((e) => !e.checkVisibility()).map((e) => e.outerHTML)`, &hidden)
+	same(t, "lines that are not seen", hidden, []string{})
+	var columns []string
+	tab.Eval(`[...document.querySelectorAll("thead th")].filter((e) => e.checkVisibility()).map((e) => e.className)`, &columns)
+	same(t, "columns", columns, []string{"name", "state", "since", "why", "sessions", "fresh", "connect", "more"})
+}
+
 // fits checks that nothing is wider than the screen. A phone would zoom out to show the whole of a page that is.
 func fits(t *testing.T, tab *chromium.Tab, width int) {
 	t.Helper()
@@ -129,10 +165,12 @@ func fits(t *testing.T, tab *chromium.Tab, width int) {
 		const outside = ({width, left, right}) => width > 0 && (right > %[1]d + 0.5 || left < -0.5);
 		const wide = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest(".unseen, .skip"))
 			.filter((e) => outside(e.getBoundingClientRect())).map((e) => e.outerHTML.slice(0, 100));
+		wide.push(...[...document.querySelectorAll("#figures dl > div, th, td, li, .tools, #pager")].filter((e) => e.scrollWidth > e.clientWidth + 1)
+			.map((e) => e.outerHTML.slice(0, 100) + " holds " + e.scrollWidth + " in " + e.clientWidth));
 		const whole = Math.max(document.documentElement.scrollWidth, innerWidth);
 		return whole > %[1]d ? ["the page is " + whole + " wide", ...wide] : wide;
 	})()`, width), &wide)
-	same(t, fmt.Sprintf("wider than the screen of %d", width), wide, []string{})
+	same(t, fmt.Sprintf("too wide for a screen of %d", width), wide, []string{})
 }
 
 // Nothing moves, so there is nothing to turn off for who prefers that.

@@ -2,14 +2,17 @@ package page
 
 import (
 	"flag"
-	"math"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/tests/page/chromium"
 )
 
 var pictures = flag.String("pictures", "", "a folder to write pictures of the page into")
@@ -19,42 +22,55 @@ func TestPictures(t *testing.T) {
 	if *pictures == "" {
 		t.Skip("nobody has asked for pictures")
 	}
+	defer func(was time.Time) { night = was }(night)
 	night = time.Now().UTC().Truncate(time.Second)
 	for _, p := range []struct {
 		name          string
 		answer        proxy.Snapshot
 		width, height int
 		scheme        string
+		act           func(tab *chromium.Tab)
 	}{
-		{"light", trouble(), 1440, 900, "light"},
-		{"dark", trouble(), 1440, 900, "dark"},
-		{"phone", trouble(), 360, 740, "dark"},
-		{"crowd", crowd(1000, 10), 1440, 900, "light"},
-		{"calm", calm(), 1440, 900, "light"},
-		{"tablet", trouble(), 820, 1100, "light"},
+		{"desktop", trouble(), 1440, 900, "light", nil},
+		{"desktop-dark", trouble(), 1440, 900, "dark", nil},
+		{"details", trouble(), 1440, 900, "light", func(tab *chromium.Tab) {
+			tab.Click(`tr[data-key="target web 10.0.0.2:80"] [data-does=more]`)
+			tab.Click(`tr[data-key="app web"] [data-does=more]`)
+		}},
+		{"gone", trouble(), 1440, 900, "light", nil},
+		{"gone-dark", trouble(), 1440, 900, "dark", nil},
+		{"calm", calm(), 1440, 900, "light", nil},
+		{"laptop", trouble(), 1280, 800, "dark", nil},
+		{"small", trouble(), 1024, 768, "light", nil},
+		{"tablet", trouble(), 820, 1100, "light", nil},
+		{"phone", trouble(), 360, 740, "dark", nil},
+		{"phone-list", trouble(), 360, 740, "light", func(tab *chromium.Tab) { tab.Eval(`document.querySelector("#list").scrollIntoView()`, nil) }},
+		{"many", crowd(1000, 10), 1440, 900, "light", nil},
+		{"many-targets", crowd(1000, 10), 1440, 900, "light", func(tab *chromium.Tab) {
+			tab.Click("#by-target")
+			tab.Click("thead .sessions button")
+			tab.Eval(`document.querySelector("#list").scrollIntoView()`, nil)
+		}},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			s := serve(t, p.answer)
 			s.play(p.answer)
+			s.expects = "Failed to load resource"
 			tab := open(t, s, p.width, p.height)
 			tab.Prefer("prefers-color-scheme", p.scheme)
-			for deadline := time.Now().Add(30 * time.Second); s.polls.Load() < rounds && time.Now().Before(deadline); {
-				tab.Eval(`document.documentElement.dataset.poll = 10, document.dispatchEvent(new Event("visibilitychange"))`, nil)
-				time.Sleep(10 * time.Millisecond)
+			for s.polls.Load() < rounds {
+				tab.Eval(`document.dispatchEvent(new Event("visibilitychange"))`, nil)
 			}
-			if p.name == "light" {
-				tab.Click(`tr[data-key="target web 10.0.0.2:80"] [data-does=more]`)
-				tab.Eval(`scrollTo(0, 0)`, nil)
+			if p.act != nil {
+				p.act(tab)
 			}
-			tab.Picture(filepath.Join(*pictures, p.name+".png"), false)
-			tab.Picture(filepath.Join(*pictures, p.name+"-whole.png"), true)
-			tab.Eval(`document.querySelector("#list").scrollIntoView()`, nil)
-			tab.Picture(filepath.Join(*pictures, p.name+"-list.png"), false)
-			s.expects = "ERR_CONNECTION_REFUSED"
-			s.stop()
-			tab.Until("the page says so", `!document.querySelector("#gone").hidden`)
-			tab.Picture(filepath.Join(*pictures, p.name+"-gone.png"), false)
-			s.start()
+			if strings.HasPrefix(p.name, "gone") {
+				s.stop()
+				tab.Until("the page says so", `!document.querySelector("#gone").hidden`)
+				s.start()
+				s.code.Store(500)
+			}
+			tab.Picture(filepath.Join(*pictures, p.name+".png"))
 		})
 	}
 }
@@ -71,34 +87,43 @@ func (s *site) play(snapshot proxy.Snapshot) {
 		mu.Lock()
 		defer mu.Unlock()
 		snapshot = later(snapshot, 2*time.Second)
-		apps := make([]proxy.App, len(snapshot.Apps))
-		for i, a := range snapshot.Apps {
-			w := math.Max(0.2, waves[a.Name]+rand.Float64()*0.3-0.15)
-			if waves[a.Name] == 0 {
-				w = 1
+		snapshot.Workers.Busy = 0
+		snapshot.Apps = slices.Clone(snapshot.Apps)
+		for i := range snapshot.Apps {
+			a := &snapshot.Apps[i]
+			wave, known := waves[a.Name]
+			if !known {
+				wave = 1
 			}
-			waves[a.Name] = w
-			a.Upload += int64(w * 2e5 * float64(1+i%7))
-			a.Download += int64(w * 9e6 * float64(1+i%5))
-			a.Active = int64(float64(a.Active)*0.9 + 0.1*w*float64(300+20*(i%9)))
-			ended := map[string]uint64{}
-			for cause, n := range a.Ended {
-				ended[cause] = n
-			}
-			ended["client_closed"] += uint64(w * 60)
-			a.Ended = ended
-			a.Targets = append([]proxy.Target(nil), a.Targets...)
-			for j := range a.Targets {
-				if tg := &a.Targets[j]; tg.State == "alive" {
-					tg.Connect = 0.0004 * (0.7 + 0.6*rand.Float64()) * float64(1+j)
-					tg.Sessions += uint64(w * 20)
-					tg.Active = int64(w * float64(20+j))
-				}
-			}
-			apps[i] = a
+			wave = max(0.2, min(2, wave+rand.Float64()*0.3-0.15))
+			waves[a.Name] = wave
+			swell(a, i, wave)
+			snapshot.Workers.Busy += int(a.Active)
 		}
-		snapshot.Apps = apps
 		return snapshot
 	}
 	s.live.Store(&step)
+}
+
+// swell is what an app does in two seconds.
+func swell(a *proxy.App, i int, wave float64) {
+	a.Targets, a.Ended = slices.Clone(a.Targets), maps.Clone(a.Ended)
+	alive := false
+	for j := range a.Targets {
+		if t := &a.Targets[j]; t.State == "alive" {
+			alive = true
+			t.Connect += 0.2 * (0.0004*wave*float64(1+j%4)*(0.8+0.4*rand.Float64()) - t.Connect)
+			t.Sessions += uint64(wave * 20)
+			t.Active += int64(0.2 * (wave*float64(20+7*(i%5)+j) - float64(t.Active)))
+		}
+	}
+	if !alive {
+		a.Ended["connect_failed"] += uint64(wave * 20)
+		a.Active = 0
+		return
+	}
+	a.Upload += int64(wave * 2e5 * float64(1+i%7))
+	a.Download += int64(wave * 9e6 * float64(1+i%5))
+	a.Active += int64(0.1 * (wave*float64(300+20*(i%9)) - float64(a.Active)))
+	a.Ended["client_closed"] += uint64(wave * 60)
 }

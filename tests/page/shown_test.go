@@ -16,7 +16,7 @@ func TestWhatIsWrongComesFirst(t *testing.T) {
 		"db does not accept. 127.0.0.1:5432: accept4: too many open files. show",
 		"cache has no alive target. unix:/run/redis.sock: connect: no such file or directory. since 1 Mar 03:11:20, 40 s show",
 		"web: 1 of 3 targets dead. 10.0.0.2:80: connect: connection refused. since 1 Mar 03:09:00, 3 min show",
-		"db.internal does not resolve. lookup db.internal on 10.0.0.53:53: server misbehaving. The addresses of before stay in use. since 1 Mar 03:07:00, 5 min",
+		"db.internal does not resolve. lookup db.internal on 10.0.0.53:53: server misbehaving. The addresses of before stay in use. since 1 Mar 03:07:00, 5 min show",
 	})
 	same(t, "rows", rows(tab, 5), []string{
 		"cache unix:/run/cache.sock | dead | 40 s | | 200",
@@ -67,7 +67,7 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 	same(t, "problems", texts(tab, "#wrong li"), []string{
 		"All 10,000 workers are busy. New connections wait until a session ends.",
 		"db has no alive target. None of its targets has an address yet. show",
-		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min",
+		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min show",
 		"cache has no alive target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
 		"The proxy drains. It still serves, but says that it is not ready, so that new connections go elsewhere.",
 	})
@@ -125,7 +125,7 @@ func TestDetails(t *testing.T) {
 		"Sessions 20 open, 16,000 so far", "Probes 900 passed, 2 failed", "Last probe 1 Mar 03:11:58: passed",
 	})
 	same(t, "an app", facts("app web"), []string{
-		"Ports 5001 5002", "Balance round_robin", "Sessions 800 open, 48,812 let in so far",
+		"Ports 5001, 5002", "Balance round_robin", "Sessions 800 open, 48,812 let in so far",
 		"Ended client_closed 41,000, target_closed 7,000, idle_timeout 12, limited 12", "Refused max_sessions_per_source 12",
 		"Limits kept for 77 client addresses", "Moved 68.7 GB down, 4.29 GB up",
 		"Last events 1 Mar 03:09:00 target is dead: connect: connection refused 1 Mar 02:52:00 target is draining: drained by the operator",

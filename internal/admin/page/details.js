@@ -52,7 +52,7 @@ function ofApp(app) {
   const ports = app.ports.slice(0, mostPorts).map((p) => (p.problem ? `${p.name} (does not accept: ${p.problem})` : p.name));
   if (app.ports.length > mostPorts) ports.push(`and ${count(app.ports.length - mostPorts)} more`);
   return [
-    ['Ports', ports.join('\n')],
+    ['Ports', ports.join(', ')],
     ['Balance', app.balance],
     ['Sessions', `${count(app.active)} open, ${count(app.begun)} let in so far`],
     ['Ended', tally(app.ended)],

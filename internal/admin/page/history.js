@@ -36,7 +36,7 @@ export class Clock {
       const slot = (this.#at - i + slots) % slots;
       const age = (now - this.#times[slot]) / 1000;
       if (this.#broken[slot]) joined = false;
-      if (Number.isNaN(line[slot]) || age > minutes * 60) {
+      if (Number.isNaN(line[slot]) || age < 0 || age > minutes * 60) {
         joined = false;
         continue;
       }

@@ -64,6 +64,8 @@ export class Model {
     };
     app.broken = app.ports.filter((port) => port.problem);
     app.refusing = this.#rate(refused, was?.refused);
+    app.limited = refused - (refusals.denied ?? 0);
+    app.limiting = this.passed !== null && app.limited > was?.limited ? this.taken : was?.limiting ?? null; // when that grew last
     // The open ones and the ended ones are not counted at one moment: it may seem that one more had begun.
     app.fresh = this.#rate(Math.max(app.begun, was?.begun ?? 0), was?.begun);
     app.upload = this.#rate(given.bytes_upload, was?.bytes_upload);

@@ -5,6 +5,7 @@ import { clock, count, each, moment, of, tally } from './format.js';
 
 const grave = 2;
 const partly = 1;
+const lately = 60; // seconds for which refusals stay a problem
 
 // problemsOf lists {key, level, what, why, since, find}: find is what to search for to see it in the table.
 export function problemsOf(model) {
@@ -20,12 +21,12 @@ export function problemsOf(model) {
   if (max > 0 && busy >= max) {
     list.push({ key: 'workers', level: grave, since: null, what: `All ${count(max)} workers are busy.`, why: 'New connections wait until a session ends.' });
   }
-  for (const app of model.apps) list.push(...ofApp(app));
+  for (const app of model.apps) list.push(...ofApp(app, model));
   for (const name of model.names) {
     if (!name.problem) continue;
     const kept = name.addresses?.length ? 'The addresses of before stay in use.' : 'It has no address yet.';
     list.push({
-      key: `name ${name.name}`, level: name.addresses?.length ? partly : grave, since: moment(name.since),
+      key: `name ${name.name}`, level: name.addresses?.length ? partly : grave, since: moment(name.since), find: name.name,
       what: `${name.name} does not resolve.`, why: `${sentence(name.problem)} ${kept}`,
     });
   }
@@ -43,7 +44,7 @@ function* ofNode({ state }) {
   if (what) yield { key: 'node', level: partly, since: null, what, why };
 }
 
-function* ofApp(app) {
+function* ofApp(app, model) {
   const find = `app:${app.name}`;
   if (app.severity === severe.none) {
     yield { key: `none ${app.name}`, level: grave, since: app.since, find, what: `${app.name} has no alive target.`, why: noneWhy(app) };
@@ -64,10 +65,10 @@ function* ofApp(app) {
       why: `${port.name}: ${sentence(port.problem)}`,
     };
   }
-  if (app.refusing > 0) {
+  if (app.limiting !== null && model.age(app.limiting) < lately) {
     yield {
-      key: `refuses ${app.name}`, level: partly, since: null, find,
-      what: `${app.name} refuses ${each(app.refusing)}.`, why: `Refused so far: ${tally(app.refusals)}.`,
+      key: `limits ${app.name}`, level: partly, since: null, find,
+      what: `${app.name} is at a limit.`, why: `It refuses ${each(app.refusing)}. So far: ${tally(app.refusals)}.`,
     };
   }
 }

@@ -39,7 +39,7 @@ class Problem {
     this.since = h('span', { class: 'muted' });
     this.why = h('span', { class: 'why' });
     this.button = h('button', { type: 'button', class: 'link', onclick: () => search(this.find) }, 'show');
-    this.element = h('li', {}, this.icon, h('p', {}, this.what, ' ', this.why, ' ', this.since, ' ', this.button));
+    this.element = h('li', {}, this.icon, h('p', {}, this.what, ' ', this.why, ' ', this.since), ' ', this.button);
   }
 
   update({ level, what, why, since, find: words, model }) {

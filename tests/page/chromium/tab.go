@@ -161,11 +161,11 @@ func (t *Tab) Until(what, expression string) {
 	}
 }
 
-// Picture writes what is seen into a PNG file; whole is all of the page, not only what fits.
-func (t *Tab) Picture(file string, whole bool) {
+// Picture writes what is seen into a PNG file.
+func (t *Tab) Picture(file string) {
 	t.Helper()
 	var said struct{ Data string }
-	t.Call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": whole}, &said)
+	t.Call("Page.captureScreenshot", map[string]any{"format": "png"}, &said)
 	data, err := base64.StdEncoding.DecodeString(said.Data)
 	t.must(err)
 	t.must(os.WriteFile(file, data, 0o644))
