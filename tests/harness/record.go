@@ -11,6 +11,7 @@ type Record struct {
 	App          string `json:"app"`
 	Port         string `json:"port"`
 	Client       string `json:"client"`
+	Peer         string `json:"peer"` // who connected, if that is not the client
 	Target       string `json:"target"`
 	Attempts     int    `json:"attempts"`
 	ConnectUsec  int64  `json:"connect_usec"`
@@ -18,6 +19,8 @@ type Record struct {
 	BytesUp      int64  `json:"bytes_up"`
 	BytesDown    int64  `json:"bytes_down"`
 	Cause        string `json:"cause"`
+	Refused      string `json:"refused"` // what the app had against the client
+	Error        string `json:"error"`
 }
 
 // Records waits for the records of n sessions and returns all that there are, in the order they were written.

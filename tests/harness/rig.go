@@ -31,6 +31,8 @@ type Rig struct {
 
 	Environment []string // for the proxies, beside that of the test: "NAME=value"
 
+	nameserver *Nameserver // of the proxies; nil: those of the machine
+
 	mu       sync.Mutex
 	port     int    // the last one given out
 	folder   string // for unix sockets and files; made by Path
@@ -100,11 +102,53 @@ func (r *Rig) TryDial(address string) (*Conn, error) {
 	return r.adopt(c), nil
 }
 
+// AnotherHost returns one more loopback address that nobody else uses, for clients.
+func (r *Rig) AnotherHost() string {
+	r.T.Helper()
+	host, unclaim, err := claimHost()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unclaims = append(r.unclaims, unclaim)
+	return host
+}
+
+// DialFrom connects a client on a host of the rig to a TCP address.
+func (r *Rig) DialFrom(host, address string) *Conn {
+	r.T.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}, Timeout: Patience}
+	c, err := dialer.Dial("tcp", address)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return r.adopt(c)
+}
+
 // ExpectRefusal connects a client to a TCP address and wants a reset, which may come before the connect has returned. It
 // returns the address of the client.
 func (r *Rig) ExpectRefusal(address string) (client string) {
 	r.T.Helper()
 	client = r.Address()
+	r.expectRefusal(client, address)
+	return client
+}
+
+// ExpectRefusalFrom is ExpectRefusal for a client on a host of the rig.
+func (r *Rig) ExpectRefusalFrom(host, address string) (client string) {
+	r.T.Helper()
+	_, port, err := net.SplitHostPort(r.Address())
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	client = net.JoinHostPort(host, port)
+	r.expectRefusal(client, address)
+	return client
+}
+
+func (r *Rig) expectRefusal(client, address string) {
+	r.T.Helper()
 	local, err := net.ResolveTCPAddr("tcp", client)
 	if err != nil {
 		r.T.Fatal(err)
@@ -116,7 +160,6 @@ func (r *Rig) ExpectRefusal(address string) (client string) {
 	case !errors.Is(err, syscall.ECONNRESET):
 		r.T.Fatalf("connect: %v, want a reset", err)
 	}
-	return client
 }
 
 // adopt gives a connection its deadline and its end.
