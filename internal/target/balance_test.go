@@ -292,5 +292,18 @@ func TestNearestDoesNotWaitForOne(t *testing.T) {
 		if got := letters(t, s, 2); got != "cc" {
 			t.Errorf("with one that is back: %s", got)
 		}
+		// One that was tried while it was dead, and that a probe brings back, is to be measured anew.
+		for _, x := range s.All() {
+			x.Failed(false, errConnect)
+		}
+		for range 3 {
+			pick(t, s).Failed(false, errConnect)
+		}
+		s.All()[0].Connected(time.Millisecond)
+		s.All()[1].Probed(nil)
+		if got := letters(t, s, 2); got != "ba" {
+			t.Errorf("with one that a probe has brought back: %s", got)
+		}
+		s.Retire()
 	})
 }

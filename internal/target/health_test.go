@@ -281,6 +281,34 @@ func TestTrialsWhenProbesEnd(t *testing.T) {
 	})
 }
 
+// An endpoint that no session comes to any more has no timer; if it comes back, it has.
+func TestNoTrialsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(2, nil)
+		x, y := s.All()[0], s.All()[1]
+		pick(t, s)
+		x.Failed(false, errConnect)
+		NewSet(s.targets[1:], s.policy.Policy, s).Enforce()
+		if x.timer != nil {
+			t.Error("a timer for one that is gone")
+		}
+		x.Connected(time.Millisecond)
+		x.Failed(false, errConnect)
+		if x.timer != nil {
+			t.Error("a timer for one that dies when it is gone")
+		}
+		s.Enforce()
+		if x.timer == nil {
+			t.Error("no timer for one that is back")
+		}
+		s.Retire()
+		y.Failed(false, errConnect)
+		if x.timer != nil || y.timer != nil {
+			t.Error("a timer when the app is gone")
+		}
+	})
+}
+
 func TestCondition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(1, nil)

@@ -235,16 +235,3 @@ func TestRival(t *testing.T) {
 	none(t, s)
 	s.Retire()
 }
-
-// Until names are resolved for it, whoever connects may look them up.
-func TestLookUp(t *testing.T) {
-	s := NewSet([]config.Target{{Address: web}}, Policy{LookUp: true}, nil)
-	x := s.All()[0]
-	if x.Name != "web.internal:80" || x.Addr.IsValid() || x.Path != "" || pick(t, s) != x {
-		t.Errorf("%+v", x)
-	}
-	s.Resolved(web, endpoints("10.1.0.1:80"))
-	if got := picked(t, s, 1); got != "10.1.0.1" {
-		t.Error(got)
-	}
-}

@@ -21,7 +21,7 @@ func (t *Target) reserve(live bool) (trial, ok bool) {
 	if t.policy.measures {
 		t.time.owe()
 	}
-	if trial || t.MaxSessions > 0 || t.policy.counts || t.policy.measures {
+	if trial || t.MaxSessions > 0 || t.policy.counts {
 		t.update()
 	}
 	return trial, true

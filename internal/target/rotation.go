@@ -20,18 +20,14 @@ type rotation struct {
 // endpoint is what tells the endpoints of an app apart.
 type endpoint struct {
 	addr netip.AddrPort
-	path string         // of a unix socket
-	name config.Address // that nobody has resolved
+	path string // of a unix socket
 }
 
 func (e endpoint) String() string {
-	switch {
-	case e.addr.IsValid():
+	if e.addr.IsValid() {
 		return e.addr.String()
-	case e.path != "":
-		return "unix:" + e.path
 	}
-	return e.name.String()
+	return "unix:" + e.path
 }
 
 // endpointOf is where a target of the configuration is, unless it is a name.
@@ -77,10 +73,6 @@ func newRotation(s *Set) *rotation {
 			continue
 		}
 		found := s.answers[c.Address]
-		if found == nil && s.policy.LookUp {
-			add(c, endpoint{name: c.Address}, c.Address.String(), 0)
-			continue
-		}
 		r.unresolved = r.unresolved || found == nil && !c.Down
 		priority, last := -1, -1
 		for _, f := range found {

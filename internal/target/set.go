@@ -26,9 +26,6 @@ type Policy struct {
 	Probed  bool          // probes bring dead targets back: they get no trials
 	Rise    int           // probes passed in a row that bring a dead target back; 0 is 1
 	Fall    int           // probes failed in a row that find a live one dead; 0 is 1
-
-	// LookUp has a name without an address be one endpoint, without Addr: whoever connects to it looks it up.
-	LookUp bool
 }
 
 // policy is a Policy made ready for use.

@@ -23,7 +23,7 @@ type state struct {
 
 	mu    sync.Mutex // guards what follows
 	since time.Time  // of the last change of State
-	err   error      // the last that a dead target gave
+	err   error      // the last that the target gave while it was dead
 	wait  time.Duration
 	retry time.Time // when a dead target is due for a trial; zero if it gets none
 	timer *time.Timer
@@ -66,7 +66,7 @@ func (s *state) step(p *policy, e event, err error) (was health, with effect) {
 		s.wait = min(2*s.wait, retryGrowth*p.Retry)
 		s.schedule(p, s.wait)
 	case revived:
-		s.since, s.failed, s.err = time.Now(), 0, nil
+		s.since, s.failed = time.Now(), 0
 		s.unschedule()
 	}
 	return was, next.with

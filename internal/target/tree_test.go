@@ -85,3 +85,22 @@ func TestTreeComesToRest(t *testing.T) {
 		})
 	}
 }
+
+// What changes while somebody looks at it is seen in the end, also if it changes back.
+func TestTreeLooksTwice(t *testing.T) {
+	k := newTree(1)
+	value := uint64(5)
+	k.set(0, func() uint64 { return value })
+	looked := false
+	k.set(0, func() uint64 {
+		if looked {
+			return value
+		}
+		looked = true
+		k.set(0, func() uint64 { return 5 })
+		return 9 // as it was a moment before
+	})
+	if got := k.at(0); got != 5 {
+		t.Errorf("the key is %d, want 5", got)
+	}
+}
