@@ -48,7 +48,7 @@ func (s *settings) run() error {
 	}
 	told, release := onSignals()
 	defer release()
-	d, err := daemon.New(cfg, daemon.Source{Read: s.load, File: s.file}, log, manager, sockets)
+	d, err := daemon.New(cfg, daemon.Source{Read: s.load, File: s.file}, version, log, manager, sockets)
 	if err != nil {
 		return failure{exitFailure, err}
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/proxy"
@@ -61,12 +62,12 @@ func (s *settings) fits(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	size := proxy.SizeOf(cfg)
-	if size.Descriptors() <= limit {
+	size, forAdmin := proxy.SizeOf(cfg), admin.Descriptors(len(cfg.Admin.Listen))
+	if size.Descriptors()+forAdmin <= limit {
 		return nil
 	}
 	text := fmt.Sprintf("%d workers with engine %q and %d ports may need %d descriptors, and this process may have %d (RLIMIT_NOFILE): "+
-		"at most %d workers fit", size.Workers, size.Engine, size.Ports, size.Descriptors(), limit, size.MostWorkers(limit))
+		"at most %d workers fit", size.Workers, size.Engine, size.Ports, size.Descriptors()+forAdmin, limit, size.MostWorkers(limit-min(limit, forAdmin)))
 	if s.flags.Changed("max-workers") {
 		return fmt.Errorf("--max-workers: %s", text)
 	}

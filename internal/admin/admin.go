@@ -19,6 +19,9 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
+// Descriptors is the most descriptors that so many addresses hold.
+func Descriptors(addresses int) uint64 { return uint64(addresses) * (1 + mostGuests) }
+
 // Node is the proxy that is shown and told. Its methods are called from many goroutines at once.
 type Node interface {
 	Snapshot() proxy.Snapshot

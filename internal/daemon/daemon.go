@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
@@ -23,6 +24,8 @@ type Daemon struct {
 	log     *logrus.Logger
 	source  Source
 	server  *proxy.Server
+	admin   *admin.Server
+	first   *admin.Plan // what New has prepared, until Run
 	manager *systemd.Notifier
 	deaf    atomic.Bool // the manager could not be told something
 
@@ -49,32 +52,41 @@ type Signals struct {
 	Reload <-chan struct{} // read the configuration again
 }
 
-// New listens on every port of the configuration, using the sockets that systemd has handed over. On an error nothing
-// is left behind but what was handed over.
-func New(cfg *config.Config, source Source, log *logrus.Logger, manager *systemd.Notifier,
+// New listens on every port of the configuration, using the sockets that systemd has handed over, and on the addresses
+// of the admin API. On an error nothing is left behind but what was handed over. The version is that of the program.
+func New(cfg *config.Config, source Source, version string, log *logrus.Logger, manager *systemd.Notifier,
 	sockets []systemd.Socket) (*Daemon, error) {
 	inherited := make([]proxy.Inherited, len(sockets))
 	for i, s := range sockets {
 		inherited[i] = proxy.Inherited{Name: s.Name, Listener: s.Listener}
 	}
-	server, err := proxy.New(cfg, log, inherited)
-	if err != nil {
-		return nil, err
-	}
-	return &Daemon{
+	d := &Daemon{
 		log:     log,
 		source:  source,
-		server:  server,
 		manager: manager,
 		orders:  make(chan order),
 		ended:   make(chan struct{}),
 		cfg:     cfg,
-	}, nil
+	}
+	seen := &node{daemon: d}
+	d.admin = admin.New(seen, version, log)
+	var err error
+	if d.first, err = d.prepareAdmin(cfg); err != nil {
+		return nil, err
+	}
+	if d.server, err = proxy.New(cfg, log, inherited); err != nil {
+		d.first.Abandon()
+		return nil, err
+	}
+	seen.Server = d.server
+	return d, nil
 }
 
 // Run serves until it is told to stop. Then it stops accepting, lets open sessions finish for the drain time-out or
 // until it is told to hurry, ends the rest, and returns when everything is given back.
 func (d *Daemon) Run(told Signals) error {
+	d.first.Commit()
+	defer d.closeAdmin()
 	if err := d.server.Start(); err != nil {
 		cut, cancel := context.WithCancel(told.Hurry)
 		cancel()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,7 +16,9 @@ import (
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
+	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
 )
 
@@ -108,7 +111,7 @@ func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Sock
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.reread()
-	}}, log, m.Notifier, sockets)
+	}}, "1.2.3", log, m.Notifier, sockets)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +194,83 @@ func TestTheManagerIsTold(t *testing.T) {
 	}
 	conn.Close()
 	r.end(t)
+}
+
+// The admin API is there before the first session is accepted, until after the last one, and tells how far things are.
+func TestTheAdminAPITells(t *testing.T) {
+	target, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	port, socket := freePort(t), filepath.Join(t.TempDir(), "admin.sock")
+	cfg := parse(t, `{"admin": {"listen": ["unix:`+socket+`"]}, "drain_timeout": "1m",
+		"apps": [{"name": "a", "ports": ["127.0.0.1:`+port+`"], "targets": ["`+target.Addr().String()+`"]}]}`)
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	m := newManager(t)
+	d, err := New(cfg, Source{Read: func() (*config.Config, error) { return cfg, nil }}, "1.2.3", log, m.Notifier, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := func(want string) {
+		t.Helper()
+		client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+		response, err := client.Get("http://localhost/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if text, err := io.ReadAll(response.Body); err != nil || string(text) != want+"\n" {
+			t.Errorf("readyz says %q, %v; want %s", text, err, want)
+		}
+	}
+	d.first.Commit()
+	ready("starting")
+	if s := d.server.Snapshot(); s.State != proxy.Starting || len(s.Apps) != 0 {
+		t.Errorf("before the start: %+v", s)
+	}
+	d.first = &admin.Plan{} // it is committed
+	stop, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(Signals{Stop: stop, Hurry: context.Background()}) }()
+	m.hears("READY=1")
+	ready("ready")
+	client, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := target.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	m.hears("EXTEND_TIMEOUT_USEC")
+	ready("stopping")
+	client.Close()
+	session.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := net.Dial("unix", socket); err == nil {
+		t.Error("the admin API is still there")
+	}
+}
+
+// What cannot be listened on for the admin API keeps the daemon from starting, and leaves nothing behind.
+func TestTheAdminAPICannotBe(t *testing.T) {
+	port := freePort(t)
+	cfg := parse(t, `{"admin": {"listen": ["unix:/no/such/folder/admin.sock"]}, "apps": [{"ports": ["127.0.0.1:`+port+`"], "targets": ["127.0.0.1:1"]}]}`)
+	_, err := New(cfg, Source{}, "", logrus.New(), newManager(t).Notifier, nil)
+	if err == nil || !strings.HasPrefix(err.Error(), "config.json:1:23: admin.listen[0]: admin cannot listen on unix:/no/such/folder/admin.sock: no such file") {
+		t.Errorf("%v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
 }
 
 // A manager that is gone is no reason to do anything but to say so, once.

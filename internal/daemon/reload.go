@@ -94,10 +94,16 @@ func (d *Daemon) apply(cfg *config.Config) (proxy.Changes, error) {
 	if err != nil {
 		return proxy.Changes{}, fmt.Errorf("log level: %w", err)
 	}
-	changes, err := d.server.Apply(cfg)
+	plan, err := d.prepareAdmin(cfg)
 	if err != nil {
 		return proxy.Changes{}, err
 	}
+	changes, err := d.server.Apply(cfg)
+	if err != nil {
+		plan.Abandon()
+		return proxy.Changes{}, err
+	}
+	plan.Commit()
 	d.log.SetLevel(level)
 	return changes, nil
 }

@@ -23,7 +23,10 @@ func (s *Server) Snapshot() Snapshot {
 		Events:  s.history.events(),
 	}
 	s.mu.Lock()
-	snapshot.Engine, snapshot.Started, snapshot.State = s.cfg.Engine, s.started, s.stage()
+	snapshot.Started, snapshot.State = s.started, s.stage()
+	if s.cfg != nil { // there is none before Start
+		snapshot.Engine = s.cfg.Engine
+	}
 	apps, ports := s.apps, map[*app][]Port{}
 	for _, p := range s.ports {
 		problem, _ := s.failing.Load(&p.Port)
@@ -40,7 +43,14 @@ func (s *Server) Snapshot() Snapshot {
 	return snapshot
 }
 
-// stage tells what the server is about. The caller holds mu.
+// Stage tells what the server is about.
+func (s *Server) Stage() Stage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stage()
+}
+
+// stage is Stage for who holds mu.
 func (s *Server) stage() Stage {
 	switch {
 	case s.stopping.Err() != nil:
@@ -115,7 +125,9 @@ func describe(t *target.Target) Target {
 		}
 	}
 	for i, n := range c.Failures {
-		d.Failures[target.Reasons[i]] = uint64(n)
+		if n > 0 {
+			d.Failures[target.Reasons[i]] = uint64(n)
+		}
 	}
 	return d
 }
