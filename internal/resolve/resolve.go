@@ -90,6 +90,7 @@ func (r *Resolver) Watch(set *target.Set, changed func()) {
 		if len(n.endpoints) > 0 {
 			set.Resolved(address, n.endpoints)
 		}
+		n.tellUnknown(n.err)
 	}
 }
 
@@ -207,6 +208,7 @@ func (r *Resolver) update(n *name) {
 			changed()
 		}
 	}
+	n.tellUnknown(err)
 	switch {
 	case err != nil && n.err == nil:
 		n.since = time.Now()
@@ -215,6 +217,16 @@ func (r *Resolver) update(n *name) {
 		r.report(n.address, nil, n.since)
 	}
 	n.err = err
+}
+
+// tellUnknown tells the sets of n if the last lookup gave err and there never was an address.
+func (n *name) tellUnknown(err error) {
+	if err == nil || len(n.endpoints) > 0 {
+		return
+	}
+	for set := range n.sets {
+		set.Unknown(n.address)
+	}
 }
 
 // maxEndpoints is how many endpoints one name can have.

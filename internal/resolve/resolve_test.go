@@ -93,7 +93,7 @@ func TestANameThatNeverHadAnAnswer(t *testing.T) {
 		r.expectTold("0s web:80 (0s): no such host")
 		r.expectEndpoints(s)
 		var tried target.Tried
-		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, target.ErrUnresolved) {
+		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, target.ErrNone) {
 			t.Error(err)
 		}
 		if a := r.Snapshot()[0]; !a.Refreshed.IsZero() || a.Err == nil {

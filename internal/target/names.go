@@ -35,6 +35,23 @@ func (s *Set) Resolved(name config.Address, found []Endpoint) {
 		return
 	}
 	s.answers[name] = found
+	delete(s.unknown, name)
+	s.remake()
+}
+
+// Unknown says that a name was looked up and has no address. Sessions do not wait for it then. What is known of it from
+// before stays.
+func (s *Set) Unknown(name config.Address) {
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	if !s.unknown[name] && s.answers[name] == nil {
+		s.unknown[name] = true
+		s.remake()
+	}
+}
+
+// remake makes the rotation anew. The caller holds line.mu.
+func (s *Set) remake() {
 	s.make()
 	if s.line.inForce.Load().set == s {
 		s.line.enforce(s.rotation.Load())

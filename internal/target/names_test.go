@@ -235,3 +235,28 @@ func TestRival(t *testing.T) {
 	none(t, s)
 	s.Retire()
 }
+
+// A session waits for the first answer of a name, but not once the answer is that there is none.
+func TestNobodyWaitsForANameThatIsUnknown(t *testing.T) {
+	name := config.Address{Network: "tcp", Host: "nobody.invalid", Port: 80}
+	s := NewSet([]config.Target{{Address: name, Weight: 1}}, Policy{}, nil)
+	picks := func(s *Set, want error) {
+		t.Helper()
+		var tried Tried
+		if x, _, err := s.Pick(&tried, netip.Addr{}); err != want {
+			t.Fatalf("%v, %v; want %v", x, err, want)
+		} else if x != nil {
+			x.Release()
+		}
+	}
+	picks(s, ErrUnresolved)
+	s.Unknown(name)
+	picks(s, ErrNone)
+	next := NewSet([]config.Target{{Address: name, Weight: 2}}, Policy{}, s)
+	next.Enforce()
+	picks(next, ErrNone)
+	next.Resolved(name, []Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.1:80")}})
+	picks(next, nil)
+	next.Unknown(name)
+	picks(next, nil)
+}

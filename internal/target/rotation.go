@@ -73,7 +73,7 @@ func newRotation(s *Set) *rotation {
 			continue
 		}
 		found := s.answers[c.Address]
-		r.unresolved = r.unresolved || found == nil && !c.Down
+		r.unresolved = r.unresolved || found == nil && !c.Down && !s.unknown[c.Address]
 		priority, last := -1, -1
 		for _, f := range found {
 			if f.Priority != last {

@@ -42,6 +42,7 @@ type Set struct {
 	policy  *policy
 
 	answers  map[config.Address][]Endpoint // guarded by line.mu
+	unknown  map[config.Address]bool       // names that have no address; guarded by line.mu
 	made     int                           // line.turn when the rotation was made; guarded by line.mu
 	rotation atomic.Pointer[rotation]      // changes under line.mu
 }
@@ -55,6 +56,7 @@ func NewSet(targets []config.Target, p Policy, before *Set) *Set {
 		targets: slices.Clone(targets),
 		policy:  &policy{p, balancers[cmp.Or(p.Balance, config.BalanceRoundRobin)]},
 		answers: map[config.Address][]Endpoint{},
+		unknown: map[config.Address]bool{},
 	}
 	if before == nil {
 		s.line = &line{}
@@ -67,6 +69,9 @@ func NewSet(targets []config.Target, p Policy, before *Set) *Set {
 	for _, name := range s.Names() {
 		if found := before.answers[name]; found != nil {
 			s.answers[name] = found
+		}
+		if before.unknown[name] {
+			s.unknown[name] = true
 		}
 	}
 	s.make()
@@ -109,7 +114,7 @@ func (s *Set) All() []*Target { return s.rotation.Load().all }
 // Pick chooses the next target for a session, reserves a place on it, and adds it to tried. What the balancer says
 // goes among the targets that live, or that are due for their trial; then among the backups that do; then come the dead
 // ones in turn, and the dead backups. source is the client's address, not valid if it has none. Without a target, the
-// error is ErrFull if only MaxSessions stood in the way; ErrUnresolved if there is no endpoint yet; or else ErrNone.
+// error is ErrFull if only MaxSessions stood in the way; ErrUnresolved if the first answer of a name is still to come; or else ErrNone.
 // The session is to hand trial back with what comes of it.
 func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err error) {
 	if t = tried.held; t != nil {

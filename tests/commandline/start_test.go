@@ -93,7 +93,7 @@ func TestUnresolvableTarget(t *testing.T) {
 			}
 			client := r.Dial(p.AddressOf(1))
 			client.ExpectReset()
-			p.ExpectCause(client, "connect_failed")
+			p.ExpectCause(client, "no_target")
 		})
 	}
 }
