@@ -17,7 +17,7 @@ import (
 // A Config may also be built by hand. It then has no places to give: see Errorf and PortPath.
 type Config struct {
 	MaxWorkers   int           `json:"max_workers" min:"1" max:"1000000"`  // the pool: how many sessions may be open at once
-	Engine       string        `json:"engine" enum:"copy,loop"`            // EngineCopy or EngineLoop
+	Engine       string        `json:"engine" enum:"loop,copy"`            // EngineCopy or EngineLoop
 	DrainTimeout time.Duration `json:"drain_timeout" min:"0s" max:"8760h"` // on stop: how long open sessions may go on; 0 ends them at once
 	Reload       string        `json:"reload" enum:"signal,auto"`          // ReloadSignal or ReloadAuto
 	Log          Log           `json:"log"`

@@ -8,7 +8,7 @@ import "time"
 func Default() Config {
 	return Config{
 		MaxWorkers:   50,
-		Engine:       EngineCopy,
+		Engine:       EngineLoop,
 		DrainTimeout: 0,
 		Reload:       ReloadSignal,
 		Log:          Log{Level: "info", Format: "auto", Sessions: true},

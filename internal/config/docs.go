@@ -4,7 +4,7 @@ package config
 var docs = map[string]string{
 	"max_workers": "How many sessions may be open at once. While all workers are busy, new connections wait in the " +
 		"backlog of the kernel.",
-	"engine":        "How bytes are moved between the two sockets of a session. \"copy\" has one goroutine for each direction, \"loop\" one event loop for each processor.",
+	"engine":        "What moves the bytes between the two sockets of a session: \"loop\" is one event loop for each processor, \"copy\" one goroutine for each direction, slower and the reference for how both behave.",
 	"drain_timeout": "How long open sessions may go on after the proxy was told to stop. 0s ends them at once.",
 	"reload": "What brings a change of the file into force. \"signal\" is an order alone: SIGHUP, or \"tcp-proxy reload\". " +
 		"\"auto\" is also the change itself.",

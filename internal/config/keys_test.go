@@ -52,7 +52,7 @@ func TestKeys(t *testing.T) {
 	}
 	for _, want := range []Key{
 		{Path: "max_workers", Type: "whole number", Default: "50", Range: "1 to 1000000"},
-		{Path: "engine", Type: "string", Default: `"copy"`, Range: `"copy" or "loop"`},
+		{Path: "engine", Type: "string", Default: `"loop"`, Range: `"loop" or "copy"`},
 		{Path: "drain_timeout", Type: "duration", Default: `"0s"`, Range: "0s to 8760h"},
 		{Path: "log", Type: "object"},
 		{Path: "log.level", Type: "string", Default: `"info"`, Range: `"trace", "debug", "info", "warning" or "error"`},
