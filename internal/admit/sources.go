@@ -20,7 +20,8 @@ const shares = 1024
 // A source is forgotten when its last client has left and its bucket is full again, at most a second after the last
 // that came in. There is a place for max of them. Beyond that newcomers are put together, by a hash that nobody can
 // foresee, in places that count as one source each: a flood of new sources takes nothing from those that are known, for
-// whom every limit holds as before, and shares what it may do with other newcomers.
+// whom every limit holds as before, and shares what it may do with other newcomers. What a source has in a shared place
+// does not count against the place of its own that it may get later.
 type sources struct {
 	max   int
 	seed  maphash.Seed
