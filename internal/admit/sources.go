@@ -8,7 +8,7 @@ import (
 )
 
 // maxSources is how many sources a gate tells apart: more than a pool can have workers (config.Config), so that those
-// who are inside always have a place. A source takes about 100 bytes.
+// who are inside always have a place. A source takes about 110 bytes.
 const maxSources = 1 << 20
 
 // shares is how many places the sources have in common for which there is none of their own.
