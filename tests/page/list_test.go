@@ -1,12 +1,9 @@
 package page
 
 import (
-	"strconv"
 	"testing"
 	"time"
 )
-
-func quote(s string) string { return strconv.Quote(s) }
 
 func TestSearch(t *testing.T) {
 	tab := desktop(t, serve(t, trouble()))

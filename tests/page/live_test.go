@@ -53,7 +53,11 @@ func TestRates(t *testing.T) {
 
 	s.say(grown(6*time.Second, 2))
 	tab.Until("the rates are of the last four seconds", `document.querySelector('tr[data-key="app web"] .fresh').innerText === "5/s"`)
-	line := tab.Text(`document.querySelector("#figure-download path").getAttribute("d")`)
+	pieces := func() (n [2]int) {
+		tab.Eval(`["download", "sessions"].map((id) => document.querySelector("#figure-" + id + " path").getAttribute("d").split("M").length - 1)`, &n)
+		return n
+	}
+	before := pieces()
 
 	anew := later(calm(), 8*time.Second)
 	anew.Started = night.Add(7 * time.Second)
@@ -69,10 +73,8 @@ func TestRates(t *testing.T) {
 		tab.Until("there are rates again", `document.querySelector('tr[data-key="app web"] .download').innerText === "1 kB/s" &&
 			document.querySelector("#node").innerText.includes("up `+[]string{"3 s", "5 s"}[i]+`")`)
 	}
-	var moves struct{ Before, After int }
-	tab.Eval(`({Before: `+quote(line)+`.split("M").length - 1, After: document.querySelector("#figure-download path").getAttribute("d").split("M").length - 1})`, &moves)
-	if moves.Before != 1 || moves.After != 2 {
-		t.Errorf("the line had %d pieces and has %d, want 1 and 2: it is broken where the proxy started", moves.Before, moves.After)
+	if after := pieces(); before != [2]int{1, 1} || after != [2]int{2, 2} {
+		t.Errorf("the lines had %v pieces and have %v, want 1 and 2 each: they are broken where the proxy started", before, after)
 	}
 }
 
