@@ -1,0 +1,80 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"tcp-proxy/tests/harness"
+)
+
+// large is a proxy of that many apps, each with as many targets.
+func large(r *harness.Rig, apps, targets int) *seen {
+	config := harness.Config{MaxWorkers: 100}
+	for i := range apps {
+		a := harness.App{Name: fmt.Sprintf("app-%d", i)}
+		for j := range targets {
+			a.Targets = append(a.Targets, fmt.Sprintf("127.1.%d.%d:%d", i/250, i%250+1, 7000+j))
+		}
+		config.Apps = append(config.Apps, a)
+	}
+	return see(r, config)
+}
+
+// A proxy of 1,000 apps with 10 targets each can be seen as well, and many who look at once see one picture. How long
+// it takes is written down and not judged.
+func TestLarge(t *testing.T) {
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		r := harness.New(t, engine)
+		s := large(r, 1000, 10)
+		for range 3 {
+			begun := time.Now()
+			m := s.scrape()
+			t.Logf("a scrape took %v, with reading and parsing it", time.Since(begun))
+			up := 0
+			for series := range m {
+				if strings.HasPrefix(series, "tcp_proxy_target_up{") {
+					up++
+				}
+			}
+			if up != 10_000 {
+				t.Errorf("%d targets are scraped", up)
+			}
+		}
+		got := s.status()
+		if len(got.Apps) != 1000 || len(got.Apps[999].Targets) != 10 {
+			t.Errorf("%d apps", len(got.Apps))
+		}
+		if result := harness.Run(t, "status", "--socket", s.socket); strings.Count(result.Stdout, "alive") != 10_000 {
+			t.Errorf("the status has %d live targets", strings.Count(result.Stdout, "alive"))
+		}
+		if a := s.ask(http.MethodPost, "/api/v1/apps/app-999/targets/127.1.3.250:7009/drain"); a.code != http.StatusNoContent {
+			t.Errorf("drain: %d %s", a.code, a.body)
+		}
+		if state := s.status().Apps[999].Targets[9].State; state != "draining" {
+			t.Errorf("the last target is %s", state)
+		}
+	})
+}
+
+// BenchmarkScrape is what a scrape of a large proxy takes, from the request to the last byte. Between two scrapes the
+// picture of before is outdated by an action.
+func BenchmarkScrape(b *testing.B) {
+	for _, engine := range []string{"copy", "loop"} {
+		b.Run(engine, func(b *testing.B) {
+			r := harness.New(b, engine)
+			s := large(r, 1000, 10)
+			for b.Loop() {
+				b.StopTimer()
+				s.ask(http.MethodPost, "/api/v1/undrain")
+				b.StartTimer()
+				a, err := request("tcp", s.tcp, http.MethodGet, "/metrics")
+				if err != nil || a.code != http.StatusOK {
+					b.Fatal(a.code, err)
+				}
+			}
+		})
+	}
+}

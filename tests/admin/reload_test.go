@@ -1,0 +1,145 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"tcp-proxy/tests/harness"
+)
+
+// The command tells what has changed, or everything that is wrong, and how bad that is by its exit code.
+func TestReloadCommand(t *testing.T) {
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		r := harness.New(t, engine)
+		target := r.Identify("here")
+		s := see(r, harness.Config{Apps: []harness.App{{Name: "web", Targets: harness.To(target)}, {Name: "old", Targets: harness.To(target)}}})
+		reload := func(code int, says ...string) {
+			t.Helper()
+			result := harness.Run(t, "reload", "--socket", s.socket)
+			if result.Code != code {
+				t.Errorf("exit code %d, want %d", result.Code, code)
+			}
+			for _, text := range says {
+				if !strings.Contains(result.Stdout+result.Stderr, text) {
+					t.Errorf("it does not say %q", text)
+				}
+			}
+			if t.Failed() {
+				t.Logf("standard output:\n%s\nstandard error:\n%s", result.Stdout, result.Stderr)
+			}
+		}
+		reload(0, "reloaded: nothing has changed\n")
+		config := s.config
+		config.MaxWorkers = 70
+		config.Apps = []harness.App{s.config.Apps[0], {Name: "new", Ports: []any{r.Address()}, Targets: harness.To(target)}}
+		config.Apps[0].ConnectTimeout = "2s"
+		s.change(config)
+		reload(0, "added new", "removed old", "changed web: policy", "max_workers")
+		if name, err := r.Ask(config.Apps[1].Ports[0].(string)); err != nil || name != "here" {
+			t.Errorf("the new app: %q, %v", name, err)
+		}
+
+		s.change(`{"apps": [{"name": "web", "ports": [0, "5001x"], "targets": ["nobody"], "tragets": []}]}`)
+		reload(78, "the configuration of before stays in force", "config.json:1:37", "config.json:1:40", "nobody", "tragets")
+		if got := s.status(); got.Reloads.Refused != 1 || !strings.Contains(got.Reloads.Problem, "tragets") || got.Apps[1].Name != "new" {
+			t.Errorf("the status is %+v", got.Reloads)
+		}
+		if m := s.scrape(); m.of("last_reload_successful") != 0 || m.of("reloads_total", "result", "refused") != 1 || m.of("reloads_total", "result", "succeeded") != 3 {
+			t.Error("the metrics do not tell")
+		}
+		shown := harness.Run(t, "status", "--socket", s.socket)
+		if !strings.Contains(shown.Stdout, "The last reload was refused") || !strings.Contains(shown.Stdout, "tragets") {
+			t.Errorf("the status does not tell:\n%s", shown.Stdout)
+		}
+
+		taken := r.Listen()
+		config.Apps[1].Ports = []any{taken.Address}
+		s.change(config)
+		reload(1, "address already in use")
+		config.Apps[1].Ports = s.config.Apps[0].Ports[:0:0]
+		config.Apps = config.Apps[:1]
+		s.change(config)
+		reload(0, "removed new")
+		if got := s.status(); got.Reloads.Refused != 2 || got.Reloads.Problem != "" {
+			t.Errorf("the status is %+v", got.Reloads)
+		}
+	})
+}
+
+// The admin API moves where the configuration says, also by an order that comes over the address that goes.
+func TestAdminAddressesChange(t *testing.T) {
+	r := harness.New(t, "copy")
+	s := see(r, harness.Config{Apps: []harness.App{{Targets: harness.To(r.Identify("here"))}}})
+	config := s.config
+	moved, tcp := r.Path("moved.sock"), r.Address()
+	config.Admin = &harness.Admin{Listen: []string{"unix:" + moved, tcp}}
+	s.change(config)
+	if a := s.ask(http.MethodPost, "/api/v1/reload"); a.code != http.StatusOK || !strings.Contains(a.body, `"global":["admin"]`) {
+		t.Errorf("reload: %d %s", a.code, a.body)
+	}
+	for _, gone := range []string{"unix:" + s.socket, s.tcp} {
+		if harness.Listening(t, gone) {
+			t.Errorf("%s still listens", gone)
+		}
+	}
+	s.socket, s.tcp = moved, tcp
+	if got := s.status(); got.Reloads.Succeeded != 2 {
+		t.Errorf("%+v", got.Reloads)
+	}
+	s.scrape()
+
+	// What cannot be listened on refuses the reload, and all that is new is given back.
+	taken := r.Listen()
+	config.Admin = &harness.Admin{Listen: []string{"unix:" + r.Path("fresh.sock"), taken.Address, "unix:/no/such/folder/admin.sock"}}
+	s.change(config)
+	a := s.ask(http.MethodPost, "/api/v1/reload")
+	if a.code != http.StatusInternalServerError {
+		t.Errorf("code %d", a.code)
+	}
+	for _, want := range []string{"admin.listen[1]: admin cannot listen on " + taken.Address + ": address already in use", "admin.listen[2]", "no such file"} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("it does not say %q: %s", want, a.body)
+		}
+	}
+	if harness.Listening(t, "unix:"+r.Path("fresh.sock")) || !harness.Listening(t, "unix:"+moved) || !harness.Listening(t, tcp) {
+		t.Error("a refused reload has changed the addresses")
+	}
+
+	config.Admin = nil
+	s.Reload(config)
+	for _, gone := range []string{"unix:" + moved, tcp} {
+		if harness.Listening(t, gone) {
+			t.Errorf("%s still listens", gone)
+		}
+	}
+}
+
+// A proxy that cannot serve its admin API does not start, and says why; the socket of one that was killed is no reason.
+func TestAdminAddressesAtTheStart(t *testing.T) {
+	r := harness.New(t, "copy")
+	s := see(r, harness.Config{Apps: []harness.App{{Targets: harness.To(r.Identify("here"))}}})
+	second := s.config
+	second.Apps = []harness.App{{Ports: []any{r.Address()}, Targets: s.config.Apps[0].Targets}}
+	result := harness.Run(t, "run", "--config-file", write(t, second))
+	for i, want := range []string{"unix:" + s.socket + ": address already in use", s.tcp + ": address already in use"} {
+		if !strings.Contains(result.Stderr, fmt.Sprintf("admin.listen[%d]: admin cannot listen on %s", i, want)) {
+			t.Errorf("it does not say %s", want)
+		}
+	}
+	if result.Code != 1 {
+		t.Errorf("exit code %d: %s", result.Code, result.Stderr)
+	}
+	s.Kill()
+	if !strings.Contains(harness.Run(t, "status", "--socket", s.socket).Stderr, "tcp-proxy is not running: nobody listens on") {
+		t.Error("the status of a proxy that was killed")
+	}
+	again := r.Start(s.config)
+	if a := s.ask(http.MethodGet, "/readyz"); a.code != http.StatusOK {
+		t.Errorf("code %d", a.code)
+	}
+	if code := again.Stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
