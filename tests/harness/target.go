@@ -87,6 +87,13 @@ func (target *Target) Stop() {
 	target.handlers.Wait()
 }
 
+// Leave closes the listener alone: the target refuses from then on, while its connections go on. Restart brings it back.
+func (target *Target) Leave() {
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	target.close()
+}
+
 // close closes the listener, if it is open, so that the next connect is refused. Closing the descriptor is not enough for
 // that: a process that another test starts in the same moment has a copy of it until its execve(2). The caller holds mu.
 func (target *Target) close() {
