@@ -254,7 +254,7 @@ func TestNobodyIsForgotten(t *testing.T) {
 }
 
 func crowd(t *testing.T, balance string, unrest bool) {
-	const sessions, visitors, most = 300, 24, 2
+	const sessions, visitors, most = 200, 16, 2
 	config := some(3, func(i int, c *config.Target) { c.MaxSessions, c.Backup = most, i == 2 })
 	s := NewSet(config, Policy{Balance: balance, Retry: time.Millisecond, Fall: 1, Rise: 1}, nil)
 	stop := make(chan struct{})

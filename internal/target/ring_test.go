@@ -32,8 +32,8 @@ func homes(t *testing.T, s *Set, n int) []string {
 
 // Each target has about its share of the clients.
 func TestSourceHashShares(t *testing.T) {
-	const clients = 100000
-	for _, weights := range [][]int{{1, 1}, {1, 1, 1}, slices.Repeat([]int{1}, 10), slices.Repeat([]int{1}, 100), {1, 2, 3, 4}, {50, 100, 100}} {
+	const clients = 20000
+	for _, weights := range [][]int{{1, 1}, {1, 1, 1}, slices.Repeat([]int{1}, 10), slices.Repeat([]int{1}, 30), {1, 2, 3, 4}, {50, 100, 100}} {
 		s := balanced(config.BalanceSourceHash, weighing(weights...))
 		total := 0
 		for _, w := range weights {
@@ -41,8 +41,8 @@ func TestSourceHashShares(t *testing.T) {
 		}
 		for i, n := range tally(t, s, clients, client) {
 			fair := float64(clients) * float64(weights[i]) / float64(total)
-			if share := float64(n) / fair; share < 0.8 || share > 1.12 {
-				t.Errorf("weights %v: target %d has %.2f of its share", weights, i, share)
+			if share := float64(n) / fair; share < 0.85 || share > 1.12 {
+				t.Errorf("of %d targets, %d has %.2f of its share", len(weights), i, share)
 			}
 		}
 	}

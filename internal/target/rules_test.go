@@ -79,7 +79,7 @@ func TestEveryBalanceKeepsTheRules(t *testing.T) {
 
 // A session that goes through thousands of targets tries each once, and does not take long to find the next.
 func TestEveryBalanceGoesThroughAll(t *testing.T) {
-	const n = 3000
+	const n = 1000
 	for _, balance := range balances {
 		for _, fails := range []error{errConnect, errLocal} {
 			s := balanced(balance, some(n, func(i int, c *config.Target) { c.Weight = 1 + i%3; c.Backup = i%2 == 0 }))
