@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tcp-proxy/tests/harness"
 	"tcp-proxy/tests/page/chromium"
 )
 
@@ -25,7 +26,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := m.Run()
+	code := harness.Main(m)
 	if err := browser.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

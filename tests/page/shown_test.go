@@ -67,7 +67,7 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 	same(t, "problems", texts(tab, "#wrong li"), []string{
 		"All 10,000 workers are busy. New connections wait until a session ends.",
 		"db has no alive target. None of its targets has an address yet. show",
-		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min show",
+		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min",
 		"cache has no alive target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
 		"The proxy drains. It still serves, but says that it is not ready, so that new connections go elsewhere.",
 	})

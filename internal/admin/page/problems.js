@@ -26,7 +26,7 @@ export function problemsOf(model) {
     if (!name.problem) continue;
     const kept = name.addresses?.length ? 'The addresses of before stay in use.' : 'It has no address yet.';
     list.push({
-      key: `name ${name.name}`, level: name.addresses?.length ? partly : grave, since: moment(name.since), find: name.name,
+      key: `name ${name.name}`, level: name.addresses?.length ? partly : grave, since: moment(name.since), find: name.addresses?.length ? name.name : null,
       what: `${name.name} does not resolve.`, why: `${sentence(name.problem)} ${kept}`,
     });
   }

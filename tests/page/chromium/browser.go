@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long the browser may take to answer.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // Browser is a running one.
 type Browser struct {

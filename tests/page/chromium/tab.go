@@ -3,6 +3,7 @@ package chromium
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -121,6 +122,13 @@ func (t *Tab) Go(url string) {
 // Eval gives what an expression gives; a promise is waited for. into may be nil.
 func (t *Tab) Eval(expression string, into any) {
 	t.Helper()
+	t.must(t.evaluate(expression, into))
+}
+
+// errThrown is an expression's own fault.
+var errThrown = errors.New("it throws")
+
+func (t *Tab) evaluate(expression string, into any) error {
 	var said struct {
 		Result           struct{ Value json.RawMessage }
 		ExceptionDetails *struct {
@@ -128,15 +136,20 @@ func (t *Tab) Eval(expression string, into any) {
 			Exception struct{ Description string }
 		}
 	}
-	t.Call("Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true}, &said)
+	params := map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true}
+	if err := t.browser.call(t.session, "Runtime.evaluate", params, &said); err != nil {
+		return err
+	}
 	if e := said.ExceptionDetails; e != nil {
-		t.Fatalf("%s\n%s %s", expression, e.Text, e.Exception.Description)
+		return fmt.Errorf("%s\n%w: %s %s", expression, errThrown, e.Text, e.Exception.Description)
 	}
-	if into != nil {
-		if err := json.Unmarshal(said.Result.Value, into); err != nil {
-			t.Fatalf("%s gives %q: %v", expression, said.Result.Value, err)
-		}
+	if into == nil {
+		return nil
 	}
+	if err := json.Unmarshal(said.Result.Value, into); err != nil {
+		return fmt.Errorf("%s gives %q: %w", expression, said.Result.Value, err)
+	}
+	return nil
 }
 
 // Text is an expression's string.
@@ -146,12 +159,14 @@ func (t *Tab) Text(expression string) (text string) {
 	return text
 }
 
-// Until waits until an expression is true.
+// Until waits until an expression is true. While the tab goes from one page to another, none is.
 func (t *Tab) Until(what, expression string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		var is bool
-		t.Eval("Boolean("+expression+")", &is)
+		if err := t.evaluate("Boolean("+expression+")", &is); errors.Is(err, errThrown) {
+			t.Fatal(err)
+		}
 		if is {
 			return
 		}
