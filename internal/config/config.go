@@ -60,8 +60,11 @@ func (a AdminAddress) String() string { return Port(a).String() }
 type Log struct {
 	Level    string `json:"level" enum:"trace,debug,info,warning,error" alias:"warn=warning"` // trace, debug, info, warning or error
 	Format   string `json:"format" enum:"auto,journal,text,json"`                             // auto, journal, text or json
-	Sessions bool   `json:"sessions"`                                                         // one record for every session
+	Sessions OneIn  `json:"sessions" min:"1" max:"1000000"`                                   // how many sessions that end well there are for one record
 }
+
+// OneIn is how many of something there are for one that is told of; 0: none is.
+type OneIn int
 
 // App is a named set of ports and targets with one policy.
 type App struct {

@@ -84,6 +84,8 @@ func (d *decoder) decode(n node, into any, r rule) {
 		d.address(n, into)
 	case *Keepalive:
 		d.keepalive(n, into)
+	case *OneIn:
+		d.oneIn(n, into, r)
 	case *Networks:
 		d.networks(n, into, r)
 	case *netip.Addr:
@@ -208,6 +210,19 @@ func (d *decoder) int(n node, i *int, r rule) {
 		return
 	}
 	*i = int(value)
+}
+
+func (d *decoder) oneIn(n node, into *OneIn, r rule) {
+	switch kindOf(n) {
+	case "true":
+		*into = 1
+	case "false":
+		*into = 0
+	case "a number":
+		d.int(n, (*int)(into), r)
+	default:
+		d.wrongType(n, "true, false or a number")
+	}
 }
 
 func (d *decoder) enum(n node, s *string, r rule) {

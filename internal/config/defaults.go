@@ -11,7 +11,7 @@ func Default() Config {
 		Engine:       EngineLoop,
 		DrainTimeout: 0,
 		Reload:       ReloadSignal,
-		Log:          Log{Level: "info", Format: "auto", Sessions: true},
+		Log:          Log{Level: "info", Format: "auto", Sessions: 1},
 	}
 }
 

@@ -101,6 +101,8 @@ func (e entry) typeText() string {
 		return "IP address"
 	case Keepalive:
 		return "true, false or object"
+	case OneIn:
+		return "true, false or whole number"
 	case AcceptProxyProtocol, HTTPProbe:
 		return "false or object"
 	case Networks:
@@ -171,6 +173,8 @@ func (e entry) defaultValue() any {
 		return "" // the zero Addr
 	case Keepalive:
 		return v.Enabled
+	case OneIn:
+		return v > 0
 	case AcceptProxyProtocol, HTTPProbe:
 		return false
 	case Networks, []adminSocket:

@@ -56,7 +56,7 @@ func TestKeys(t *testing.T) {
 		{Path: "drain_timeout", Type: "duration", Default: `"0s"`, Range: "0s to 8760h"},
 		{Path: "log", Type: "object"},
 		{Path: "log.level", Type: "string", Default: `"info"`, Range: `"trace", "debug", "info", "warning" or "error"`},
-		{Path: "log.sessions", Type: "true or false", Default: "true"},
+		{Path: "log.sessions", Type: "true, false or whole number", Default: "true", Range: "1 to 1000000"},
 		{Path: "defaults.keepalive.idle", Type: "duration", Default: `"1m"`, Range: "1s to 32767s in steps of 1s"},
 		{Path: "apps", Type: "list of objects", Required: true},
 		{Path: "apps[].name", Type: "string", Range: nameText},

@@ -141,6 +141,8 @@ func (e entry) typeSchema() *schema {
 		return &schema{AnyOf: []*schema{{Const: new(bool)}, objectSchema(e.children)}}
 	case Keepalive:
 		return &schema{AnyOf: []*schema{{Type: "boolean"}, objectSchema(e.children)}}
+	case OneIn:
+		return &schema{AnyOf: []*schema{{Type: "boolean"}, {Type: "integer", Minimum: &e.rule.low, Maximum: &e.rule.high}}}
 	case []portRange:
 		one, most := int64(1), int64(65535)
 		return &schema{Type: "array", MinItems: 1, UniqueItems: true, Items: &schema{AnyOf: []*schema{

@@ -76,7 +76,7 @@ var validConfigs = map[string]*Config{
 		Engine:       "copy",
 		DrainTimeout: 30 * time.Second,
 		Reload:       "auto",
-		Log:          Log{Level: "warning", Format: "json", Sessions: false},
+		Log:          Log{Level: "warning", Format: "json", Sessions: 0},
 		Admin: Admin{Listen: []AdminAddress{
 			{Network: "unix", Path: "/run/tcp-proxy/admin.sock"}, {Network: "tcp", Addr: netip.MustParseAddrPort("127.0.0.1:9901")},
 		}},
@@ -129,6 +129,12 @@ var validConfigs = map[string]*Config{
 		appWith("port-4", 4, func(a *App) { a.Keepalive.Count = 9 }),
 		appWith("port-5", 5, nil),
 	),
+
+	"log-sessions": func() *Config {
+		c := configOf(appWith("port-5001", 5001, func(a *App) { a.Targets[0].Address = tcpAddress("10.0.0.1", 80) }))
+		c.Log.Sessions = 100
+		return c
+	}(),
 
 	"keepalive-in-defaults": configOf(
 		appWith("port-1", 1, func(a *App) { a.Keepalive.Count = 9 }),

@@ -33,7 +33,7 @@ func (s *Server) ended(r *relay.Record) {
 	case r.Upload == 0 && (r.Cause == relay.ClientClosed || r.Cause == relay.ClientReset):
 		level = logrus.DebugLevel
 	}
-	if !s.sessions.Load() || !s.diary.Enabled(level) {
+	if !s.diary.Enabled(level) || !s.records(r) {
 		return
 	}
 	fields := logrus.Fields{
@@ -58,6 +58,15 @@ func (s *Server) ended(r *relay.Record) {
 		fields[logrus.ErrorKey] = r.Err
 	}
 	s.diary.Log(level, "session ended: "+string(r.Cause), fields)
+}
+
+// records reports whether the session is one that has a record in the log. Of those that end well it may be a sample.
+func (s *Server) records(r *relay.Record) bool {
+	n := s.oneIn.Load()
+	if n > 1 && r.Err == nil && (r.Cause == relay.ClientClosed || r.Cause == relay.TargetClosed) {
+		return s.endings.Add(1)%uint64(n) == 0
+	}
+	return n > 0
 }
 
 // refused tells of clients that an app's gate keeps out.

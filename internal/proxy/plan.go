@@ -155,7 +155,7 @@ func (p *plan) commit() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg, s.apps = p.cfg, p.apps
-	s.sessions.Store(p.cfg.Log.Sessions)
+	s.oneIn.Store(int64(p.cfg.Log.Sessions))
 	s.workers.Resize(p.cfg.MaxWorkers)
 	for _, a := range p.apps {
 		a.targets.Enforce()

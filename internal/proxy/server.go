@@ -36,7 +36,8 @@ type Server struct {
 	stopping context.Context // done: Stop was called
 	stop     context.CancelFunc
 
-	sessions atomic.Bool // log a record of each
+	oneIn    atomic.Int64  // so many sessions that end well have one record in the log; 0: no session has
+	endings  atomic.Uint64 // of sessions that ended well
 	reloads  reloads
 	history  history
 	draining atomic.Bool

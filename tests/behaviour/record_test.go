@@ -117,3 +117,33 @@ func TestSilentClientsAreDebugLines(t *testing.T) {
 		}
 	})
 }
+
+// With a sample, of those sessions that end well one in so many has a record, and every one that does not.
+func TestSampleOfRecords(t *testing.T) {
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		const oneIn, sessions = 10, 50
+		r := harness.New(t, engine)
+		target := r.Echo()
+		p := r.Start(harness.Config{Log: map[string]any{"level": "debug", "format": "json", "sessions": oneIn}, Apps: []harness.App{
+			{Name: "good", Targets: harness.To(target)},
+			{Name: "bad", Targets: []any{r.Refuse()}},
+		}})
+		for i := range sessions {
+			c := r.Dial(p.AddressOf(0))
+			c.Exchange(c, harness.Bytes(uint64(i), 10))
+			c.CloseWrite()
+			c.ExpectEOF()
+			c.Close()
+		}
+		for range 3 {
+			r.ExpectRefusal(p.AddressOf(1))
+		}
+		causes := map[string]int{}
+		for _, record := range p.Records(sessions/oneIn + 3) {
+			causes[record.Cause]++
+		}
+		if causes["client_closed"] != sessions/oneIn || causes["connect_failed"] != 3 {
+			t.Errorf("records by cause: %v", causes)
+		}
+	})
+}
