@@ -10,17 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrorWatch calls back when a socket gets an error: its peer reset it, or the kernel gave it up. It sees this on a
-// socket that nobody reads or writes, which package net does not. It is one epoll instance (epoll(7)) that asks for
-// no events, so that only EPOLLERR comes, and costs nothing while nothing breaks.
+// ErrorWatch calls back when a socket gets an error: its peer reset it, or the kernel gave it up; and when urgent data
+// comes, which splice(2) does not go past. It sees this on a socket that nobody reads or writes, which package net does
+// not. It is one epoll instance (epoll(7)) that asks for EPOLLPRI alone, so that only that and EPOLLERR come, and costs
+// nothing while nothing happens.
 type ErrorWatch struct {
 	epoll *os.File
 	conn  syscall.RawConn
 	done  chan struct{}
 
 	mu    sync.Mutex // guards what follows
-	calls map[uint64]func()
+	calls map[uint64]watched
 	last  uint64
+}
+
+// watched is a socket, and what is called back for it.
+type watched struct {
+	conn           syscall.RawConn
+	broken, urgent func()
 }
 
 // NewErrorWatch starts a watch and its goroutine, which Close ends.
@@ -32,7 +39,7 @@ func NewErrorWatch() (*ErrorWatch, error) {
 	if err := unix.SetNonblock(fd, true); err != nil { // makes the runtime poll it
 		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(fd))
 	}
-	w := &ErrorWatch{epoll: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{}), calls: map[uint64]func(){}}
+	w := &ErrorWatch{epoll: os.NewFile(uintptr(fd), "epoll"), done: make(chan struct{}), calls: map[uint64]watched{}}
 	if w.conn, err = w.epoll.SyscallConn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("watch sockets for errors: %w", err), w.epoll.Close())
 	}
@@ -40,13 +47,13 @@ func NewErrorWatch() (*ErrorWatch, error) {
 	return w, nil
 }
 
-// Add watches conn until it is closed or forget is called. broken is called at most once, on the watch's goroutine,
-// and must not block; it may still run while forget returns. Every Add needs a forget.
-func (w *ErrorWatch) Add(conn syscall.RawConn, broken func()) (forget func(), err error) {
+// Add watches conn until it is closed or forget is called. broken and urgent are called at most once each, on the
+// watch's goroutine, and must not block; they may still run while forget returns. Every Add needs a forget.
+func (w *ErrorWatch) Add(conn syscall.RawConn, broken, urgent func()) (forget func(), err error) {
 	w.mu.Lock()
 	w.last++
 	id := w.last
-	w.calls[id] = broken
+	w.calls[id] = watched{conn, broken, urgent}
 	w.mu.Unlock()
 	forget = func() {
 		w.mu.Lock()
@@ -54,21 +61,21 @@ func (w *ErrorWatch) Add(conn syscall.RawConn, broken func()) (forget func(), er
 		w.mu.Unlock()
 	}
 
-	event := unix.EpollEvent{Events: unix.EPOLLONESHOT | unix.EPOLLET, Fd: int32(id), Pad: int32(id >> 32)}
-	var addErr error
-	err = conn.Control(func(fd uintptr) {
-		addErr = w.control(func(epoll int) error {
-			return unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, int(fd), &event)
-		})
-	})
-	if err == nil {
-		err = addErr
-	}
-	if err != nil {
+	if err := w.register(unix.EPOLL_CTL_ADD, conn, unix.EPOLLPRI, id); err != nil {
 		forget()
 		return nil, fmt.Errorf("watch socket for errors: %w", err)
 	}
 	return forget, nil
+}
+
+// register asks for one event.
+func (w *ErrorWatch) register(op int, conn syscall.RawConn, events uint32, id uint64) error {
+	event := unix.EpollEvent{Events: events | unix.EPOLLONESHOT | unix.EPOLLET, Fd: int32(id), Pad: int32(id >> 32)}
+	var ctlErr error
+	err := conn.Control(func(fd uintptr) {
+		ctlErr = w.control(func(epoll int) error { return unix.EpollCtl(epoll, op, int(fd), &event) })
+	})
+	return errors.Join(err, ctlErr)
 }
 
 // Close ends the watch and waits for its goroutine.
@@ -105,13 +112,18 @@ func (w *ErrorWatch) run() {
 	}
 }
 
-// dispatch calls back for an error. EPOLLHUP alone is no error: both directions have been shut down in good order.
+// dispatch calls back. EPOLLHUP alone is no error: both directions have been shut down in good order.
 func (w *ErrorWatch) dispatch(e unix.EpollEvent) {
 	id := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32
 	w.mu.Lock()
-	broken := w.calls[id]
+	x, ok := w.calls[id]
 	w.mu.Unlock()
-	if e.Events&unix.EPOLLERR != 0 && broken != nil {
-		broken()
+	switch {
+	case !ok:
+	case e.Events&unix.EPOLLERR != 0:
+		x.broken()
+	case e.Events&unix.EPOLLPRI != 0:
+		_ = w.register(unix.EPOLL_CTL_MOD, x.conn, 0, id) // fails only if it is closed
+		x.urgent()
 	}
 }

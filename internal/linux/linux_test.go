@@ -222,13 +222,13 @@ func TestErrorWatchSeesAResetNobodyReads(t *testing.T) {
 	defer w.Close()
 	c, s := pair(t)
 	broken := make(chan string, 4)
-	forget, err := w.Add(raw(t, s), func() { broken <- "reset" })
+	forget, err := w.Add(raw(t, s), func() { broken <- "reset" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer forget()
 	polite, other := pair(t)
-	forgetOther, err := w.Add(raw(t, other), func() { broken <- "closed in good order" })
+	forgetOther, err := w.Add(raw(t, other), func() { broken <- "closed in good order" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,6 +247,43 @@ func TestErrorWatchSeesAResetNobodyReads(t *testing.T) {
 	}
 }
 
+// Urgent data is told once, and a reset after it too.
+func TestErrorWatchSeesUrgentData(t *testing.T) {
+	w, err := NewErrorWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	c, s := pair(t)
+	told := make(chan string, 8)
+	forget, err := w.Add(raw(t, s), func() { told <- "broken" }, func() { told <- "urgent" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forget()
+	for range 3 {
+		if _, err := c.Write([]byte("ordinary")); err != nil {
+			t.Fatal(err)
+		}
+		raw(t, c).Control(func(fd uintptr) { err = unix.Send(int(fd), []byte("!"), unix.MSG_OOB) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"urgent", "broken"} {
+		select {
+		case got := <-told:
+			if got != want {
+				t.Fatalf("%s, want %s", got, want)
+			}
+		case <-time.After(deadline):
+			t.Fatalf("%s is not told", want)
+		}
+		c.SetLinger(0)
+		c.Close()
+	}
+}
+
 func TestErrorWatchForgets(t *testing.T) {
 	w, err := NewErrorWatch()
 	if err != nil {
@@ -254,14 +291,14 @@ func TestErrorWatchForgets(t *testing.T) {
 	}
 	defer w.Close()
 	c, s := pair(t)
-	forget, err := w.Add(raw(t, s), func() { t.Error("called back after forget") })
+	forget, err := w.Add(raw(t, s), func() { t.Error("called back after forget") }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	forget()
 	c2, s2 := pair(t)
 	seen := make(chan struct{})
-	if _, err := w.Add(raw(t, s2), func() { close(seen) }); err != nil {
+	if _, err := w.Add(raw(t, s2), func() { close(seen) }, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, x := range []*net.TCPConn{c, c2} { // in this order: when the second is seen, the first has been
@@ -276,7 +313,7 @@ func TestErrorWatchForgets(t *testing.T) {
 	closed, _ := pair(t)
 	r := raw(t, closed)
 	closed.Close()
-	if _, err := w.Add(r, func() {}); err == nil {
+	if _, err := w.Add(r, nil, nil); err == nil {
 		t.Error("a closed socket can be watched")
 	}
 }

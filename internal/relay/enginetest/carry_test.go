@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -67,32 +66,4 @@ func TestSmallSendBuffer(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Urgent data makes reads short. What comes behind it must not wait for more to come. (Go's splice stops at it.)
-func TestUrgentData(t *testing.T) {
-	eachTCP(t, nil, func(r *rig) {
-		client, server := r.session()
-		raw, err := client.SyscallConn()
-		if err != nil {
-			r.Fatal(err)
-		}
-		for range 100 {
-			var sendErr error
-			raw.Control(func(fd uintptr) {
-				sendErr = unix.Send(int(fd), []byte("before!"), unix.MSG_OOB) // the last byte is out of band, and dropped
-			})
-			if sendErr != nil {
-				r.Fatal(sendErr)
-			}
-			if _, err := client.Write([]byte("behind")); err != nil {
-				r.Fatal(err)
-			}
-			got := make([]byte, len("beforebehind"))
-			if _, err := io.ReadFull(server, got); err != nil || string(got) != "beforebehind" {
-				r.Fatalf("%q, %v", got, err)
-			}
-		}
-		r.finish(client, server)
-	}, "loop")
 }

@@ -11,19 +11,17 @@ import (
 	"tcp-proxy/internal/target"
 )
 
-// narrow gives the rig's target so many places.
-func narrow(places int) func(*rig) *target.Target {
-	return func(r *rig) *target.Target {
-		set := target.NewSet([]config.Target{{Address: addressOf(r.target), Weight: 1, MaxSessions: places}}, target.Policy{Retry: time.Hour}, nil)
-		r.setRoute(func(route *relay.Route) { route.Targets = set })
-		return set.All()[0]
-	}
+// narrow gives the rig's target one place, for which who comes waits so long.
+func (r *rig) narrow(patience time.Duration) *target.Target {
+	set := target.NewSet([]config.Target{{Address: addressOf(r.target), Weight: 1, MaxSessions: 1}}, target.Policy{Retry: time.Hour}, nil)
+	r.setRoute(func(route *relay.Route) { route.Targets, route.ConnectTimeout = set, patience })
+	return set.All()[0]
 }
 
 // Who finds every target full waits for a place, and those who wait have their turn in the order in which they came.
 func TestAwaitsAPlace(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		x := narrow(1)(r)
+		x := r.narrow(deadline)
 		client, server := r.session()
 		const waiting = 5
 		var clients []stream
@@ -62,8 +60,7 @@ func (r *rig) alone(d time.Duration) {
 func TestAwaitsAPlaceInVain(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	eachTCP(t, nil, func(r *rig) {
-		narrow(1)(r)
-		r.port.Route.Load().ConnectTimeout = limit
+		r.narrow(limit)
 		client, server := r.session()
 		for range 3 {
 			r.refused()
@@ -79,7 +76,7 @@ func TestAwaitsAPlaceInVain(t *testing.T) {
 // A session that waits ends when its client resets, when it is told to, and when it has been open for too long.
 func TestEndWhileAwaitingAPlace(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		narrow(1)(r)
+		r.narrow(deadline)
 		client, server := r.session()
 		for _, cause := range []relay.Cause{relay.ClientReset, relay.MaxDuration} {
 			if cause == relay.MaxDuration {
@@ -97,7 +94,7 @@ func TestEndWhileAwaitingAPlace(t *testing.T) {
 		}
 		r.finish(client, server)
 
-		narrow(1)(r)
+		r.narrow(deadline)
 		client, server = r.session()
 		next := r.dial()
 		r.alone(50 * time.Millisecond)

@@ -41,7 +41,8 @@ func TestRate(t *testing.T) {
 	})
 }
 
-// slow wants that not more has been read at any time than may have come since it began.
+// slow wants that not more has been read at any time than may have come since it began: the rate, and a tenth of a
+// second's worth at once.
 type slow struct {
 	io.Reader
 	begun time.Time
@@ -52,7 +53,7 @@ type slow struct {
 func (x *slow) Read(p []byte) (int, error) {
 	n, err := x.Reader.Read(p)
 	x.got += n
-	if most := 1.1 * float64(x.rate) * (time.Since(x.begun).Seconds() + 0.05); float64(x.got) > most {
+	if most := float64(x.rate) * (time.Since(x.begun).Seconds() + 0.1); float64(x.got) > most {
 		return n, fmt.Errorf("%d bytes after %v at %d bytes a second", x.got, time.Since(x.begun), x.rate)
 	}
 	return n, err

@@ -205,6 +205,9 @@ func (s *session) established(a answer) {
 	defer s.mu.Unlock()
 	s.target, s.to = x, a.to
 	s.moved = time.Now()
+	if s.client.byHand {
+		s.client.SetReadDeadline(longAgo)
+	}
 	if s.over {
 		x.abort()
 	}

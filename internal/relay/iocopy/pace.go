@@ -10,7 +10,7 @@ import (
 
 // copySlowly is io.Copy at so many bytes a second. What is permitted at a time is copied by io.CopyN, and so spliced too
 // where the receiver is TCP.
-func (s *session) copySlowly(to, from *side, rate int) (int64, error) {
+func (s *session) copySlowly(to *side, from io.Reader, rate int) (int64, error) {
 	pace := admit.Pace{Rate: int64(rate)}
 	// As much as Pace permits at least: what a copy has been permitted, and waits for, comes on top of what the next is.
 	portion := max(1, rate/40)
@@ -23,7 +23,7 @@ func (s *session) copySlowly(to, from *side, rate int) (int64, error) {
 			}
 			continue
 		}
-		done, err := io.CopyN(s.writer(to), from.stream, int64(n))
+		done, err := io.CopyN(s.writer(to), from, int64(n))
 		total += done
 		switch {
 		case errors.Is(err, io.EOF):

@@ -2,7 +2,6 @@ package iocopy
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -41,13 +40,6 @@ func (s *session) pump(to, from *side, rate int) {
 	if err := to.CloseWrite(); err != nil && linux.Broken(to.raw) {
 		s.end(to.reset, err)
 	}
-}
-
-func (s *session) copy(to, from *side, rate int) (int64, error) {
-	if rate > 0 {
-		return s.copySlowly(to, from, rate)
-	}
-	return io.Copy(s.writer(to), from.stream)
 }
 
 // finished says that a side sends no more. It reports false if that is not so: the kernel tells of a reset once, and
@@ -97,7 +89,7 @@ const resetGrace = 100 * time.Millisecond
 // watch ends the session when a side breaks, even if no pump waits for that side: when the other side takes no more,
 // or while connecting. The caller calls forget before the side is closed for good.
 func (s *session) watch(x *side) (forget func()) {
-	forget, err := s.engine.watch.Add(x.raw, func() { s.suspect(x) })
+	forget, err := s.engine.watch.Add(x.raw, func() { s.suspect(x) }, func() { s.urgent(x) })
 	if err != nil {
 		s.end(relay.Internal, err)
 		return func() {}

@@ -34,6 +34,7 @@ type side struct {
 
 	// What follows is guarded by the session's mu.
 	finished bool  // it sends no more
+	byHand   bool  // urgent data has come from it
 	taken    int64 // bytes that were written to it, once its pump has ended
 	pumped   bool  // it has
 	metered  int64 // how many of them the route's meter knows of

@@ -14,10 +14,11 @@ const (
 	little = 16 << 10
 )
 
-// splice moves what has come through a pipe, in the kernel. Without a pipe it copies.
+// splice moves what has come through a pipe, in the kernel. Without a pipe it copies; so it does where urgent data has
+// been seen, which splice(2) does not go past: it takes that for the end, if the side has finished.
 func (l *loop) splice(s *session, d int, budget *int) outcome {
 	from, f := &s.side[d], &s.flow[d]
-	if f.pipe == 0 && !l.pipes.take(s, d, l.now) {
+	if f.pipe == 0 && (from.mark&(chatty|isUnix) == chatty || !l.pipes.take(s, d, l.now)) {
 		return l.copy(s, d, budget)
 	}
 	size := pipeSize
@@ -39,7 +40,7 @@ func (l *loop) splice(s *session, d int, budget *int) outcome {
 	if n == 0 {
 		l.pipes.give(f)
 		if errno == 0 {
-			return l.finish(s, d)
+			return l.copy(s, d, budget) // which sees the end, if it is
 		}
 		return goOn
 	}

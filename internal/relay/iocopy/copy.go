@@ -1,0 +1,57 @@
+package iocopy
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"tcp-proxy/internal/linux"
+)
+
+// copy copies to the end, or until there is an error. Go splices where it can. But splice(2) does not go past urgent data
+// (tcp(7)), and takes it for the end if the side has finished: what is left then is copied by hand, and so is everything
+// from when urgent data has been seen.
+func (s *session) copy(to, from *side, rate int) (int64, error) {
+	total, err := s.copyFrom(to, from.stream, rate)
+	for byHand := false; ; byHand = true {
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded): // urgent has set it; nothing that was read is lost
+			from.SetReadDeadline(time.Time{})
+		case err != nil || byHand || from.ended():
+			return total, err
+		}
+		var n int64
+		n, err = s.copyFrom(to, struct{ io.Reader }{from.stream}, rate)
+		total += n
+	}
+}
+
+func (s *session) copyFrom(to *side, from io.Reader, rate int) (int64, error) {
+	if rate > 0 {
+		return s.copySlowly(to, from, rate)
+	}
+	return io.Copy(s.writer(to), from)
+}
+
+// ended reports whether there is nothing more to read, and never will be.
+func (x *side) ended() bool {
+	ended := true
+	err := x.raw.Control(func(fd uintptr) {
+		n, errno := linux.Peek(int(fd), make([]byte, 1))
+		ended = n == 0 && errno == 0
+	})
+	return ended || err != nil
+}
+
+// urgent is called when urgent data has come from a side: a pump that splices from it is to stop.
+func (s *session) urgent(x *side) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x.byHand = true
+	if s.target != nil {
+		x.SetReadDeadline(longAgo)
+	}
+}
+
+var longAgo = time.Unix(1, 0)
