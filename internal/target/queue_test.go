@@ -245,6 +245,27 @@ func TestRoomBeforeTheWaitBegins(t *testing.T) {
 	none(t, s)
 }
 
+// Whoever comes to a target that has more room than for itself offers it.
+func TestRoomIsSeen(t *testing.T) {
+	s := newSet(1, func(_ int, c *config.Target) { c.MaxSessions = 3 })
+	x := s.All()[0]
+	for range 3 {
+		pick(t, s)
+	}
+	v := wait(t, s, new(visit))
+	x.sessions.Add(-2) // as by two who have not come to say so yet
+	x.show()
+	pick(t, s)
+	v.got(t, s)
+	if x.Sessions() != 3 {
+		t.Errorf("%d sessions", x.Sessions())
+	}
+	for range 3 {
+		x.Release()
+	}
+	none(t, s)
+}
+
 // Many sessions on few places: each gets one in the end, whatever happens to the targets meanwhile.
 func TestNobodyIsForgotten(t *testing.T) {
 	for _, balance := range balances {

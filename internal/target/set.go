@@ -144,7 +144,7 @@ func (s *Set) Rival(t *Target, tried *Tried) (rival *Target, trial bool) {
 	start := rand.IntN(len(all) + 1)
 	for i := range all {
 		x := all[(start+i)%len(all)]
-		if x.Address != t.Address || x.Addr.Addr().Is4() == t.Addr.Addr().Is4() || x.tier == nil || x.key() > lives || tried.has(x) {
+		if x.Address != t.Address || x.Addr.Addr().Is4() == t.Addr.Addr().Is4() || x.tier == nil || tried.has(x) {
 			continue
 		}
 		if trial, ok := x.reserve(true); ok {

@@ -271,3 +271,57 @@ func TestASetKeepsWhatIsKnown(t *testing.T) {
 		t.Error("a session with the new set does not bring the target back for those with the old one")
 	}
 }
+
+// Only the set in force says who is picked; one that never is, changes nothing.
+func TestOneSetIsInForce(t *testing.T) {
+	before := newSet(1, nil)
+	dropped := NewSet(some(2, nil)[1:], before.policy.Policy, before)
+	after := NewSet(some(3, nil)[2:], before.policy.Policy, before)
+	if got := letters(t, dropped, 1) + letters(t, after, 1) + letters(t, before, 1); got != "aaa" {
+		t.Errorf("before anything is enforced: %s", got)
+	}
+	after.Enforce()
+	if got := letters(t, dropped, 1) + letters(t, after, 1) + letters(t, before, 1); got != "ccc" {
+		t.Errorf("after: %s", got)
+	}
+	inForce := after.line.inForce.Load()
+	after.Enforce()
+	if after.line.inForce.Load() != inForce {
+		t.Error("enforcing it again makes it anew")
+	}
+}
+
+func TestRotationGoesOnThroughReloads(t *testing.T) {
+	s := newSet(4, nil)
+	if got := letters(t, s, 2); got != "ab" {
+		t.Fatal(got)
+	}
+	after := NewSet(some(5, nil), s.policy.Policy, s)
+	if got := letters(t, s, 1); got != "c" {
+		t.Fatal(got)
+	}
+	after.Enforce()
+	if got := letters(t, after, 3); got != "dea" {
+		t.Error(got)
+	}
+}
+
+// A set that is made, and not in force yet, takes in what happens until it is.
+func TestWhatHappensBeforeASetIsInForce(t *testing.T) {
+	before := NewSet([]config.Target{{Address: web}}, Policy{Retry: retry}, nil)
+	after := NewSet([]config.Target{{Address: web, Weight: 2}}, Policy{Retry: retry}, before)
+	after.Resolved(web, endpoints("10.1.0.1:80"))
+	before.Resolved(web, endpoints("10.1.0.1:80"))
+	held := pick(t, before)
+	held.Drain(true)
+	after.Enforce()
+	if x := after.All()[0]; x.Sessions() != 1 || x.State() != Draining || !x.Same(held) {
+		t.Errorf("it has %d sessions and is %s", x.Sessions(), x.State())
+	}
+	before.Resolved(web, endpoints("10.1.0.2:80"))
+	if x := after.All()[0]; len(after.All()) != 1 || !x.Same(held) || x.now.Load() != x {
+		t.Error("an answer to the set before changes the one in force")
+	}
+	held.Release()
+	none(t, after)
+}
