@@ -59,13 +59,15 @@ func TestLarge(t *testing.T) {
 	})
 }
 
-// BenchmarkScrape is what a scrape of a large proxy takes, from the request to the last byte. Between two scrapes the
-// picture of before is outdated by an action.
+// BenchmarkScrape is what a scrape of a large proxy takes, from the request to the last byte, and of the processor.
+// Between two scrapes the picture of before is outdated by an action.
 func BenchmarkScrape(b *testing.B) {
 	for _, engine := range []string{"copy", "loop"} {
 		b.Run(engine, func(b *testing.B) {
 			r := harness.New(b, engine)
 			s := large(r, 1000, 10)
+			before := s.CPU()
+			defer func() { b.ReportMetric(float64((s.CPU()-before).Milliseconds())/float64(b.N), "cpu-ms/op") }()
 			for b.Loop() {
 				b.StopTimer()
 				s.ask(http.MethodPost, "/api/v1/undrain")
