@@ -55,7 +55,7 @@ func TestEnginesAgree(t *testing.T) {
 	var next atomic.Uint64
 	var all sync.WaitGroup
 	end := time.Now().Add(length)
-	for range 4 {
+	for range 8 {
 		all.Go(func() {
 			stages := open(t)
 			defer shut(t, stages)

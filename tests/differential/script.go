@@ -119,9 +119,9 @@ func newScript(seed uint64) script {
 	}
 	switch s.ending {
 	case byIdle:
-		s.idle = 400 * time.Millisecond
+		s.idle = quietTime
 	case byHalfClose:
-		s.halfOpen = 400 * time.Millisecond
+		s.halfOpen = quietTime
 	case inOrder:
 		for _, side := range []int{s.by, 1 - s.by} {
 			if n := stalled[side]; n > 0 {
@@ -136,6 +136,9 @@ func newScript(seed uint64) script {
 	}
 	return s
 }
+
+// quietTime is how long the time-outs of a script are: longer than a busy machine keeps anybody waiting.
+const quietTime = 2 * time.Second
 
 func (s script) String() string {
 	var b strings.Builder
