@@ -3,7 +3,9 @@ package tests
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -93,6 +95,38 @@ func TestOperationsDocHasEveryAlert(t *testing.T) {
 		if !alerts[name] {
 			t.Errorf("%s names the alert %s, which is not one", operationsDoc, name)
 		}
+	}
+}
+
+// What the docs say that the journal has is what the proxy writes.
+func TestOperationsDocQuotesTheJournal(t *testing.T) {
+	doc, err := os.ReadFile(operationsDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	err = filepath.WalkDir("../internal", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		source.Write(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := 0
+	for _, row := range regexp.MustCompile(`(?m)^\| journal \|.*$`).FindAllString(string(doc), -1) {
+		for _, m := range regexp.MustCompile("`([a-z][a-z ,:]* [a-z ,:]*)`").FindAllStringSubmatch(row, -1) {
+			quoted++
+			if !strings.Contains(source.String(), m[1]) {
+				t.Errorf("%s says that the journal has %q, which nothing writes", operationsDoc, m[1])
+			}
+		}
+	}
+	if quoted < 8 {
+		t.Errorf("%d messages are quoted", quoted)
 	}
 }
 
