@@ -13,6 +13,13 @@ import (
 func (r *Rig) Blackhole() string {
 	r.T.Helper()
 	address := r.Address()
+	r.BlackholeAt(address)
+	return address
+}
+
+// BlackholeAt is Blackhole on that address of IPv4.
+func (r *Rig) BlackholeAt(address string) {
+	r.T.Helper()
 	host, err := net.ResolveTCPAddr("tcp4", address)
 	if err != nil {
 		r.T.Fatal(err)
@@ -42,5 +49,4 @@ func (r *Rig) Blackhole() string {
 			r.T.Fatal(err)
 		}
 	}
-	return address
 }

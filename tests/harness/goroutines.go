@@ -18,12 +18,12 @@ func (p *Proxy) checkGoroutines() {
 	idle := p.rig.idleGoroutines(p)
 	for _, kind := range slices.Sorted(maps.Keys(after)) {
 		if left := len(after[kind]) - len(idle[kind]); left > 0 {
-			p.t.Errorf("%d goroutines more than in an idle proxy: %s; one of them:\n%s", left, kind, after[kind][0])
+			p.t.Errorf("%d goroutines more than in an idle proxy started by %s; one of them:\n%s", left, kind, after[kind][0])
 		}
 	}
 }
 
-// goroutines are stacks by kind: the function that the goroutine began in and the one that started it.
+// goroutines are stacks by kind: the function that started the goroutine.
 type goroutines map[string][]string
 
 // dump ends the process.
@@ -76,7 +76,7 @@ func parseDump(text string) goroutines {
 			continue // goroutine 0 is a thread's own stack
 		}
 		kind := kindOf(stack)
-		if strings.HasPrefix(kind, "runtime.") || strings.Contains(kind, " from runtime.") {
+		if strings.HasPrefix(kind, "runtime.") {
 			continue
 		}
 		found[kind] = append(found[kind], stack)
@@ -84,20 +84,19 @@ func parseDump(text string) goroutines {
 	return found
 }
 
-// kindOf names the first function of a goroutine and the one that started it. Functions stand at the begin of a line,
-// their files are indented; "created by" comes last.
+// kindOf names the function that started a goroutine, or its own first one if nothing did. That is all that a dump says
+// of one that runs just then. Functions stand at the begin of a line, their files are indented; "created by" comes last.
 func kindOf(stack string) string {
-	first, creator := "unknown", ""
+	first := "unknown"
 	for line := range strings.Lines(stack) {
 		if started, ok := strings.CutPrefix(line, "created by "); ok {
 			started, _, _ = strings.Cut(started, " in goroutine")
-			creator = " from " + strings.TrimSpace(started)
-			break
+			return strings.TrimSpace(started)
 		}
 		paren := strings.LastIndexByte(line, '(')
 		if paren > 0 && line[0] != '\t' && !strings.HasPrefix(line, "goroutine ") && !strings.HasPrefix(line, "runtime.goexit") {
 			first = line[:paren]
 		}
 	}
-	return first + creator
+	return first
 }

@@ -83,7 +83,7 @@ func (r *Rig) launch(config Config, arguments []string) *Proxy {
 		rig:       r,
 		config:    config,
 		arguments: arguments,
-		command:   exec.Command(tested, all...),
+		command:   r.command(all),
 		exited:    make(chan struct{}),
 	}
 	// The whole dump on SIGQUIT; no second of sleep at the end of a process with the race detector; and no proxy
@@ -99,6 +99,13 @@ func (r *Rig) launch(config Config, arguments []string) *Proxy {
 	defer r.mu.Unlock()
 	r.proxies = append(r.proxies, p)
 	return p
+}
+
+func (r *Rig) command(arguments []string) *exec.Cmd {
+	if r.nameserver != nil {
+		return r.nameserver.around(tested, arguments)
+	}
+	return exec.Command(tested, arguments...)
 }
 
 func (p *Proxy) awaitReady() {
