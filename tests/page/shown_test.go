@@ -60,19 +60,22 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 	s.State = proxy.Draining
 	s.Workers.Busy = s.Workers.Max
 	s.Workers.Paused = map[string]uint64{proxy.PausedWorkers: 3, proxy.PausedError: 1}
+	s.Apps[0].Ports[1].Problem = "accept4: too many open files"
 	s.Apps[1].Targets = nil
 	s.Apps[2].Targets[0].State = "down"
 	s.Names[0].Addresses, s.Names[0].Problem, s.Names[0].Since = nil, "no such host", night.Add(-time.Minute)
 	tab := desktop(t, serve(t, s))
 	same(t, "problems", texts(tab, "#wrong li"), []string{
 		"All 10,000 workers are busy. New connections wait until a session ends.",
+		"web does not accept on 1 of 2 ports. 5002: accept4: too many open files. show",
 		"db has no alive target. None of its targets has an address yet. show",
 		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min",
 		"cache has no alive target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
 		"The proxy drains. It still serves, but says that it is not ready, so that new connections go elsewhere.",
 	})
 	same(t, "figures", texts(tab, "#figure-workers"), []string{"Workers busy 10,000 of 10,000 accepting paused 4 times: workers 3, error 1"})
-	same(t, "rows", rows(tab, 2)[:2], []string{"db 127.0.0.1:5432 | no target", "cache unix:/run/cache.sock | down"})
+	apps := []string{"db 127.0.0.1:5432 | no target", "cache unix:/run/cache.sock | down", "unix:/run/redis.sock | down", "web 5001, 5002 | 1 of 2 ports fail"}
+	same(t, "rows", rows(tab, 2)[:4], apps)
 }
 
 func TestNothingIsWrong(t *testing.T) {

@@ -54,7 +54,7 @@ export function attribute(element, name, value) {
 
 // arrange makes the elements all children of the parent, in their order, and moves as few as it can. The one with the
 // focus is never moved, as it would lose it.
-export function arrange(parent, elements) {
+function arrange(parent, elements) {
   const wanted = new Set(elements);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
   const pivot = elements.findIndex((element) => element.contains(document.activeElement));

@@ -5,10 +5,11 @@ import { brief, clock, count, each, flow, moment, of, span, tally } from './form
 import { Spark } from './spark.js';
 
 class Figure {
-  constructor(id, ...lines) {
+  constructor(id, line) {
     this.value = h('dd', { class: 'value' });
     this.note = h('dd', { class: 'note muted' });
-    this.spark = lines.length > 0 ? new Spark(...lines) : null;
+    this.line = line;
+    this.spark = line ? new Spark(line) : null;
     find(`figure-${id}`).append(this.value, this.note, ...(this.spark ? [this.spark.element] : []));
   }
 
@@ -17,6 +18,10 @@ class Figure {
     attribute(this.value, 'class', `value ${level}`.trim());
     text(this.note, note);
     attribute(this.note, 'title', note || null);
+  }
+
+  draw({ clock: times, total }) {
+    this.spark.show(times, total.lines[this.line]);
   }
 }
 
@@ -31,19 +36,18 @@ export class Figures {
   #reload = new Figure('reload');
 
   show(model) {
-    const { answer, total, clock: times } = model;
+    const { answer, total } = model;
     this.#alive(model);
     this.#sessions.show(count(total.sessions), `in ${of(model.apps.length, 'app')}`);
-    this.#fresh.show(each(total.fresh), total.refusing > 0 ? `${each(total.refusing)} refused` : 'none refused', total.refusing > 0 ? 'partly' : '');
+    this.#fresh.show(each(total.fresh), total.refusing > 0 ? `${each(total.refusing)} refused` : 'none refused');
     this.#download.show(flow(total.download), 'to clients');
     this.#upload.show(flow(total.upload), 'to targets');
     const { slowest } = total;
-    this.#connect.show(brief(total.connect), slowest ? `slowest ${brief(slowest.connect)}, ${slowest.app.name} ${slowest.name}` : 'median of the targets');
+    const note = slowest ? `slowest ${brief(slowest.connect)}, ${slowest.app.name} ${slowest.name}` : 'median of the targets';
+    this.#connect.show(brief(total.connect), note);
     this.#pool(answer.workers);
     this.#configuration(answer.reloads ?? {}, model);
-    for (const [figure, line] of [[this.#sessions, 'sessions'], [this.#fresh, 'fresh'], [this.#download, 'download'], [this.#upload, 'upload'], [this.#connect, 'connect']]) {
-      figure.spark.show(times, total.lines[line]);
-    }
+    for (const figure of [this.#sessions, this.#fresh, this.#download, this.#upload, this.#connect]) figure.draw(model);
   }
 
   #alive({ targets, apps }) {
@@ -57,7 +61,8 @@ export class Figures {
   #pool({ busy, max, paused }) {
     const pauses = Object.values(paused ?? {}).reduce((a, b) => a + b, 0);
     const level = busy >= max ? 'grave' : busy >= max * 0.9 ? 'partly' : '';
-    this.#workers.show(`${count(busy)} of ${count(max)}`, pauses > 0 ? `accepting paused ${of(pauses, 'time')}: ${tally(paused)}` : 'accepting never paused', level);
+    const note = pauses > 0 ? `accepting paused ${of(pauses, 'time')}: ${tally(paused)}` : 'accepting never paused';
+    this.#workers.show(`${count(busy)} of ${count(max)}`, note, level);
   }
 
   #configuration(reloads, model) {

@@ -19,14 +19,18 @@ export function problemsOf(model) {
   }
   const { busy, max } = answer.workers;
   if (max > 0 && busy >= max) {
-    list.push({ key: 'workers', level: grave, since: null, what: `All ${count(max)} workers are busy.`, why: 'New connections wait until a session ends.' });
+    list.push({
+      key: 'workers', level: grave, since: null,
+      what: `All ${count(max)} workers are busy.`, why: 'New connections wait until a session ends.',
+    });
   }
   for (const app of model.apps) list.push(...ofApp(app, model));
   for (const name of model.names) {
     if (!name.problem) continue;
-    const kept = name.addresses?.length ? 'The addresses of before stay in use.' : 'It has no address yet.';
+    const some = name.addresses?.length > 0;
+    const kept = some ? 'The addresses of before stay in use.' : 'It has no address yet.';
     list.push({
-      key: `name ${name.name}`, level: name.addresses?.length ? partly : grave, since: moment(name.since), find: name.addresses?.length ? name.name : null,
+      key: `name ${name.name}`, level: some ? partly : grave, since: moment(name.since), find: some ? name.name : null,
       what: `${name.name} does not resolve.`, why: `${sentence(name.problem)} ${kept}`,
     });
   }
@@ -59,10 +63,10 @@ function* ofApp(app, model) {
   }
   if (app.broken.length > 0) {
     const [port] = app.broken;
+    const where = app.ports.length === 1 ? '' : ` on ${count(app.broken.length)} of ${of(app.ports.length, 'port')}`;
     yield {
       key: `port ${app.name}`, level: grave, since: null, find,
-      what: app.ports.length === 1 ? `${app.name} does not accept.` : `${app.name} does not accept on ${count(app.broken.length)} of ${of(app.ports.length, 'port')}.`,
-      why: `${port.name}: ${sentence(port.problem)}`,
+      what: `${app.name} does not accept${where}.`, why: `${port.name}: ${sentence(port.problem)}`,
     };
   }
   if (app.limiting !== null && model.age(app.limiting) < lately) {
@@ -87,4 +91,4 @@ function inForce({ last_success }) {
 }
 
 // sentence ends a text that has no end of its own.
-export const sentence = (words) => (/[.!?]\s*$/.test(words) ? words : `${words}.`);
+const sentence = (words) => (/[.!?]\s*$/.test(words) ? words : `${words}.`);

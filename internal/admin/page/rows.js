@@ -3,6 +3,7 @@
 import { attribute, h, icon, swapIcon, text } from './dom.js';
 import { brief, clock, count, each, flow, of, span } from './format.js';
 import { Details } from './details.js';
+import { severe } from './model.js';
 import { Spark } from './spark.js';
 import { columns } from './view.js';
 
@@ -20,7 +21,8 @@ export class Row {
     this.connect = new Spark('connect');
     this.more = h('button', { type: 'button', class: 'bare', 'data-does': 'more' }, icon('more'));
     this.open = h('button', { type: 'button', class: 'bare', 'data-does': 'open' }, icon('chevron'));
-    this.figures = Object.fromEntries(['since', 'why', 'sessions', 'fresh', 'download', 'upload', 'connect'].map((id) => [id, h('span')]));
+    const plain = ['since', 'why', 'sessions', 'fresh', 'download', 'upload', 'connect'];
+    this.figures = Object.fromEntries(plain.map((id) => [id, h('span')]));
     const inside = {
       name: [h('div', {}, ...(item.kind === 'app' ? [this.open] : []), this.name, ' ', this.aside)],
       state: [this.icon, this.state],
@@ -28,9 +30,10 @@ export class Row {
       connect: [this.figures.connect, this.connect.element],
       more: [this.more],
     };
-    this.element = h('tr', { role: 'row', class: item.kind, 'data-key': item.key }, ...columns.map(({ id }) => h(id === 'name' ? 'th' : 'td', {
-      class: id, 'data-title': titles[id] || null, role: id === 'name' ? 'rowheader' : 'cell', scope: id === 'name' ? 'row' : null,
-    }, ...(inside[id] ?? [this.figures[id]]))));
+    this.element = h('tr', { role: 'row', class: item.kind, 'data-key': item.key }, ...columns.map(({ id }) => {
+      const [tag, role] = id === 'name' ? ['th', { role: 'rowheader', scope: 'row' }] : ['td', { role: 'cell' }];
+      return h(tag, { class: id, 'data-title': titles[id] || null, ...role }, ...(inside[id] ?? [this.figures[id]]));
+    }));
   }
 
   // update shows the item as it is now: {item, open, detailed, model, flat}.
@@ -77,7 +80,11 @@ export class DetailRow {
 
 const shape = (state) => (['alive', 'draining', 'down'].includes(state) ? state : 'dead');
 
-const levelOf = (item) => (item.severity >= 4 ? 'grave' : item.severity === 3 ? (item.kind === 'app' ? 'partly' : 'grave') : item.severity > 0 ? 'calm' : 'fine');
+function levelOf({ kind, severity }) {
+  if (severity > severe.dead) return 'grave';
+  if (severity === severe.dead) return kind === 'app' ? 'partly' : 'grave';
+  return severity > 0 ? 'calm' : 'fine';
+}
 
 const iconOf = (app, level) => ({ grave: 'grave', partly: 'partly', fine: 'alive' })[level] ?? shape(app.worst.state);
 
@@ -85,7 +92,8 @@ function stateOf(app) {
   const { alive, targets, broken, ports } = app;
   if (targets.length === 0) return 'no target';
   if (alive === 0) return targets.length === 1 ? targets[0].state : `none of ${count(targets.length)} alive`;
-  if (broken.length > 0) return broken.length === ports.length ? 'not accepting' : `${count(broken.length)} of ${of(ports.length, 'port')} fail`;
+  if (broken.length > 0 && broken.length === ports.length) return 'not accepting';
+  if (broken.length > 0) return `${count(broken.length)} of ${of(ports.length, 'port')} fail`;
   return `${count(alive)} of ${count(targets.length)} alive`;
 }
 

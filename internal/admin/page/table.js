@@ -111,12 +111,19 @@ export class Table {
     const all = [...states.values()].reduce((a, b) => a + b, 0);
     const order = ['', 'alive', 'dead', 'draining', 'down'];
     const known = [...order, ...[...states.keys()].filter((state) => !order.includes(state))];
-    this.#states ??= new Keyed(find('states'), ({ key }) => {
-      const number = h('span', { class: 'number' });
-      const element = h('button', { type: 'button', 'data-state': key, onclick: () => this.change(() => this.#view.change({ state: key })) }, `${key || 'all'} `, number);
-      return { element, update: ({ n, on }) => { text(number, count(n)); attribute(element, 'aria-pressed', String(on)); } };
-    });
+    this.#states ??= new Keyed(find('states'), ({ key }) => this.#choice(key));
     this.#states.show(known.map((key) => ({ key, n: key ? states.get(key) ?? 0 : all, on: key === this.#view.state })));
+  }
+
+  #choice(state) {
+    const number = h('span', { class: 'number' });
+    const onclick = () => this.change(() => this.#view.change({ state }));
+    const element = h('button', { type: 'button', 'data-state': state, onclick }, `${state || 'all'} `, number);
+    const update = ({ n, on }) => {
+      text(number, count(n));
+      attribute(element, 'aria-pressed', String(on));
+    };
+    return { element, update };
   }
 
   #turn(by) {

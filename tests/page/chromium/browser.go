@@ -63,7 +63,7 @@ func Start() (*Browser, error) {
 	}
 	command := exec.Command(path, "--headless", "--remote-debugging-pipe", "--user-data-dir="+folder, "--no-sandbox", "--disable-gpu",
 		"--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--no-proxy-server", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-extensions", "--hide-scrollbars",
+		"--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-breakpad", "--hide-scrollbars",
 		"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows")
 	command.Env = append(os.Environ(), "HOME="+folder, "TZ=UTC")
 	command.ExtraFiles = []*os.File{theirIn, theirOut} // 3 and 4
