@@ -429,3 +429,111 @@ func TestDescriptorLimit(t *testing.T) {
 		t.Errorf("%d, %v", limit, err)
 	}
 }
+
+func TestPeekLeavesWhatItSees(t *testing.T) {
+	c, s := pair(t)
+	fd := descriptor(t, s)
+	p := make([]byte, 8)
+	if _, errno := Peek(fd, p); errno != unix.EAGAIN {
+		t.Errorf("with nothing there: %v", errno)
+	}
+	c.Write([]byte("hello"))
+	for range 2 {
+		if n := await(t, func() (int, syscall.Errno) { return Peek(fd, p) }); string(p[:n]) != "hello" {
+			t.Fatalf("%q", p[:n])
+		}
+	}
+	if HungUp(fd) {
+		t.Error("hung up before")
+	}
+	c.CloseWrite()
+	for limit := time.Now().Add(deadline); !HungUp(fd); {
+		if time.Now().After(limit) {
+			t.Fatal("FIN behind what is to be read is not seen")
+		}
+	}
+	if n, errno := Receive(fd, p); string(p[:n]) != "hello" || errno != 0 {
+		t.Errorf("%q, %v", p[:n], errno)
+	}
+	if n, errno := Peek(fd, p); n != 0 || errno != 0 {
+		t.Errorf("at the end: %d, %v", n, errno)
+	}
+}
+
+// descriptor is that of a connection, which the test keeps open.
+func descriptor(t *testing.T, c syscall.Conn) (fd int) {
+	t.Helper()
+	if err := raw(t, c).Control(func(own uintptr) { fd = int(own) }); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// await repeats a call until it does not say EAGAIN.
+func await(t *testing.T, call func() (int, syscall.Errno)) int {
+	t.Helper()
+	for limit := time.Now().Add(deadline); ; {
+		n, errno := call()
+		if errno == 0 {
+			return n
+		}
+		if errno != unix.EAGAIN || time.Now().After(limit) {
+			t.Fatal(errno)
+		}
+	}
+}
+
+func TestAddressesOfASocket(t *testing.T) {
+	c, s := pair(t)
+	fd := descriptor(t, s)
+	if got, want := LocalAddr(fd).String(), c.RemoteAddr().String(); got != want {
+		t.Errorf("local %s, want %s", got, want)
+	}
+	if got, want := RemoteAddr(fd).String(), c.LocalAddr().String(); got != want {
+		t.Errorf("remote %s, want %s", got, want)
+	}
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got := LocalAddr(descriptor(t, l.(*net.UnixListener))); got.IsValid() {
+		t.Errorf("a unix socket is at %v", got)
+	}
+	if got := LocalAddr(-1); got.IsValid() {
+		t.Errorf("no socket is at %v", got)
+	}
+}
+
+// The kernel's counts are those of the bytes that were written, once they are acknowledged, and read.
+func TestAcknowledgedAndFetched(t *testing.T) {
+	c, s := pair(t)
+	out, in := raw(t, c), raw(t, s)
+	eventually := func(what string, got func() int64, want int64) {
+		t.Helper()
+		for limit := time.Now().Add(deadline); got() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatalf("%s %d, want %d", what, got(), want)
+			}
+		}
+	}
+	const syn = 1
+	for i := range int64(3) {
+		c.Write([]byte("0123456789"))
+		eventually("acknowledged", func() int64 { return Acknowledged(out) }, syn+10*(i+1))
+		eventually("fetched", func() int64 { return Fetched(in) }, 10*i)
+		if _, err := io.ReadFull(s, make([]byte, 10)); err != nil {
+			t.Fatal(err)
+		}
+		eventually("fetched", func() int64 { return Fetched(in) }, 10*(i+1))
+	}
+	c.CloseWrite()
+	if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatal(err)
+	}
+	eventually("fetched, after FIN,", func() int64 { return Fetched(in) }, 30)
+	s.Close()
+	if Acknowledged(in) != 0 || Fetched(in) != 0 {
+		t.Error("a closed socket has counts")
+	}
+}

@@ -42,7 +42,7 @@ type Engine interface {
 	// EndTarget resets every session whose connection goes to the target, for the given cause, without waiting for them
 	// to be over.
 	EndTarget(*target.Target, Cause)
-	// Sample has the routes' meters know what the open sessions have moved so far. The engine is not stopped.
+	// Sample has the routes' meters know what the open sessions have moved so far.
 	Sample()
 	// Alive returns nil once the engine has shown that it answers, and that each port on which a connection waits is
 	// being accepted on unless no worker is free. If the context is done first, the error says what is stuck. An engine

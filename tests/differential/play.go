@@ -16,6 +16,7 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
@@ -26,7 +27,9 @@ const patience = 30 * time.Second
 // outcome is what is compared. Counts are -1 where they may differ.
 type outcome struct {
 	Cause            relay.Cause
-	Target           int // which target the record names; -1: none
+	Refused          admit.Refusal
+	Client           string // by the PROXY header, if it has to begin with one
+	Target           int    // which target the record names; -1: none
 	Attempts         int
 	Upload, Download int64
 	Ends             [2]string // how each side saw the end
@@ -81,7 +84,7 @@ func (st *stage) play(s script) (o outcome, err error) {
 			return o, errors.Join(err, front.Close())
 		}
 	}
-	route := &relay.Route{App: "app", ConnectTimeout: patience, IdleTimeout: s.idle, HalfCloseTimeout: s.halfOpen}
+	route := s.route()
 	var targets []config.Target
 	for i := range s.dead {
 		// Nobody listens on port 1, or at that path.
@@ -100,7 +103,8 @@ func (st *stage) play(s script) (o outcome, err error) {
 	if err := st.engine.Open(port); err != nil {
 		return o, err
 	}
-	ends, err := st.perform(s, front.Addr(), listener)
+	all := route.Targets.All()
+	ends, err := st.perform(s, front.Addr(), listener, all[len(all)-1])
 	err = errors.Join(err, st.engine.Close(port))
 	if err != nil {
 		st.engine.End(relay.Stopped)
@@ -112,7 +116,16 @@ func (st *stage) play(s script) (o outcome, err error) {
 		return o, err
 	}
 	record := <-st.records
-	o = outcome{Cause: record.Cause, Target: -1, Attempts: record.Attempts, Upload: record.Upload, Download: record.Download, Ends: ends}
+	o = outcome{Cause: record.Cause, Refused: record.Refused, Target: -1, Attempts: record.Attempts, Upload: record.Upload, Download: record.Download, Ends: ends}
+	if s.headerIn != 0 && (s.refused == "" || s.refused == denied) {
+		o.Client = record.Client
+	}
+	if up, down := route.Meter.Bytes(); up != record.Upload || down != record.Download || route.Meter.Active() != 0 {
+		return o, fmt.Errorf("the meter has %d bytes up and %d down and %d sessions, after %+v", up, down, route.Meter.Active(), record)
+	}
+	if n := route.Gate.Open(); n != 0 {
+		return o, fmt.Errorf("%d clients are still inside", n)
+	}
 	for i, t := range targets {
 		if t.Address.String() == record.Target {
 			o.Target = i
@@ -123,10 +136,10 @@ func (st *stage) play(s script) (o outcome, err error) {
 			return o, fmt.Errorf("target %d still has %d sessions", i, n)
 		}
 	}
-	if s.alive && !s.exact() {
+	if s.letIn() && !s.exact() {
 		o.Upload, o.Download = -1, -1
 	}
-	if !s.certain && s.ending == inOrder {
+	if s.letIn() && !s.certain && s.ending == inOrder {
 		if o.Cause != relay.ClientClosed && o.Cause != relay.TargetClosed {
 			return o, fmt.Errorf("cause %s of a session that ended in order", o.Cause)
 		}
@@ -134,6 +147,33 @@ func (st *stage) play(s script) (o outcome, err error) {
 	}
 	return o, nil
 }
+
+// route is the policy of the script.
+func (s script) route() *relay.Route {
+	limits := admit.Policy{MaxSessions: 1, MaxSessionsPerSource: 1}
+	if s.refused == denied {
+		limits.Deny = config.NetworksOf(everywhere...)
+	}
+	r := &relay.Route{
+		App:              "app",
+		Gate:             admit.NewGate(limits, nil),
+		ConnectTimeout:   patience,
+		IdleTimeout:      s.idle,
+		HalfCloseTimeout: s.halfOpen,
+		MaxDuration:      s.longest,
+		Upload:           s.rate[client],
+		Download:         s.rate[server],
+		SendProxy:        s.sent,
+		Meter:            meter.NewApp(),
+	}
+	if s.headerIn != 0 {
+		r.ProxyFrom, r.ProxyTimeout = admit.NewNetworks(everywhere), patience
+	}
+	return r
+}
+
+// letIn reports whether the client comes to a target.
+func (s script) letIn() bool { return s.alive && s.refused == "" }
 
 // exact reports whether all that was sent is certain to arrive.
 func (s script) exact() bool {
@@ -267,13 +307,16 @@ func (p *peer) end() (string, error) {
 	}
 }
 
-// perform does what the script says and returns how each side saw the end.
-func (st *stage) perform(s script, front net.Addr, back net.Listener) (ends [2]string, err error) {
+// perform does what the script says, with the target that lives, and returns how each side saw the end.
+func (st *stage) perform(s script, front net.Addr, back net.Listener, live *target.Target) (ends [2]string, err error) {
 	c, err := net.Dial(front.Network(), front.String())
-	if !s.alive {
+	if err == nil {
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		err = s.introduce(c)
+	}
+	if !s.letIn() {
 		if err == nil {
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(patience))
 			_, err = c.Read(make([]byte, 1))
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
@@ -284,15 +327,15 @@ func (st *stage) perform(s script, front net.Addr, back net.Listener) (ends [2]s
 	if err != nil {
 		return ends, err
 	}
-	defer c.Close()
 	back.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(patience))
 	t, err := back.Accept()
 	if err != nil {
 		return ends, err
 	}
 	defer t.Close()
-	for _, x := range []net.Conn{c, t} {
-		x.SetDeadline(time.Now().Add(patience))
+	t.SetDeadline(time.Now().Add(patience))
+	if err := s.expectIntroduction(c, t); err != nil {
+		return ends, err
 	}
 	peers := [2]*peer{newPeer(c, s.seed, s.seed+1), newPeer(t, s.seed+1, s.seed)}
 	var quit sync.Once
@@ -335,14 +378,17 @@ func (st *stage) perform(s script, front net.Addr, back net.Listener) (ends [2]s
 		return st.watchEnd(s, peers, ends, 1-s.by)
 	case stopped:
 		st.engine.End(relay.Stopped)
-		fallthrough
-	default:
-		ends, err = st.watchEnd(s, peers, ends, client)
-		if err != nil {
-			return ends, err
+	case targetDead:
+		// The target may know of the connection before the engine does.
+		for wait := time.Now().Add(patience); st.workers.Busy() > 0 && time.Now().Before(wait); time.Sleep(time.Millisecond) {
+			st.engine.EndTarget(live, relay.TargetDead)
 		}
-		return st.watchEnd(s, peers, ends, server)
 	}
+	ends, err = st.watchEnd(s, peers, ends, client)
+	if err != nil {
+		return ends, err
+	}
+	return st.watchEnd(s, peers, ends, server)
 }
 
 // watchEnd waits for the session's end and how a side sees that. A side that had read FIN before sees nothing more, and

@@ -22,12 +22,18 @@ type script struct {
 	dead     int     // targets that refuse, tried before the live one
 	alive    bool    // there is a live one
 	narrow   bool    // the engine's socket to the client takes little at a time
+	headerIn int     // the client begins with a PROXY header of this version; 0: it need not
+	pieces   int     // in pieces of so many bytes
+	sent     int     // the target is sent a PROXY header of this version; 0: none
+	rate     [2]int  // of what each side sends, in bytes a second; 0: no limit
+	refused  refusal // why the client is not let in
 	steps    []step
 	ending   ending
 	by       int           // the side that the ending is about
 	certain  bool          // which side finishes first is certain
 	idle     time.Duration // the route's time-outs
 	halfOpen time.Duration
+	longest  time.Duration // that a session may be open
 }
 
 // step is what one side does.
@@ -57,7 +63,18 @@ const (
 	byReset     ending = "reset"         // one side resets
 	byIdle      ending = "idle time-out" // nobody does anything
 	byHalfClose ending = "half-close time-out"
-	stopped     ending = "stopped" // the engine is told to end it
+	byDuration  ending = "longest duration"
+	stopped     ending = "stopped"     // the engine is told to end it
+	targetDead  ending = "target dead" // the engine is told to end those of the target
+)
+
+// refusal is why a client is not let in; "" is that it is.
+type refusal string
+
+const (
+	denied     refusal = "denied"
+	badHeader  refusal = "bad header"
+	halfHeader refusal = "half a header and FIN"
 )
 
 // newScript makes the script of a seed.
@@ -68,6 +85,10 @@ func newScript(seed uint64) script {
 	s.narrow = random.IntN(4) == 0
 	if random.IntN(3) == 0 {
 		s.dead = 1 + random.IntN(3)
+	}
+	s.policy(random)
+	if s.refused != "" {
+		return s
 	}
 	if !s.alive {
 		s.dead = max(1, s.dead)
@@ -105,7 +126,8 @@ func newScript(seed uint64) script {
 		}
 	}
 	s.by = random.IntN(2)
-	s.ending = []ending{inOrder, inOrder, byReset, byReset, byIdle, byHalfClose, stopped}[random.IntN(7)]
+	endings := []ending{inOrder, inOrder, inOrder, byReset, byReset, byReset, byIdle, byHalfClose, byDuration, stopped, targetDead}
+	s.ending = endings[random.IntN(len(endings))]
 	quiet := stalled[0]+stalled[1] == 0
 	switch {
 	case finished[0] && finished[1]:
@@ -114,7 +136,7 @@ func newScript(seed uint64) script {
 		s.ending = inOrder
 	case s.ending == byHalfClose && (!quiet || !finished[0] && !finished[1]):
 		s.ending = inOrder
-	case s.ending == byIdle && !quiet:
+	case s.ending == byIdle && !quiet, s.ending == byDuration && (!quiet || len(s.steps) > 2):
 		s.ending = inOrder
 	}
 	switch s.ending {
@@ -122,6 +144,8 @@ func newScript(seed uint64) script {
 		s.idle = quietTime
 	case byHalfClose:
 		s.halfOpen = quietTime
+	case byDuration:
+		s.longest = quietTime
 	case inOrder:
 		for _, side := range []int{s.by, 1 - s.by} {
 			if n := stalled[side]; n > 0 {
@@ -137,13 +161,38 @@ func newScript(seed uint64) script {
 	return s
 }
 
+// policy chooses what the client has to do to come in, and what its session is subject to.
+func (s *script) policy(random *rand.Rand) {
+	if random.IntN(3) == 0 {
+		s.headerIn, s.pieces = 1+random.IntN(2), []int{1, 7, 1000}[random.IntN(3)]
+	}
+	if random.IntN(3) == 0 {
+		s.sent = 1 + random.IntN(2)
+	}
+	for side := range s.rate {
+		if random.IntN(6) == 0 {
+			s.rate[side] = 20_000_000 + random.IntN(100_000_000)
+		}
+	}
+	if random.IntN(12) > 0 {
+		return
+	}
+	s.alive = true // who would take the session
+	s.refused = []refusal{denied, badHeader, halfHeader}[random.IntN(3)]
+	if s.refused != denied || s.unix[client] { // who has no address is not denied
+		s.headerIn, s.pieces = 1+random.IntN(2), 1000
+	}
+}
+
 // quietTime is how long the time-outs of a script are: longer than a busy machine keeps anybody waiting.
 const quietTime = 2 * time.Second
 
 func (s script) String() string {
 	var b strings.Builder
 	name := func(side int) string { return []string{"client", "target"}[side] }
-	fmt.Fprintf(&b, "seed %d: unix %v, narrow %v, %d dead targets, a live one %v, idle %v, half-close %v\n", s.seed, s.unix, s.narrow, s.dead, s.alive, s.idle, s.halfOpen)
+	fmt.Fprintf(&b, "seed %d: unix %v, narrow %v, %d dead targets, a live one %v, idle %v, half-close %v, longest %v\n",
+		s.seed, s.unix, s.narrow, s.dead, s.alive, s.idle, s.halfOpen, s.longest)
+	fmt.Fprintf(&b, "  PROXY header in v%d by %d, out v%d, rates %v, refused %q\n", s.headerIn, s.pieces, s.sent, s.rate, s.refused)
 	for _, x := range s.steps {
 		fmt.Fprintf(&b, "  %s %s %d bytes by %d\n", name(x.side), x.do, x.n, x.size)
 	}

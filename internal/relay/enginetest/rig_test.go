@@ -68,6 +68,7 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 		if err := r.engine.Stop(); err != nil {
 			t.Error(err)
 		}
+		r.engine.Sample() // harmless by now
 		if n := r.workers.Busy(); n != 0 {
 			t.Errorf("%d workers are still busy", n)
 		}

@@ -1,8 +1,6 @@
 package loop
 
 import (
-	"sync"
-
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
@@ -23,20 +21,26 @@ func (e *Engine) EndTarget(t *target.Target, cause relay.Cause) {
 
 // Sample implements relay.Engine.
 func (e *Engine) Sample() {
-	e.onSessions(func(l *loop, s *session) { l.sample(s) }).Wait()
+	for n, done := range e.onSessions((*loop).sample) {
+		select {
+		case <-done:
+		case <-e.loops[n].ended:
+		}
+	}
 }
 
-// onSessions has every loop call f for each of its sessions.
-func (e *Engine) onSessions(f func(*loop, *session)) *sync.WaitGroup {
-	var done sync.WaitGroup
-	for _, l := range e.loops {
-		done.Add(1)
+// onSessions has every loop call f for each of its sessions, and close its channel then.
+func (e *Engine) onSessions(f func(*loop, *session)) []chan struct{} {
+	all := make([]chan struct{}, len(e.loops))
+	for n, l := range e.loops {
+		done := make(chan struct{})
+		all[n] = done
 		l.inbox.post(func() {
 			l.slab.each(func(s *session) { f(l, s) })
-			done.Done()
+			close(done)
 		})
 	}
-	return &done
+	return all
 }
 
 // sample has the route's meter know what the session has moved. On the path of a byte the flow's own count is enough.
@@ -45,8 +49,12 @@ func (l *loop) sample(s *session) {
 	if m == nil {
 		return
 	}
-	m.Uploaded(l.shard, s.flow[client].news())
-	m.Downloaded(l.shard, s.flow[upstream].news())
+	if n := s.flow[client].news(); n > 0 {
+		m.Uploaded(l.shard, n)
+	}
+	if n := s.flow[upstream].news(); n > 0 {
+		m.Downloaded(l.shard, n)
+	}
 }
 
 // news is how many bytes were moved since it was last asked.
