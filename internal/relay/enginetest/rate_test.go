@@ -59,6 +59,24 @@ func (x *slow) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// A session that waits for its rate is not quiet, however long it waits; when it has nothing more to wait for, it is.
+func TestPacedSessionIsNotQuiet(t *testing.T) {
+	eachTCP(t, func(r *relay.Route) { r.Upload, r.IdleTimeout = 2, 300*time.Millisecond }, func(r *rig) {
+		release := r.take()
+		client := r.dial()
+		if err := send(client, 1, 4, 4); err != nil {
+			r.Fatal(err)
+		}
+		release()
+		if err := receive(r.accept(), 1, 4); err != nil {
+			r.Fatal(err)
+		}
+		if rec := r.expectCause(relay.IdleTimeout); rec.Duration < 1500*time.Millisecond {
+			r.Errorf("%+v", rec)
+		}
+	})
+}
+
 // A flow whose rate leaves nothing to do is not deaf: the session ends when it is told to, and when a side resets.
 func TestEndOfAPacedSession(t *testing.T) {
 	for _, cause := range []relay.Cause{relay.Stopped, relay.ClientReset, relay.TargetReset} {

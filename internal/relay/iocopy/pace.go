@@ -36,8 +36,10 @@ func (s *session) copySlowly(to *side, from io.Reader, rate int) (int64, error) 
 
 // pause waits; it reports false if the session is over first.
 func (s *session) pause(d time.Duration) bool {
-	s.pausing.Add(1)
-	defer s.pausing.Add(-1)
+	s.mu.Lock()
+	s.pausing++
+	s.mu.Unlock()
+	defer s.resume()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -46,4 +48,12 @@ func (s *session) pause(d time.Duration) bool {
 	case <-s.ctx.Done():
 		return false
 	}
+}
+
+// resume ends a pause, during which the session was not quiet.
+func (s *session) resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved = time.Now()
+	s.pausing--
 }

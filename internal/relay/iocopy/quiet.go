@@ -59,7 +59,7 @@ func (s *session) checkQuiet() {
 // quiet is how long no byte has moved and no side has finished. A pump that waits for its rate is not quiet. The kernel tells for a TCP socket, which sees both
 // directions; between two unix sockets the session counts itself. The caller holds mu.
 func (s *session) quiet() time.Duration {
-	if s.pausing.Load() > 0 {
+	if s.pausing > 0 {
 		return 0
 	}
 	quiet := time.Since(s.moved)

@@ -52,18 +52,18 @@ type session struct {
 	names    proxyproto.Header // who the client is and where it has connected to; serve's
 	record   relay.Record      // serve's
 
-	mu     sync.Mutex     // guards what follows
-	target *side          // nil while connecting
-	to     *target.Target // the same
-	moved  time.Time      // when it was established, or a side finished
-	timer  *time.Timer    // for quiet
-	limit  *time.Timer    // for the longest that it may be open
-	cause  relay.Cause    // of the side that finished first, until it is settled
-	err    error
-	over   bool // settled: cause and err do not change any more
+	mu      sync.Mutex     // guards what follows
+	target  *side          // nil while connecting
+	to      *target.Target // the same
+	moved   time.Time      // when it was established, a side finished, or a pause was over
+	pausing int            // pumps that wait for their rate
+	timer   *time.Timer    // for quiet
+	limit   *time.Timer    // for the longest that it may be open
+	cause   relay.Cause    // of the side that finished first, until it is settled
+	err     error
+	over    bool // settled: cause and err do not change any more
 
-	wrote   atomic.Int64 // between two unix sockets: when a byte was last written, in nanoseconds since begun
-	pausing atomic.Int32 // pumps that wait for their rate
+	wrote atomic.Int64 // between two unix sockets: when a byte was last written, in nanoseconds since begun
 }
 
 // begin makes a session of a connection that was accepted; serve must follow. The session owns conn and one worker.

@@ -39,6 +39,7 @@ func (l *loop) resume(s *session, p *pace) {
 	for d, at := range p.next {
 		if at != 0 && l.now >= at {
 			p.next[d] = 0
+			s.moved = l.now // it was not quiet
 			l.push(s)
 		}
 	}
