@@ -34,6 +34,19 @@ var healths = []struct {
 
 func (h health) String() string { return healths[h].name }
 
+// effectOf is the effect that gives such news.
+func effectOf(news string) effect {
+	switch {
+	case strings.Contains(news, "died"):
+		return killed
+	case strings.Contains(news, "back"):
+		return revived
+	case strings.Contains(news, "retry 2"):
+		return waits
+	}
+	return nothing
+}
+
 // Every event in every health: the health after it, and what the caller is told or can see of its effect.
 func TestHealthRowByRow(t *testing.T) {
 	told := func(news string, is bool) string {
@@ -45,42 +58,43 @@ func TestHealthRowByRow(t *testing.T) {
 	change := func(c Change) string { return told("died", c == Died) + told("back", c == Back) }
 	for _, row := range []struct {
 		event string
+		row   event // of the table
 		do    func(*Target, *Set) string
 		want  [4]string // from alive, dead, due and on trial
 	}{
 		{
-			"a connect stands", func(x *Target, _ *Set) string { return told("back", x.Connected(time.Millisecond)) },
+			"a connect stands", connectStood, func(x *Target, _ *Set) string { return told("back", x.Connected(time.Millisecond)) },
 			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
 		},
 		{
-			"a connect fails", func(x *Target, _ *Set) string { return told("died", x.Failed(false, errConnect)) },
+			"a connect fails", connectFailed, func(x *Target, _ *Set) string { return told("died", x.Failed(false, errConnect)) },
 			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
 		},
 		{
-			"a session comes", func(x *Target, s *Set) string {
+			"a session comes", trialBegan, func(x *Target, s *Set) string {
 				_, trial, _ := s.Pick(new(Tried), nobody)
 				return told("trial", trial)
 			},
 			[4]string{"alive", "dead, retry 1", "on trial, trial", "on trial"},
 		},
 		{
-			"the trial fails", func(x *Target, _ *Set) string { return told("died", x.Failed(true, errConnect)) },
+			"the trial fails", trialFailed, func(x *Target, _ *Set) string { return told("died", x.Failed(true, errConnect)) },
 			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "dead, retry 2"},
 		},
 		{
-			"the trial is given up", func(x *Target, _ *Set) string { x.Abandoned(true); return "" },
+			"the trial is given up", trialAbandoned, func(x *Target, _ *Set) string { x.Abandoned(true); return "" },
 			[4]string{"alive", "dead, retry 1", "due", "due"},
 		},
 		{
-			"a connect is given up", func(x *Target, _ *Set) string { x.Abandoned(false); return "" },
+			"a connect is given up", -1, func(x *Target, _ *Set) string { x.Abandoned(false); return "" },
 			[4]string{"alive", "dead, retry 1", "due", "on trial"},
 		},
 		{
-			"this machine cannot connect", func(x *Target, _ *Set) string { return told("died", x.Failed(true, errLocal)) },
+			"this machine cannot connect", trialAbandoned, func(x *Target, _ *Set) string { return told("died", x.Failed(true, errLocal)) },
 			[4]string{"alive", "dead, retry 1", "due", "due"},
 		},
 		{
-			"the time of a trial comes", func(x *Target, _ *Set) string {
+			"the time of a trial comes", retryCame, func(x *Target, _ *Set) string {
 				time.Sleep(retry)
 				synctest.Wait()
 				x.tryAgain()
@@ -89,11 +103,11 @@ func TestHealthRowByRow(t *testing.T) {
 			[4]string{"alive", "due", "due", "on trial"},
 		},
 		{
-			"a trial comes too early", func(x *Target, _ *Set) string { x.tryAgain(); return "" },
+			"a trial comes too early", -1, func(x *Target, _ *Set) string { x.tryAgain(); return "" },
 			[4]string{"alive", "dead, retry 1", "due", "on trial"},
 		},
 		{
-			"probes take over", func(x *Target, s *Set) string {
+			"probes take over", retryEnded, func(x *Target, s *Set) string {
 				NewSet(s.targets, Policy{Retry: retry, Probed: true}, s).Enforce()
 				time.Sleep(20 * retry)
 				return ""
@@ -101,11 +115,11 @@ func TestHealthRowByRow(t *testing.T) {
 			[4]string{"alive", "dead", "dead", "on trial"},
 		},
 		{
-			"probes passed", func(x *Target, _ *Set) string { return change(x.Probed(nil)) },
+			"probes passed", risen, func(x *Target, _ *Set) string { return change(x.Probed(nil)) },
 			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
 		},
 		{
-			"probes failed", func(x *Target, _ *Set) string { return change(x.Probed(errConnect)) },
+			"probes failed", fallen, func(x *Target, _ *Set) string { return change(x.Probed(errConnect)) },
 			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
 		},
 	} {
@@ -130,6 +144,12 @@ func TestHealthRowByRow(t *testing.T) {
 				}
 				if got != want {
 					t.Errorf("%s while %s: %q, want %q", row.event, health(from), got, want)
+				}
+				if row.row >= 0 {
+					step := steps[row.row][from]
+					if to, news, _ := strings.Cut(want, ", "); step.to.String() != to || step.with != effectOf(news) {
+						t.Errorf("%s while %s: the table has %q, %d", row.event, health(from), step.to, step.with)
+					}
 				}
 				wantState := Dead
 				if strings.HasPrefix(want, "alive") {

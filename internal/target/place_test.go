@@ -54,3 +54,36 @@ func TestReserve(t *testing.T) {
 		})
 	}
 }
+
+// What a tier knows may be wrong for a moment, while others change it: no session ends for that.
+func TestPickIsNotMisled(t *testing.T) {
+	for _, balance := range balances {
+		s := balanced(balance, some(fan+1, nil))
+		tier := s.line.inForce.Load().tiers[0]
+		for i := range tier.tree.levels[1] {
+			tier.tree.levels[1][i].Store(keyNone)
+		}
+		for range fan + 1 {
+			pick(t, s).Release()
+		}
+		s = balanced(balance, some(fan+1, func(_ int, c *config.Target) { c.MaxSessions = 1 }))
+		tier = s.line.inForce.Load().tiers[0]
+		for i, x := range s.All() {
+			switch i % 3 {
+			case 0:
+				x.drained.Store(true)
+			case 1:
+				x.sessions.Store(1)
+			}
+		}
+		for range 3 {
+			if x := pick(t, s); x.place%3 != 2 {
+				t.Errorf("%s: one that is drained or full", balance)
+			}
+		}
+		if x, _, err := s.Pick(new(Tried), nobody); err == nil {
+			t.Errorf("%s: %s cannot take the session", balance, x.Name)
+		}
+		checkTree(t, tier.tree, func(place int) uint64 { return tier.targets[place].key() })
+	}
+}
