@@ -59,7 +59,7 @@ func boot(t *testing.T, lower string) *machine {
 // tidy makes the root file system that of a machine which starts for the first time and has nothing to do.
 func (m *machine) tidy(name string) {
 	m.Helper()
-	gone := []string{".dockerenv", "usr/sbin/policy-rc.d", "var/log/journal"}
+	gone := []string{".dockerenv", "usr/sbin/policy-rc.d", "var/log/journal", "etc/tcp-proxy"}
 	for _, wants := range []string{"multi-user", "timers", "sysinit", "sockets", "graphical", "basic", "network-online"} {
 		gone = append(gone, "etc/systemd/system/"+wants+".target.wants/*")
 	}
