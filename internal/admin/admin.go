@@ -39,18 +39,22 @@ type Server struct {
 	version  string
 	pictures *pictures
 	doors    map[config.AdminAddress]*door
-	leaving  sync.WaitGroup // for doors that are closed
+	leaving  sync.WaitGroup     // for doors that are closed
+	life     context.Context    // done: they have no more time
+	end      context.CancelFunc // of it
 }
 
 // New makes a server that has no address yet. The version is that of the program.
 func New(node Node, version string, log *logrus.Logger) *Server {
-	return &Server{
+	s := &Server{
 		node:     node,
 		log:      log,
 		version:  version,
 		pictures: newPictures(node.Snapshot, version),
 		doors:    map[config.AdminAddress]*door{},
 	}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Plan is a way to another list of addresses. It wants exactly one of Commit and Abandon.
@@ -126,7 +130,7 @@ func (p *Plan) Commit() {
 		delete(s.doors, d.address)
 		d.listener.Close()
 		s.leaving.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
+			ctx, cancel := context.WithTimeout(s.life, lastAnswers)
 			defer cancel()
 			d.close(ctx)
 		})
@@ -138,18 +142,11 @@ const lastAnswers = 10 * time.Second
 
 // Close leaves every address. Requests under way are answered until the context is done, and cut off then.
 func (s *Server) Close(ctx context.Context) {
+	defer s.end()
+	defer context.AfterFunc(ctx, s.end)()
 	for address, d := range s.doors {
 		delete(s.doors, address)
 		s.leaving.Go(func() { d.close(ctx) })
 	}
 	s.leaving.Wait()
-}
-
-// Addresses is where the server can be reached, as text, for what is logged.
-func (s *Server) Addresses() []string {
-	var texts []string
-	for address := range s.doors {
-		texts = append(texts, config.Port(address).String())
-	}
-	return texts
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -70,6 +71,32 @@ func TestAnswerFromAnAddressThatIsGivenUp(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// A server that is closed waits for nobody longer than it is told to, also not at addresses that it has given up before.
+func TestCloseWaitsForNobody(t *testing.T) {
+	a := start(t)
+	began, goOn := make(chan struct{}), make(chan struct{})
+	a.Server.node = slow{a.node, func() { close(began); <-goOn }}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := tryAsk(a.socket, http.MethodPost, "/api/v1/drain")
+		ended <- err
+	}()
+	<-began
+	a.serve(a.tcp)
+	ctx, cancel := context.WithCancel(context.Background())
+	closed := make(chan struct{})
+	go func() {
+		a.Server.Close(ctx)
+		close(closed)
+	}()
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("who waits for an answer is not cut off")
+	}
+	close(goOn)
+	<-closed
 }
 
 type slow struct {
