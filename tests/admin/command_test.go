@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -100,44 +98,5 @@ func TestNobodyToAsk(t *testing.T) {
 		if result := harness.Run(t, arguments...); result.Code != 2 {
 			t.Errorf("%v: %+v", arguments, result)
 		}
-	}
-}
-
-// On a terminal the status is drawn in place, in colour unless the user does not want it, and the terminal is left as it was.
-func TestWatch(t *testing.T) {
-	r := harness.New(t, "copy")
-	s := see(r, harness.Config{Apps: []harness.App{{Name: "web", Targets: harness.To(r.Identify("here"))}}})
-	watch := func(environment ...string) string {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
-		defer cancel()
-		// script(1) has the command at a terminal, and timeout(1) interrupts it there as Ctrl-C would.
-		command := exec.CommandContext(ctx, "script", "-qec", "timeout -s INT 3 "+harness.Binary()+" status --watch --socket "+s.socket, "/dev/null")
-		command.Env = append(append(os.Environ(), "TERM=xterm"), environment...)
-		result := harness.RunCommand(t, command)
-		return result.Stdout
-	}
-	text := watch("NO_COLOR=")
-	if !strings.HasPrefix(text, "\x1b[?1049h\x1b[?25l\x1b[H") || !strings.HasSuffix(text, "\x1b[?25h\x1b[?1049l") {
-		t.Errorf("the terminal is not entered and left: %q", text)
-	}
-	if frames := strings.Count(text, "\x1b[H"); frames < 2 || strings.Count(text, "LAST EVENTS") != frames || !strings.Contains(text, "\x1b[32malive") {
-		t.Errorf("%d frames in %q", frames, text)
-	}
-	if text := watch("NO_COLOR=1"); strings.Contains(text, "\x1b[32m") || !strings.Contains(text, "alive") {
-		t.Errorf("with NO_COLOR: %q", text)
-	}
-
-	// Elsewhere one follows the other; and a proxy that goes away is said to be gone.
-	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
-	defer cancel()
-	command := exec.CommandContext(ctx, "timeout", "-s", "INT", "5", harness.Binary(), "status", "--watch", "--socket", s.socket)
-	done := make(chan harness.Result, 1)
-	go func() { done <- harness.RunCommand(t, command) }()
-	if code := s.Stop(); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	if result := <-done; !strings.Contains(result.Stdout, "tcp-proxy is not running") || strings.Contains(result.Stdout, "\x1b") {
-		t.Errorf("a proxy that goes away: %+v", result)
 	}
 }
