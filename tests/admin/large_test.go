@@ -2,17 +2,20 @@ package admin
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"tcp-proxy/tests/harness"
 )
 
-// large is a proxy of that many apps, each with as many targets.
-func large(r *harness.Rig, apps, targets int) *seen {
-	config := harness.Config{MaxWorkers: 100}
+// large is a proxy of that many apps, each with as many targets, behind those that are given.
+func large(r *harness.Rig, apps, targets int, first ...harness.App) *seen {
+	config := harness.Config{MaxWorkers: 100, Apps: first}
 	for i := range apps {
 		a := harness.App{Name: fmt.Sprintf("app-%d", i)}
 		for j := range targets {
@@ -62,7 +65,7 @@ func TestLarge(t *testing.T) {
 // BenchmarkScrape is what a scrape of a large proxy takes, from the request to the last byte, and of the processor.
 // Between two scrapes the picture of before is outdated by an action.
 func BenchmarkScrape(b *testing.B) {
-	for _, engine := range []string{"copy", "loop"} {
+	for _, engine := range harness.Engines {
 		b.Run(engine, func(b *testing.B) {
 			r := harness.New(b, engine)
 			s := large(r, 1000, 10)
@@ -78,5 +81,56 @@ func BenchmarkScrape(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkLoadBesideScrapes is how long a message and its answer take, in the median and for the slowest hundredth and
+// thousandth, with nobody looking at a large proxy and with a scrape of it every second, compressed, as Prometheus asks.
+func BenchmarkLoadBesideScrapes(b *testing.B) {
+	for _, engine := range harness.Engines {
+		for _, scraped := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/scraped=%v", engine, scraped), func(b *testing.B) {
+				r := harness.New(b, engine)
+				s := large(r, 999, 10, harness.App{Name: "load", Targets: harness.To(r.Echo())})
+				stop := make(chan struct{})
+				var looking sync.WaitGroup
+				if scraped {
+					looking.Go(func() {
+						tick := time.NewTicker(time.Second)
+						defer tick.Stop()
+						for {
+							select {
+							case <-stop:
+								return
+							case <-tick.C:
+								if a, err := request("tcp", s.tcp, http.MethodGet, "/metrics"); err != nil || a.code != http.StatusOK {
+									b.Error(a.code, err)
+								}
+							}
+						}
+					})
+				}
+				var took []time.Duration
+				c := r.Dial(s.AddressOf(0))
+				c.SetDeadline(time.Time{})
+				message, answer := make([]byte, 64), make([]byte, 64)
+				for b.Loop() {
+					begun := time.Now()
+					if _, err := c.Write(message); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := io.ReadFull(c, answer); err != nil {
+						b.Fatal(err)
+					}
+					took = append(took, time.Since(begun))
+				}
+				close(stop)
+				looking.Wait()
+				slices.Sort(took)
+				for name, share := range map[string]float64{"p50-µs": 0.5, "p99-µs": 0.99, "p99.9-µs": 0.999} {
+					b.ReportMetric(float64(took[int(share*float64(len(took)-1))].Nanoseconds())/1000, name)
+				}
+			})
+		}
 	}
 }
