@@ -122,10 +122,12 @@ func (w *exposition) add(parts ...string) {
 
 // escaped gives a label's value as it stands between quotes.
 func escaped(label string) string {
-	if !strings.ContainsAny(label, "\\\"\n") {
-		return label
+	for i := range len(label) {
+		if c := label[i]; c == '"' || c == '\\' || c == '\n' {
+			return escaper.Replace(label)
+		}
 	}
-	return escaper.Replace(label)
+	return label
 }
 
 var escaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
