@@ -320,7 +320,10 @@ func TestStopWhileAHeaderIsAwaited(t *testing.T) {
 		p := r.StartApp(trusting(r.Listen(), "1h", self))
 		client := p.Dial()
 		client.Send([]byte("PROXY TCP4 "))
-		p.Settle()
+		harness.Eventually(t, "the client is accepted", func() bool {
+			open, _ := p.Descriptors()
+			return open > p.DescriptorsAtReady()
+		})
 		if code := p.Stop(); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
