@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"io"
 	"testing"
 
 	"tcp-proxy/internal/meter"
@@ -43,12 +44,17 @@ func TestEndTarget(t *testing.T) {
 }
 
 // A sample brings the meter up to date while a session is open; and when it is over, every byte has been counted once.
+// Those of PROXY headers are none of the session's.
 func TestMeter(t *testing.T) {
 	m := meter.NewApp()
 	total := [2]int64{}
-	eachTransport(t, func(r *relay.Route) { r.Meter = m }, func(r *rig) {
+	change := func(r *relay.Route) { r.Meter, r.ProxyFrom, r.SendProxy = m, anywhere, 2 }
+	eachTransport(t, change, func(r *rig) {
 		const up, down = 3_000_001, 1_000_003
-		client, server := r.session()
+		client := r.dial()
+		io.WriteString(client, greeting(1))
+		server := r.accept()
+		io.ReadFull(server, make([]byte, len(greeting(2))))
 		r.exchange(client, server, up)
 		r.exchange(server, client, down)
 		total[0], total[1] = total[0]+up, total[1]+down

@@ -61,7 +61,7 @@ func (x *slow) Read(p []byte) (int, error) {
 
 // A session that waits for its rate is not quiet, however long it waits; when it has nothing more to wait for, it is.
 func TestPacedSessionIsNotQuiet(t *testing.T) {
-	eachTCP(t, func(r *relay.Route) { r.Upload, r.IdleTimeout = 2, 300*time.Millisecond }, func(r *rig) {
+	eachTCP(t, func(r *relay.Route) { r.Upload, r.IdleTimeout = 2, 500*time.Millisecond }, func(r *rig) {
 		release := r.take()
 		client := r.dial()
 		if err := send(client, 1, 4, 4); err != nil {
@@ -74,6 +74,18 @@ func TestPacedSessionIsNotQuiet(t *testing.T) {
 		if rec := r.expectCause(relay.IdleTimeout); rec.Duration < 1500*time.Millisecond {
 			r.Errorf("%+v", rec)
 		}
+	})
+}
+
+// What has not moved does not count: little at a time goes at once.
+func TestPaceOfLittleAtATime(t *testing.T) {
+	eachTransport(t, func(r *relay.Route) { r.Upload, r.Download = 10_000, 10_000 }, func(r *rig) {
+		client, server := r.session()
+		for range 800 {
+			r.exchange(client, server, 10)
+			r.exchange(server, client, 10)
+		}
+		r.finish(client, server)
 	})
 }
 

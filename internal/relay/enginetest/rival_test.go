@@ -145,6 +145,28 @@ func TestRivalIsRefused(t *testing.T) {
 	})
 }
 
+// After a rival that fails comes another, as late as the one before.
+func TestRivalAfterRival(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
+		targets := r.named(deadline, four.addr, six.addr, r.sixth())
+		six.close()
+		for targets[1].State() == target.Alive { // which of the two is the first rival is chance
+			client, server := r.session()
+			r.exchange(client, server, 100)
+			rec := r.finish(client, server)
+			attempts := 2
+			if targets[1].State() == target.Dead {
+				attempts = 3
+			}
+			if rec.Target != targets[2].Name || rec.Attempts != attempts || rec.Connect < time.Duration(attempts-1)*relay.RivalAfter {
+				r.Errorf("%+v", rec)
+			}
+		}
+		r.expectLeft(targets, true, false, true)
+	})
+}
+
 // A session that connects to two ends like one that connects to one.
 func TestEndWhileConnectingToTwo(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {

@@ -44,11 +44,40 @@ func TestUrgentData(t *testing.T) {
 	})
 }
 
-// splice(2) does not go past urgent data. What comes behind it arrives all the same, also if the side has finished.
+// Urgent data that is there before there is a session is no other.
+func TestUrgentDataBeforeAccepted(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		for i := range 40 {
+			release := r.take()
+			client := r.dial()
+			if _, err := client.Write([]byte("before")); err != nil {
+				r.Fatal(err)
+			}
+			r.urgent(client, "!")
+			if _, err := client.Write([]byte("behind")); err != nil {
+				r.Fatal(err)
+			}
+			finished := i%2 == 0
+			if finished {
+				client.CloseWrite()
+			}
+			release()
+			server := r.accept()
+			got := make([]byte, len("beforebehind"))
+			if _, err := io.ReadFull(server, got); err != nil || string(got) != "beforebehind" {
+				r.Fatalf("finished %v: %q, %v", finished, got, err)
+			}
+			r.finish(client, server)
+		}
+	})
+}
+
+// splice(2) does not go past urgent data. What comes behind it arrives all the same, whether the side has finished or
+// not.
 func TestUrgentDataWhileSplicing(t *testing.T) {
 	const each = 3_000_000
 	eachTCP(t, nil, func(r *rig) {
-		for range 5 {
+		for i := range 6 {
 			client, server := r.session()
 			err := both(func() error {
 				p := pattern(1)
@@ -62,7 +91,10 @@ func TestUrgentDataWhileSplicing(t *testing.T) {
 						return err
 					}
 				}
-				return client.CloseWrite()
+				if i%2 == 0 {
+					return client.CloseWrite()
+				}
+				return nil
 			}, func() error { return receive(server, 1, 2*each) })
 			if err != nil {
 				r.Fatal(err)

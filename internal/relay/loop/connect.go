@@ -246,8 +246,6 @@ func (l *loop) overdue(s *session) {
 	switch {
 	case l.now >= s.until:
 		l.late(s, b)
-	case l.now >= s.rivalUntil:
-		l.refused(s, rival, target.NoAnswer(b.route.ConnectTimeout))
 	case l.now >= s.alone:
 		l.oppose(s, b)
 	default:

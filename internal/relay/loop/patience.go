@@ -35,7 +35,7 @@ func (l *loop) rearm(s *session) {
 	if s.state == relaying {
 		at = min(at, l.nextOf(s, b))
 	} else {
-		at = min(at, s.until, s.rivalUntil, s.alone)
+		at = min(at, s.until, s.alone) // a rival's time is over later
 	}
 	if at == never {
 		l.wheel.disarm(s)

@@ -35,7 +35,7 @@ type session struct {
 
 	// Before the target stands, each may be never.
 	until      int64 // what the session waits for is given up: a header, a place, or the connect to the target
-	rivalUntil int64 // the same of the connect to the rival
+	rivalUntil int64 // the same of the connect to the rival; it is later
 	alone      int64 // the connect, which is alone so far, is to have a rival
 
 	timer // its place in the wheel
