@@ -23,7 +23,7 @@ const (
 // watch shows the status every second, in place on a terminal, else one after the other. A proxy that cannot be asked
 // is said to be so, and asked again: it may be on its way back.
 func (s *shown) watch(ctx context.Context) error {
-	_, rows, terminal := sizeOf(s.out)
+	_, _, terminal := sizeOf(s.out)
 	if terminal {
 		if _, err := io.WriteString(s.out, enterScreen); err != nil {
 			return err
@@ -42,7 +42,7 @@ func (s *shown) watch(ctx context.Context) error {
 			text, s.before = err.Error()+"\n", nil
 		}
 		if terminal {
-			_, rows, _ = sizeOf(s.out)
+			_, rows, _ := sizeOf(s.out)
 			text = page(text, rows)
 		} else {
 			text += "\n"

@@ -107,6 +107,19 @@ func TestAdminAddressesChange(t *testing.T) {
 		t.Error("a refused reload has changed the addresses")
 	}
 
+	// The same if it is a port of an app that cannot be listened on.
+	fresh := r.Address()
+	config.Admin = &harness.Admin{Listen: []string{"unix:" + moved, fresh}}
+	config.Apps = append(config.Apps[:1:1], harness.App{Name: "new", Ports: []any{taken.Address}, Targets: config.Apps[0].Targets})
+	s.change(config)
+	if a := s.ask(http.MethodPost, "/api/v1/reload"); a.code != http.StatusInternalServerError || !strings.Contains(a.body, "address already in use") {
+		t.Errorf("reload: %d %s", a.code, a.body)
+	}
+	if harness.Listening(t, fresh) || !harness.Listening(t, tcp) {
+		t.Error("a refused reload has changed the addresses")
+	}
+
+	config.Apps = config.Apps[:1]
 	config.Admin = nil
 	s.Reload(config)
 	for _, gone := range []string{"unix:" + moved, tcp} {
