@@ -30,7 +30,7 @@ func (r *Rig) Nameserver(options ...string) *Nameserver {
 		"--bind-interfaces", "--listen-address=" + r.Host,
 		"--no-resolv", "--no-hosts", "--local=/internal/", "--local-ttl=1", "--addn-hosts=" + n.hosts,
 	}, options...)
-	n.write(r.Path("resolv.conf"), "nameserver "+r.Host, "options timeout:1 attempts:1")
+	n.write(r.Path("resolv.conf"), "nameserver "+r.Host, "options timeout:30")
 	n.write(n.hosts)
 	n.Start()
 	r.nameserver = n
@@ -61,6 +61,16 @@ func (n *Nameserver) Start() {
 		n.rig.T.Fatalf("%v: run `make deps`", err)
 	}
 	Eventually(n.rig.T, "the name server listens", func() bool { return Listening(n.rig.T, n.rig.Host+":53") })
+}
+
+// Pause has it leave questions without an answer until resume is called.
+func (n *Nameserver) Pause() (resume func()) {
+	n.rig.T.Helper()
+	n.signal(syscall.SIGSTOP)
+	return func() {
+		n.rig.T.Helper()
+		n.signal(syscall.SIGCONT)
+	}
 }
 
 // Stop ends it: who asks is told that nobody is there.
