@@ -188,6 +188,15 @@ func TestStateIsWhatTheOperatorWants(t *testing.T) {
 			t.Errorf("it is %s, want %s", got, step.want)
 		}
 	}
+	synctest.Test(t, func(t *testing.T) {
+		before := newSet(1, nil)
+		time.Sleep(time.Second)
+		after := NewSet(some(1, func(_ int, c *config.Target) { c.Down = true }), before.policy.Policy, before)
+		after.Enforce()
+		if c := after.All()[0].Condition(); c.State != Down || !c.Since.Equal(time.Now()) {
+			t.Errorf("down by a reload: %+v", c)
+		}
+	})
 	down := s.All()[1]
 	down.Drain(true)
 	down.Failed(false, errConnect)

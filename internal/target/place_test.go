@@ -32,7 +32,11 @@ func TestReserve(t *testing.T) {
 		{health: onTrial, live: false, ok: true, then: onTrial},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSet(1, func(_ int, c *config.Target) { c.MaxSessions = 2 })
+			s := newSet(1, func(_ int, t *config.Target) {
+				if c.full {
+					t.MaxSessions = 2
+				}
+			})
 			x := s.All()[0]
 			healths[c.health].bring(t, x, s)
 			for c.full && x.sessions.Load() < 2 {
@@ -60,12 +64,13 @@ func TestPickIsNotMisled(t *testing.T) {
 	for _, balance := range balances {
 		s := balanced(balance, some(fan+1, nil))
 		tier := s.line.inForce.Load().tiers[0]
+		for _, x := range s.All()[:fan] {
+			x.Drain(true)
+		}
 		for i := range tier.tree.levels[1] {
 			tier.tree.levels[1][i].Store(keyNone)
 		}
-		for range fan + 1 {
-			pick(t, s).Release()
-		}
+		pick(t, s).Release()
 		s = balanced(balance, some(fan+1, func(_ int, c *config.Target) { c.MaxSessions = 1 }))
 		tier = s.line.inForce.Load().tiers[0]
 		for i, x := range s.All() {

@@ -108,6 +108,25 @@ func TestEveryBalanceGoesThroughAll(t *testing.T) {
 	}
 }
 
+// What was tried is forgotten with a reset, and what it was like.
+func TestTriedIsReset(t *testing.T) {
+	s := newSet(2*aimless, func(_ int, c *config.Target) { c.MaxSessions = 1 })
+	var tried Tried
+	for range 2 * aimless {
+		if _, _, err := s.Pick(&tried, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tried.Last() == nil || tried.Len() != 2*aimless {
+		t.Errorf("%d were tried", tried.Len())
+	}
+	s.Await(&tried, nobody, func() {}).Cancel()
+	tried.Reset()
+	if tried.Len() != 0 || tried.Last() != nil || tried.ticket != 0 || tried.course != 0 || tried.has(s.All()[0]) {
+		t.Errorf("after a reset: %+v", tried)
+	}
+}
+
 // Whatever the balancer, sessions side by side leave nothing behind and keep to the limits; picking never fails while a
 // target lives.
 func TestEveryBalanceSideBySide(t *testing.T) {
