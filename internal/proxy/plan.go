@@ -144,7 +144,7 @@ func (p *plan) abandon() error {
 			errs = append(errs, err)
 		}
 	}
-	p.lookNoMore(p.apps, p.server.apps)
+	p.lookBack()
 	return errors.Join(errs...)
 }
 

@@ -26,13 +26,27 @@ func (p *plan) look() {
 	var sets []*target.Set
 	for _, a := range p.apps {
 		if len(a.targets.Names()) > 0 && !slices.Contains(p.server.apps, a) {
-			name := a.Name
-			p.server.resolver.Watch(a.targets, func() { p.server.prober.Refresh(name) })
+			p.server.follow(a)
 			sets = append(sets, a.targets)
 		}
 	}
 	for _, set := range sets {
 		p.server.resolver.Await(ctx, set)
+	}
+}
+
+// follow keeps the targets of an app told of the addresses of their names.
+func (s *Server) follow(a *app) {
+	s.resolver.Watch(a.targets, func() { s.prober.Refresh(a.Name) })
+}
+
+// lookBack has names looked up for the server's apps again, after look.
+func (p *plan) lookBack() {
+	p.lookNoMore(p.apps, p.server.apps)
+	for _, a := range p.server.apps {
+		if len(a.targets.Names()) > 0 && !slices.Contains(p.apps, a) {
+			p.server.follow(a)
+		}
 	}
 }
 
