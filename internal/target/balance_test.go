@@ -25,7 +25,7 @@ func fits(t *testing.T, what string, counts []int, shares []float64) {
 		total += counts[i]
 		sum += shares[i]
 	}
-	distance, free := 0., -1.
+	distance, free, parts := 0., -1., ""
 	for i := range counts {
 		want := float64(total) * shares[i] / sum
 		if want == 0 {
@@ -35,6 +35,7 @@ func fits(t *testing.T, what string, counts []int, shares []float64) {
 			continue
 		}
 		free++
+		parts += fmt.Sprintf(" %d for %v;", counts[i], shares[i])
 		distance += (float64(counts[i]) - want) * (float64(counts[i]) - want) / want
 	}
 	if free == 0 {
@@ -43,7 +44,7 @@ func fits(t *testing.T, what string, counts []int, shares []float64) {
 	// Wilson and Hilferty: the cube root of chi-square by its degrees of freedom is about normal.
 	deviations := (math.Cbrt(distance/free) - (1 - 2/(9*free))) / math.Sqrt(2/(9*free))
 	if deviations > 5 {
-		t.Errorf("%s: %v for shares of %v: %.1f standard deviations off", what, counts, shares, deviations)
+		t.Errorf("%s:%s %.1f standard deviations off", what, parts, deviations)
 	}
 }
 

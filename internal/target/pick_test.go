@@ -54,8 +54,12 @@ var situations = []struct {
 
 func TestPickingAllocatesNothing(t *testing.T) {
 	for _, balance := range balances {
-		for _, situation := range situations {
-			for _, n := range []int{2, 10000} {
+		for i, situation := range situations {
+			sizes := []int{2, 10000}
+			if i > 1 {
+				sizes = sizes[:1] // the test takes long enough
+			}
+			for _, n := range sizes {
 				s := situation.make(balance, n)
 				var tried Tried
 				i := 0
