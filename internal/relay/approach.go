@@ -40,9 +40,8 @@ type attempt struct {
 // RivalAfter is how long an attempt goes on alone: then the engine asks for a rival.
 const RivalAfter = 250 * time.Millisecond
 
-// Begin makes a the way of another session, in the memory of the one before. Over must follow.
+// Begin makes a, which is new or over, the way of a session. Over must follow.
 func (a *Approach) Begin(route *Route, events *Events) {
-	a.tried.Reset()
 	*a = Approach{route: route, events: events, tried: a.tried, local: true}
 	if route.Meter != nil {
 		route.Meter.Begun()
@@ -185,7 +184,7 @@ func (a *Approach) Abandoned(t *target.Target) {
 }
 
 // Over gives back what the session held of the app, and accounts for it: all its sockets are closed. The engine has
-// filled in what it knows; the rest is what the approach has seen.
+// filled in what it knows; the rest is what the approach has seen. What is left is memory for the next.
 func (a *Approach) Over(r *Record) {
 	a.endWait()
 	r.Route, r.App, r.Attempts, r.Refused = a.route, a.route.App, a.tried.Len(), a.refused
@@ -205,4 +204,6 @@ func (a *Approach) Over(r *Record) {
 		m.Ended(string(r.Cause), connect, r.Duration)
 	}
 	a.events.Ended(r)
+	a.tried.Reset()
+	*a = Approach{tried: a.tried}
 }
