@@ -27,16 +27,15 @@ func TestQuietSessionsEnd(t *testing.T) {
 					r.expectEOF(client)
 				}
 				all.Go(func() {
-					sent, err := trickle(client, server, 2*limit)
+					sent, last, err := trickle(client, server, 2*limit)
 					if err != nil {
 						t.Errorf("%s, %v: after %d bytes of a trickle: %v", cause, x, sent, err)
 					}
-					begin := time.Now()
 					rec := <-r.ended
 					if rec.Cause != cause || rec.Upload != sent {
 						t.Errorf("%v: %+v, want %s after %d bytes", x, rec, cause, sent)
 					}
-					if took := time.Since(begin); took < limit*9/10 {
+					if took := time.Since(last); took < limit*9/10 {
 						t.Errorf("%s, %v: after %v", cause, x, took)
 					}
 				})
@@ -46,20 +45,21 @@ func TestQuietSessionsEnd(t *testing.T) {
 	})
 }
 
-// trickle sends a byte now and then, in one direction.
-func trickle(from, to stream, d time.Duration) (sent int64, err error) {
+// trickle sends a byte now and then, in one direction. It returns how many, and when the last one set out.
+func trickle(from, to stream, d time.Duration) (sent int64, last time.Time, err error) {
 	pause := time.NewTicker(50 * time.Millisecond)
 	defer pause.Stop()
 	for begun := time.Now(); time.Since(begun) < d; <-pause.C {
+		last = time.Now()
 		if _, err := from.Write([]byte("x")); err != nil {
-			return sent, err
+			return sent, last, err
 		}
 		if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
-			return sent, err
+			return sent, last, err
 		}
 		sent++
 	}
-	return sent, nil
+	return sent, last, nil
 }
 
 // The time-out of a half-closed session means nothing before that.
