@@ -40,6 +40,7 @@ type Server struct {
 	pictures *pictures
 	doors    map[config.AdminAddress]*door
 	leaving  sync.WaitGroup     // for doors that are closed
+	last     time.Duration      // how long their requests may take
 	life     context.Context    // done: they have no more time
 	end      context.CancelFunc // of it
 }
@@ -52,6 +53,7 @@ func New(node Node, version string, log *logrus.Logger) *Server {
 		version:  version,
 		pictures: newPictures(node.Snapshot, version),
 		doors:    map[config.AdminAddress]*door{},
+		last:     lastAnswers,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
@@ -130,7 +132,7 @@ func (p *Plan) Commit() {
 		delete(s.doors, d.address)
 		d.listener.Close()
 		s.leaving.Go(func() {
-			ctx, cancel := context.WithTimeout(s.life, lastAnswers)
+			ctx, cancel := context.WithTimeout(s.life, s.last)
 			defer cancel()
 			d.close(ctx)
 		})

@@ -270,7 +270,15 @@ func TestTheAdminAPICannotBe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
+	defer l.Close()
+	socket := filepath.Join(t.TempDir(), "admin.sock")
+	cfg = parse(t, `{"admin": {"listen": ["unix:`+socket+`"]}, "apps": [{"ports": ["127.0.0.1:`+port+`"], "targets": ["127.0.0.1:1"]}]}`)
+	if _, err := New(cfg, Source{}, "", logrus.New(), newManager(t).Notifier, nil); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("%v", err)
+	}
+	if _, err := net.Dial("unix", socket); err == nil {
+		t.Error("the socket of a daemon that could not be is still there")
+	}
 }
 
 // A manager that is gone is no reason to do anything but to say so, once.
