@@ -11,6 +11,9 @@ const draws = 16
 // draw chooses at random, by weight, among those who live and were not tried, but for one (-1: nobody); -1 if there is
 // none.
 func (r *tier) draw(tried *Tried, but int) int {
+	if r.tree.least() > lives {
+		return -1
+	}
 	for range draws {
 		place := r.drawAny()
 		if place != but && r.tree.at(place) <= lives && !tried.has(r.targets[place]) {
