@@ -88,7 +88,7 @@ var forbidden = []struct {
 	},
 	{
 		imports: []string{module + "/internal", module + "/cmd"},
-		where:   below("tests/harness", "tests/behaviour", "tests/commandline", "tests/traffic"),
+		where:   below("tests/harness", "tests/admin", "tests/behaviour", "tests/commandline", "tests/traffic"),
 		why:     "these tests know the binary from outside",
 	},
 }
