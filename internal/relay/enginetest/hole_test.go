@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -45,7 +46,8 @@ func newHole(t *testing.T, host string) *hole {
 // listenLow listens on a port below those that the kernel gives to connections (ip_local_port_range of ip(7)).
 func listenLow(t *testing.T, host string) net.Listener {
 	t.Helper()
-	for port := 10_000; port < 11_000; port++ {
+	for range 100 {
+		port := 10_000 + rand.IntN(20_000) // not one that another test has just left
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		switch {
 		case err == nil:
