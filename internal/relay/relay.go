@@ -4,6 +4,10 @@
 // sides are done, and reports every session once. The engines are subpackages: iocopy is the reference. They behave
 // alike; what is not about moving bytes (choosing a target, marking it, counting attempts) stands here or below, once.
 //
+// What an engine does with a connection, in this order: it takes the PROXY header, if the route WantsHeader; has the
+// Approach Admit the client; connects to what Next and Rival return until one stands; sends the target its PROXY header;
+// moves bytes; closes; and hands the Record to Over.
+//
 // How a session ends, in any engine:
 //
 //   - A side that finishes (FIN) has that passed on, and the other direction goes on until it finishes too. The cause
