@@ -32,6 +32,7 @@ type plan struct {
 	server *Server
 	cfg    *config.Config
 	apps   []*app
+	gone   []*app           // those that the server has and nobody succeeds
 	ports  map[portKey]*app // all that are wanted
 	fresh  map[portKey]*port
 	opened []*port             // those of fresh that the engine has
@@ -58,6 +59,15 @@ func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 		p.apps = append(p.apps, a)
 		for _, asked := range c.Ports {
 			p.want(a, asked)
+		}
+	}
+	succeeded := make(map[*app]bool, len(before))
+	for _, b := range before {
+		succeeded[b] = true
+	}
+	for _, a := range s.apps {
+		if !succeeded[a] {
+			p.gone = append(p.gone, a)
 		}
 	}
 	stale := p.stale()
@@ -159,6 +169,9 @@ func (p *plan) commit() error {
 	s.workers.Resize(p.cfg.MaxWorkers)
 	for _, a := range p.apps {
 		a.targets.Enforce()
+	}
+	for _, a := range p.gone {
+		a.targets.Retire()
 	}
 	var errs []error
 	var stale []*port
