@@ -127,6 +127,7 @@ func (d *Daemon) Run(told Signals) error {
 
 func (d *Daemon) stop(hurry context.Context) error {
 	d.log.WithField("drain_timeout", d.cfg.DrainTimeout.String()).Info("stopping: no new sessions")
+	d.server.Stopping()
 	d.told(d.manager.Stopping("stopping"))
 	draining, cancel := context.WithTimeout(hurry, d.cfg.DrainTimeout)
 	var extending sync.WaitGroup // for extend

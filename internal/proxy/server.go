@@ -135,6 +135,14 @@ func (s *Server) enforce(p *plan) {
 	p.care(before)
 }
 
+// Stopping has the server say, to those who ask, that it is about to stop. Stop does so too.
+func (s *Server) Stopping() {
+	if s.stopping.Err() == nil {
+		s.history.note(Event{Kind: EventStopping, Text: "stopping: no new sessions"})
+		s.stop()
+	}
+}
+
 // Stop closes every port, lets open sessions go on until the context is done, ends those that are left, and returns
 // when all is given back.
 func (s *Server) Stop(ctx context.Context) error {
@@ -142,8 +150,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	if s.first != nil {
 		errs = append(errs, s.first.abandon())
 	}
-	s.history.note(Event{Kind: EventStopping, Text: "stopping: no new sessions"})
-	s.stop()
+	s.Stopping()
 	for _, p := range s.ports {
 		errs = append(errs, s.engine.Close(&p.Port))
 	}
