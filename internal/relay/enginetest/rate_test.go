@@ -117,19 +117,16 @@ func TestEndOfAPacedSession(t *testing.T) {
 
 // A rate costs no splicing.
 func TestPacedSessionIsSpliced(t *testing.T) {
-	eachTCP(t, func(r *relay.Route) { r.Upload = 50_000_000 }, func(r *rig) {
-		client, server := r.session()
-		sent := make(chan error, 1)
-		go func() { sent <- send(client, 1, 10_000_000, 1<<20) }()
+	const n = 20_000_000
+	eachTCP(t, func(r *relay.Route) { r.Upload = n }, func(r *rig) {
 		before := descriptors(r.T, "pipe")
-		if err := receive(server, 1, 5_000_000); err != nil {
-			r.Fatal(err)
-		}
+		client, server := r.session()
+		moved := make(chan error, 1)
+		go func() {
+			moved <- both(func() error { return send(client, 1, n, 1<<20) }, func() error { return receive(server, 1, n) })
+		}()
 		await(r.T, "a pipe is seen", func() bool { return descriptors(r.T, "pipe") >= before+2 })
-		if _, err := io.CopyN(io.Discard, server, 5_000_000); err != nil {
-			r.Fatal(err)
-		}
-		if err := <-sent; err != nil {
+		if err := <-moved; err != nil {
 			r.Fatal(err)
 		}
 		r.finish(client, server)
