@@ -292,6 +292,7 @@ var outages = []outage{
 	{"TcpProxyAcceptFails", 2 * time.Minute, "", func(t *testing.T, r *harness.Rig) (scrape, []phase) {
 		s := see(r, web(r, r.Identify("here")))
 		healthy := s.scrape()
+		s.Settle() // the scrape's connection is closed
 		restore := s.LeaveDescriptors(0)
 		s.Dial()
 		harness.Eventually(t, "accepting fails", func() bool { return s.Log.Count(harness.Warning("accepting fails")) > 0 })
@@ -306,6 +307,7 @@ var outages = []outage{
 		s := see(r, web(r, r.Identify("here")))
 		return twice(s, func() {
 			before := s.app("web").Ended["internal"]
+			s.Settle()
 			restore := s.LeaveDescriptors(1) // for the client
 			c, err := r.TryDial(s.Address())
 			if err == nil {
