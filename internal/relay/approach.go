@@ -19,22 +19,18 @@ type Approach struct {
 	events *Events
 
 	client  netip.Addr
-	inside  bool          // the gate has let it in
-	refused admit.Refusal // or why it has not
+	refused admit.Refusal // why the gate has not let it in
 
 	tried  target.Tried
-	waiter *target.Waiter // nil unless it waits, or has
-	lack   error          // what it waits for the end of
-	on     [2]attempt     // that are under way
-	err    error          // of the last that failed
-	local  bool           // every failure so far was this machine's
-	to     *target.Target // the connection to it stands, or did; nil: to none
-}
+	waiter *target.Waiter    // nil unless it waits, or has
+	on     [2]*target.Target // that are being connected to; nil: none
+	err    error             // of the last that failed
+	to     *target.Target    // the connection to it stands, or did; nil: to none
 
-// attempt is to connect to a target, which is nil for none.
-type attempt struct {
-	*target.Target
-	trial bool // of a dead target: what the session does now
+	inside     bool    // the gate has let it in
+	unresolved bool    // it waits for the first answer of a name, or else for a place
+	trial      [2]bool // being connected to is what tells whether a dead target is back
+	local      bool    // every failure so far was this machine's
 }
 
 // RivalAfter is how long an attempt goes on alone: then the engine asks for a rival.
@@ -75,7 +71,7 @@ func (a *Approach) Next() (*target.Target, Cause, error) {
 	case err == nil:
 		return a.begin(t, trial), "", nil
 	case errors.Is(err, target.ErrFull), errors.Is(err, target.ErrUnresolved):
-		a.lack = err
+		a.unresolved = errors.Is(err, target.ErrUnresolved)
 		return nil, "", err
 	case a.tried.Len() > 0:
 		return nil, a.refusal(), a.err
@@ -105,11 +101,11 @@ func (a *Approach) Await(granted func()) {
 // GiveUp ends a wait that was as long as one attempt may be. It returns what the session ends with.
 func (a *Approach) GiveUp() (Cause, error) {
 	a.endWait()
-	cause := Limited
-	if errors.Is(a.lack, target.ErrUnresolved) {
-		cause = NoTarget
+	cause, lack := Limited, target.ErrFull
+	if a.unresolved {
+		cause, lack = NoTarget, target.ErrUnresolved
 	}
-	return cause, fmt.Errorf("for %v, %w", a.route.ConnectTimeout, a.lack)
+	return cause, fmt.Errorf("for %v, %w", a.route.ConnectTimeout, lack)
 }
 
 func (a *Approach) endWait() {
@@ -141,22 +137,21 @@ func (a *Approach) Rival(t *target.Target) *target.Target {
 // begin notes an attempt.
 func (a *Approach) begin(t *target.Target, trial bool) *target.Target {
 	n := 0
-	if a.on[n].Target != nil {
+	if a.on[n] != nil {
 		n = 1
 	}
-	a.on[n] = attempt{t, trial}
+	a.on[n], a.trial[n] = t, trial
 	return t
 }
 
 // finish forgets an attempt, and returns whether it was a trial.
 func (a *Approach) finish(t *target.Target) (trial bool) {
 	n := 0
-	if a.on[n].Target != t {
+	if a.on[n] != t {
 		n = 1
 	}
-	trial = a.on[n].trial
-	a.on[n] = attempt{}
-	return trial
+	a.on[n] = nil
+	return a.trial[n]
 }
 
 // Failed says that connecting to t gave err. It marks the target dead, unless the fault is this machine's.
