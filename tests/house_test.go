@@ -22,7 +22,7 @@ const module = "tcp-proxy"
 // floors are the packages from the ground up, without the name of the module. A package imports lower floors only. What
 // lies below a package in the tree lives on its floor.
 var floors = [][]string{
-	{"internal/config", "internal/systemd", "internal/linux", "internal/watch"},
+	{"internal/config", "internal/systemd", "internal/linux", "internal/sanitize", "internal/watch"},
 	{"internal/target", "internal/admit", "internal/logging", "internal/meter", "internal/proxyproto"},
 	{"internal/relay", "internal/probe", "internal/resolve"},
 	{"internal/proxy"},

@@ -1,0 +1,88 @@
+// Package sanitize makes text that comes from outside fit to be shown: in a log line, an event, an error, a terminal.
+package sanitize
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limit is the length that Text cuts to, in bytes, where the caller has no reason for another.
+const Limit = 256
+
+// Text returns s as one line of printable characters: control characters (line breaks and terminal escapes among them),
+// characters that change the direction or take no room, and bytes that are not UTF-8 are written as Go writes them in a
+// string literal, \n or \x1b. A text longer than limit bytes is cut, and its end says how long it was. What is fit to be
+// shown already is returned as it is.
+func Text(s string, limit int) string {
+	kept := cut(s, limit)
+	if kept == s && fit(s) {
+		return s
+	}
+	var b strings.Builder
+	for rest := kept; rest != ""; {
+		r, size := utf8.DecodeRuneInString(rest)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, rest[0])
+		case shown(r):
+			b.WriteRune(r)
+		default:
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+		rest = rest[size:]
+	}
+	if kept != s {
+		fmt.Fprintf(&b, "… (%d bytes)", len(s))
+	}
+	return b.String()
+}
+
+// Error returns err with a text that went through Text, or nil for nil. It wraps err.
+func Error(err error, limit int) error {
+	if err == nil {
+		return nil
+	}
+	was := err.Error()
+	text := Text(was, limit)
+	if text == was {
+		return err
+	}
+	return &sanitized{text, err}
+}
+
+type sanitized struct {
+	text string
+	err  error
+}
+
+func (s *sanitized) Error() string { return s.text }
+
+func (s *sanitized) Unwrap() error { return s.err }
+
+// cut returns at most limit bytes of s, and no part of a character.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	end := limit
+	for end > 0 && end > limit-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
+func fit(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || !shown(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// shown reports whether a character is written as it is.
+func shown(r rune) bool { return unicode.IsPrint(r) }
