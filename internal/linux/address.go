@@ -1,31 +1,31 @@
 package linux
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// LocalAddr is the address of a TCP socket itself, without a zone; not valid for any other.
-func LocalAddr(fd int) netip.AddrPort { return addressOf(fd, unix.SYS_GETSOCKNAME) }
-
-// RemoteAddr is the address that a TCP socket is connected to, without a zone; not valid for any other.
-func RemoteAddr(fd int) netip.AddrPort { return addressOf(fd, unix.SYS_GETPEERNAME) }
-
-func addressOf(fd int, call uintptr) netip.AddrPort {
+// LocalAddr is the address of a TCP socket itself, without a zone. It outlives the connection: a socket that was reset
+// still has it (inet_getname() in the kernel's net/ipv4/af_inet.c), other than the address of its peer, which is to be
+// taken from accept(2). A socket that is not TCP is an error.
+func LocalAddr(fd int) (netip.AddrPort, error) {
 	var at unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)
-	if _, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&at)), uintptr(unsafe.Pointer(&size))); errno != 0 {
-		return netip.AddrPort{}
+	_, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&at)), uintptr(unsafe.Pointer(&size)))
+	if errno != 0 {
+		return netip.AddrPort{}, os.NewSyscallError("getsockname", errno)
 	}
 	switch at.Addr.Family {
 	case unix.AF_INET:
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&at))
-		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), NetworkOrder(in.Port))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), NetworkOrder(in.Port)), nil
 	case unix.AF_INET6:
 		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(&at))
-		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), NetworkOrder(in.Port))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), NetworkOrder(in.Port)), nil
 	}
-	return netip.AddrPort{}
+	return netip.AddrPort{}, fmt.Errorf("getsockname: the socket is of family %d, which is not TCP", at.Addr.Family)
 }

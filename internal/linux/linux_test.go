@@ -483,25 +483,37 @@ func await(t *testing.T, call func() (int, syscall.Errno)) int {
 	}
 }
 
-func TestAddressesOfASocket(t *testing.T) {
+// The address of a socket outlives its connection.
+func TestLocalAddr(t *testing.T) {
 	c, s := pair(t)
 	fd := descriptor(t, s)
-	if got, want := LocalAddr(fd).String(), c.RemoteAddr().String(); got != want {
-		t.Errorf("local %s, want %s", got, want)
+	want := c.RemoteAddr().String()
+	expect := func() {
+		t.Helper()
+		if got, err := LocalAddr(fd); got.String() != want || err != nil {
+			t.Errorf("%s, %v; want %s", got, err, want)
+		}
 	}
-	if got, want := RemoteAddr(fd).String(), c.LocalAddr().String(); got != want {
-		t.Errorf("remote %s, want %s", got, want)
+	expect()
+	c.SetLinger(0)
+	c.Close()
+	for limit := time.Now().Add(deadline); !HungUp(fd); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("no reset comes")
+		}
 	}
+	expect()
+
 	l, err := net.Listen("unix", t.TempDir()+"/s")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if got := LocalAddr(descriptor(t, l.(*net.UnixListener))); got.IsValid() {
-		t.Errorf("a unix socket is at %v", got)
+	if got, err := LocalAddr(descriptor(t, l.(*net.UnixListener))); err == nil {
+		t.Errorf("a unix socket has the address %s", got)
 	}
-	if got := LocalAddr(-1); got.IsValid() {
-		t.Errorf("no socket is at %v", got)
+	if got, err := LocalAddr(-1); err == nil {
+		t.Errorf("what is no socket has the address %s", got)
 	}
 }
 

@@ -50,8 +50,10 @@ func Splice(from, to, n int) (int, syscall.Errno) {
 	return int(done), 0
 }
 
-// Accept takes a connection of a listening socket, non-blocking and closed on exec. It writes the peer to from.
+// Accept takes a connection of a listening socket, non-blocking and closed on exec. It writes the peer to from, whose
+// family is AF_UNSPEC if the kernel has not told.
 func Accept(fd int, from *unix.RawSockaddrAny) (int, syscall.Errno) {
+	from.Addr.Family = unix.AF_UNSPEC
 	size := uint32(unix.SizeofSockaddrAny)
 	conn, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(&size)),
 		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)

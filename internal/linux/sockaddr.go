@@ -86,7 +86,8 @@ func Outcome(fd int) syscall.Errno {
 }
 
 // MetItself reports whether a TCP socket is connected to itself: the kernel does that when nobody listens on a local port
-// and it happens to choose that very port for the connection.
+// and it happens to choose that very port for the connection. A socket whose connection is gone already, of which the
+// kernel tells no peer, was connected to another: nobody else could have ended it.
 func MetItself(fd int) bool {
 	var local, remote unix.RawSockaddrAny
 	n, m := uint32(unix.SizeofSockaddrAny), uint32(unix.SizeofSockaddrAny)

@@ -39,7 +39,7 @@ func newWatch(app string, manner Manner) *watch {
 		unanswered:  fmt.Errorf("connected, but %w", target.NoAnswer(manner.Timeout)),
 	}
 	if manner.SendProxy != 0 && manner.Port == 0 && (w.asks() || w.listens()) {
-		w.header = proxyproto.Append(nil, manner.SendProxy, netip.AddrPort{}, netip.AddrPort{})
+		w.header, _ = proxyproto.Append(nil, manner.SendProxy, proxyproto.Header{Local: true}) // no address, no error
 	}
 	return w
 }

@@ -9,6 +9,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -40,15 +41,19 @@ func Parse(b []byte) (Header, error) {
 		}
 		b = withoutExtensions(b)
 	}
-	h, err := proxyproto.Read(bufio.NewReaderSize(bytes.NewReader(b), len(b)))
+	read, err := proxyproto.Read(bufio.NewReaderSize(bytes.NewReader(b), len(b)))
 	if err != nil {
 		return Header{}, fmt.Errorf("PROXY protocol: %w", err)
 	}
-	source, destination, ok := h.TCPAddrs()
+	source, destination, ok := read.TCPAddrs()
 	if !ok {
 		return Header{Local: true}, nil
 	}
-	return Header{Source: addrPort(source), Destination: addrPort(destination)}, nil
+	h := Header{Source: addrPort(source), Destination: addrPort(destination)}
+	if !h.Source.IsValid() || !h.Destination.IsValid() {
+		return Header{}, errNoAddress
+	}
+	return h, nil
 }
 
 // withoutExtensions returns the same header of version 2 with its addresses alone.
@@ -64,21 +69,23 @@ func addrPort(a *net.TCPAddr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// Append appends a header of version 1 or 2 that names these addresses. Zones are left out; if one address is IPv4 and
-// the other IPv6, both are written as IPv6. If one is not valid, as that of a unix socket, the header says that nothing
-// is known: UNKNOWN in version 1, LOCAL in version 2, which every receiver takes.
-func Append(b []byte, version int, source, destination netip.AddrPort) []byte {
-	header := proxyproto.HeaderProxyFromAddrs(byte(version), tcpAddr(source), tcpAddr(destination))
-	text, err := header.Format()
-	if err != nil { // made from two addresses of one family, or none
-		panic("PROXY protocol: " + err.Error())
+// Append appends a header of version 1 or 2. Zones are left out; if one address is IPv4 and the other IPv6, both are
+// written as IPv6. A header that is Local is UNKNOWN in version 1 and LOCAL in version 2, which every receiver takes. A
+// header that is not Local and lacks an address is an error: LOCAL says that the connection is the sender's own
+// (section 2.2), and an address that could not be found out must not turn into that.
+func Append(b []byte, version int, h Header) ([]byte, error) {
+	var source, destination net.Addr // nil in a header that is Local
+	if !h.Local {
+		if !h.Source.IsValid() || !h.Destination.IsValid() {
+			return b, errNoAddress
+		}
+		source, destination = net.TCPAddrFromAddrPort(h.Source), net.TCPAddrFromAddrPort(h.Destination)
 	}
-	return append(b, text...)
+	text, err := proxyproto.HeaderProxyFromAddrs(byte(version), source, destination).Format()
+	if err != nil {
+		return b, fmt.Errorf("PROXY protocol: %w", err)
+	}
+	return append(b, text...), nil
 }
 
-func tcpAddr(a netip.AddrPort) net.Addr {
-	if !a.IsValid() {
-		return nil
-	}
-	return net.TCPAddrFromAddrPort(a)
-}
+var errNoAddress = errors.New("PROXY protocol: an address of the connection is not known")

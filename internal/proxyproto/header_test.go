@@ -118,7 +118,10 @@ func TestAppend(t *testing.T) {
 			Destination: netip.AddrPortFrom(destination.Addr().Unmap().WithZone(""), destination.Port()),
 		}
 		for version := 1; version <= 2; version++ {
-			b := Append([]byte("before"), version, source, destination)
+			b, err := Append([]byte("before"), version, Header{Source: source, Destination: destination})
+			if err != nil {
+				t.Fatalf("%v to %v: %v", source, destination, err)
+			}
 			text, ok := strings.CutPrefix(string(b), "before")
 			if !ok || len(text) > maxLine {
 				t.Fatalf("%v to %v: %q", source, destination, b)
@@ -135,25 +138,34 @@ func TestAppend(t *testing.T) {
 
 func TestAppendExactly(t *testing.T) {
 	v4, other := netip.MustParseAddrPort("10.1.2.3:12345"), netip.MustParseAddrPort("192.168.0.1:443")
-	v6, port := netip.MustParseAddrPort("[2001:db8::1]:65535"), netip.AddrPortFrom(netip.Addr{}, 80)
+	v6 := netip.MustParseAddrPort("[2001:db8::1]:65535")
 	for _, c := range []struct {
-		version             int
-		source, destination netip.AddrPort
-		want                string
+		version int
+		header  Header
+		want    string
 	}{
-		{1, v4, other, "PROXY TCP4 10.1.2.3 192.168.0.1 12345 443\r\n"},
-		{1, v6, v6, "PROXY TCP6 2001:db8::1 2001:db8::1 65535 65535\r\n"},
-		{1, v4, v6, "PROXY TCP6 ::ffff:10.1.2.3 2001:db8::1 12345 65535\r\n"},
-		{1, netip.AddrPort{}, netip.AddrPort{}, "PROXY UNKNOWN\r\n"},
-		{1, v4, netip.AddrPort{}, "PROXY UNKNOWN\r\n"},
-		{1, port, v4, "PROXY UNKNOWN\r\n"},
-		{2, v4, other, binaryHeader(0x21, 0x11, v4Block)},
-		{2, v6, netip.MustParseAddrPort("[2001:db8::2]:0"), binaryHeader(0x21, 0x21, v6Block)},
-		{2, netip.AddrPort{}, netip.AddrPort{}, binaryHeader(0x20, 0)},
-		{2, port, port, binaryHeader(0x20, 0)},
+		{1, Header{Source: v4, Destination: other}, "PROXY TCP4 10.1.2.3 192.168.0.1 12345 443\r\n"},
+		{1, Header{Source: v6, Destination: v6}, "PROXY TCP6 2001:db8::1 2001:db8::1 65535 65535\r\n"},
+		{1, Header{Source: v4, Destination: v6}, "PROXY TCP6 ::ffff:10.1.2.3 2001:db8::1 12345 65535\r\n"},
+		{1, Header{Local: true}, "PROXY UNKNOWN\r\n"},
+		{2, Header{Source: v4, Destination: other}, binaryHeader(0x21, 0x11, v4Block)},
+		{2, Header{Source: v6, Destination: netip.MustParseAddrPort("[2001:db8::2]:0")}, binaryHeader(0x21, 0x21, v6Block)},
+		{2, Header{Local: true}, binaryHeader(0x20, 0)},
 	} {
-		if got := string(Append(nil, c.version, c.source, c.destination)); got != c.want {
-			t.Errorf("version %d, %v to %v: %q, want %q", c.version, c.source, c.destination, got, c.want)
+		if got, err := Append(nil, c.version, c.header); string(got) != c.want || err != nil {
+			t.Errorf("version %d, %v: %q, %v; want %q", c.version, c.header, got, err, c.want)
+		}
+	}
+}
+
+// An address that is not known does not make a header that says LOCAL.
+func TestAppendWithoutAnAddress(t *testing.T) {
+	known, port := netip.MustParseAddrPort("10.1.2.3:12345"), netip.AddrPortFrom(netip.Addr{}, 80)
+	for _, h := range []Header{{}, {Source: known}, {Destination: known}, {Source: port, Destination: known}, {Source: known, Destination: port}} {
+		for version := 1; version <= 2; version++ {
+			if got, err := Append([]byte("before"), version, h); err == nil || string(got) != "before" {
+				t.Errorf("version %d, %+v: %q, %v", version, h, got, err)
+			}
 		}
 	}
 }
@@ -185,7 +197,7 @@ func BenchmarkAppend(b *testing.B) {
 				buffer := make([]byte, 0, 128)
 				b.ReportAllocs()
 				for b.Loop() {
-					Append(buffer, version, h.Source, h.Destination)
+					Append(buffer, version, h)
 				}
 			})
 		}

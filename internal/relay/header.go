@@ -33,7 +33,13 @@ func (r *Route) HeaderOverdue() error {
 }
 
 // AppendHeader appends the PROXY header that the route's targets are sent: who the client is, and where it has connected
-// to. Addresses that are not valid are those of unix sockets.
-func (r *Route) AppendHeader(b []byte, client, door netip.AddrPort) []byte {
-	return proxyproto.Append(b, r.SendProxy, client, door)
+// to. For a client of a unix socket, which has no address, and for no other, names is Local. An error is what the session
+// ends with, for the cause Internal.
+func (r *Route) AppendHeader(b []byte, names proxyproto.Header) ([]byte, error) {
+	return proxyproto.Append(b, r.SendProxy, names)
 }
+
+// ErrNoPeer is the error of a session over TCP of whose client the kernel has not told the address, for the cause
+// Internal. A client without an address is one of a unix socket: networks and limits for each source do not apply to it.
+// So nothing else may pass for one.
+var ErrNoPeer = errors.New("accept: the kernel does not tell the address of the client")

@@ -24,7 +24,10 @@ func (s script) introduce(c net.Conn) error {
 	if s.headerIn == 0 {
 		return nil
 	}
-	header := proxyproto.Append(nil, s.headerIn, source, destination)
+	header, err := proxyproto.Append(nil, s.headerIn, proxyproto.Header{Source: source, Destination: destination})
+	if err != nil {
+		return err
+	}
 	switch s.refused {
 	case badHeader:
 		header[len(header)/4] = 0xff
@@ -49,11 +52,14 @@ func (s script) expectIntroduction(c, t net.Conn) error {
 	if s.sent == 0 {
 		return nil
 	}
-	from, to := addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())
-	if s.headerIn != 0 {
-		from, to = source, destination
+	names := proxyproto.Header{Source: source, Destination: destination}
+	if s.headerIn == 0 {
+		names = namesOf(c)
 	}
-	want := proxyproto.Append(nil, s.sent, from, to)
+	want, err := proxyproto.Append(nil, s.sent, names)
+	if err != nil {
+		return err
+	}
 	got := make([]byte, len(want))
 	if n, err := io.ReadFull(t, got); !bytes.Equal(got, want) {
 		return fmt.Errorf("the target is sent %q, %w; want %q", got[:n], err, want)
@@ -61,10 +67,11 @@ func (s script) expectIntroduction(c, t net.Conn) error {
 	return nil
 }
 
-// addrPort is a TCP address; that of a unix socket is not valid.
-func addrPort(a net.Addr) netip.AddrPort {
-	if tcp, ok := a.(*net.TCPAddr); ok {
-		return tcp.AddrPort()
+// namesOf are the addresses of a client's connection. Over a unix socket it has none.
+func namesOf(c net.Conn) proxyproto.Header {
+	from, ok := c.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		return proxyproto.Header{Local: true}
 	}
-	return netip.AddrPort{}
+	return proxyproto.Header{Source: from.AddrPort(), Destination: c.RemoteAddr().(*net.TCPAddr).AddrPort()}
 }

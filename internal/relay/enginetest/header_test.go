@@ -1,9 +1,12 @@
 package enginetest
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +21,25 @@ var (
 	door     = netip.MustParseAddrPort("192.0.2.1:443")
 )
 
-func greeting(version int) string { return string(proxyproto.Append(nil, version, theirs, door)) }
+func greeting(version int) string {
+	return headerOf(version, proxyproto.Header{Source: theirs, Destination: door})
+}
+
+func headerOf(version int, names proxyproto.Header) string {
+	b, err := proxyproto.Append(nil, version, names)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// namesOf is what a target is to be told of a client.
+func namesOf(c stream) proxyproto.Header {
+	if c.LocalAddr().Network() == "unix" {
+		return proxyproto.Header{Local: true}
+	}
+	return proxyproto.Header{Source: addrPort(c.LocalAddr()), Destination: addrPort(c.RemoteAddr())}
+}
 
 // A header that is due is taken, however it comes, and not a byte of what is behind it.
 func TestHeaderIsTaken(t *testing.T) {
@@ -66,7 +87,7 @@ func TestHeaderThatNamesNobody(t *testing.T) {
 	eachTCP(t, func(r *relay.Route) { r.ProxyFrom = anywhere }, func(r *rig) {
 		for _, version := range []int{1, 2} {
 			client := r.dial()
-			client.Write(proxyproto.Append(nil, version, netip.AddrPort{}, netip.AddrPort{}))
+			io.WriteString(client, headerOf(version, proxyproto.Header{Local: true}))
 			server := r.accept()
 			r.exchange(client, server, 10)
 			if rec := r.finish(client, server); rec.Client != nameOf(client) || rec.Peer != "" {
@@ -163,8 +184,7 @@ func TestHeaderIsSent(t *testing.T) {
 	for _, version := range []int{1, 2} {
 		eachTransport(t, func(r *relay.Route) { r.SendProxy = version }, func(r *rig) {
 			client, server := r.session()
-			here, there := addrPort(client.LocalAddr()), addrPort(client.RemoteAddr())
-			want := string(proxyproto.Append(nil, version, here, there))
+			want := headerOf(version, namesOf(client))
 			got := make([]byte, len(want))
 			if _, err := io.ReadFull(server, got); err != nil || string(got) != want {
 				r.Fatalf("%q, %v, want %q", got, err, want)
@@ -178,6 +198,60 @@ func TestHeaderIsSent(t *testing.T) {
 	}
 }
 
+// A client that has reset before its target is told of it is named all the same, or the target hears nothing.
+func TestHeaderOfAClientThatHasReset(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		for _, targets := range []string{"unix", "tcp"} {
+			t.Run(fmt.Sprintf("version %d to %s", version, targets), func(t *testing.T) {
+				eachEngine(t, func(t *testing.T, e engine) {
+					r := newRig(t, e, "tcp", targets, func(r *relay.Route) { r.SendProxy = version })
+					heard := make(chan string, 1024)
+					var reading sync.WaitGroup
+					reading.Go(func() { hear(r.target, heard) })
+					const clients = 50
+					may := map[string]bool{"": true}
+					release := r.take()
+					for range clients {
+						client := r.dial()
+						may[headerOf(version, namesOf(client))] = true
+						io.WriteString(client, "request")
+						abort(client)
+					}
+					release()
+					for range clients {
+						r.expectCause(relay.ClientReset)
+					}
+					r.target.Close()
+					reading.Wait()
+					close(heard)
+					for text := range heard {
+						if header := strings.TrimSuffix(text, "request"); !may[header] {
+							t.Fatalf("the target is sent %q", text)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// hear takes all that a target is sent, one text for each connection, until it is closed.
+func hear(l net.Listener, heard chan<- string) {
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		reading.Go(func() {
+			defer c.Close()
+			text, _ := io.ReadAll(c) // which ends with a reset, mostly
+			heard <- string(text)
+		})
+	}
+}
+
 // What the client sends at once comes behind the header.
 func TestHeaderComesFirst(t *testing.T) {
 	eachTransport(t, func(r *relay.Route) { r.SendProxy = 1 }, func(r *rig) {
@@ -185,7 +259,7 @@ func TestHeaderComesFirst(t *testing.T) {
 			client := r.dial()
 			go send(client, 1, 300_000, 1000)
 			server := r.accept()
-			want := string(proxyproto.Append(nil, 1, addrPort(client.LocalAddr()), addrPort(client.RemoteAddr())))
+			want := headerOf(1, namesOf(client))
 			got := make([]byte, len(want))
 			if _, err := io.ReadFull(server, got); err != nil || string(got) != want {
 				r.Fatalf("%q, %v, want %q", got, err, want)

@@ -18,7 +18,11 @@ import (
 // admit finds out who the client is and asks whether it may come in. It reports false if the session is over.
 func (s *session) admit() bool {
 	peer := addressOf(s.client.RemoteAddr())
-	s.names = proxyproto.Header{Source: peer, Destination: addressOf(s.client.LocalAddr())}
+	if !s.client.unix && !peer.IsValid() {
+		s.end(relay.Internal, relay.ErrNoPeer)
+		return false
+	}
+	s.names = proxyproto.Header{Source: peer, Destination: addressOf(s.client.LocalAddr()), Local: s.client.unix}
 	if s.route.WantsHeader(peer.Addr()) && !s.greet() {
 		return false
 	}
@@ -114,11 +118,15 @@ func (s *session) introduce() bool {
 	if s.route.SendProxy == 0 {
 		return true
 	}
-	header := s.route.AppendHeader(nil, s.names.Source, s.names.Destination)
+	header, err := s.route.AppendHeader(nil, s.names)
+	if err != nil {
+		s.end(relay.Internal, err)
+		return false
+	}
 	s.mu.Lock()
 	s.target.own += int64(len(header))
 	s.mu.Unlock()
-	_, err := s.target.Write(header)
+	_, err = s.target.Write(header)
 	switch {
 	case err == nil:
 		return true
@@ -130,7 +138,8 @@ func (s *session) introduce() bool {
 	return false
 }
 
-// addressOf gives a TCP address; that of a unix socket is not valid.
+// addressOf gives a TCP address, as it was when the connection was accepted; that of a unix socket is not valid, nor one
+// that the kernel has not told.
 func addressOf(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -49,7 +49,7 @@ type session struct {
 	ctx      context.Context // done when the session is over
 	cancel   context.CancelFunc
 	client   *side
-	names    proxyproto.Header // who the client is and where it has connected to; serve's
+	names    proxyproto.Header // who the client is and where it has connected to; Local: over a unix socket; serve's
 	record   relay.Record      // serve's
 
 	mu      sync.Mutex     // guards what follows

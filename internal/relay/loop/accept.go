@@ -157,12 +157,16 @@ func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun 
 	s.state, s.begun = connecting, begun
 	s.until, s.rivalUntil, s.alone = never, never, never
 	s.side[client].fd = int32(fd)
-	s.setPeer(peer)
+	known := s.setPeer(peer)
 	b := l.slab.besideOf(s)
 	b.port, b.route = port, port.Route.Load()
 	b.approach.Begin(b.route, &l.engine.events)
 	if err := l.watch(s, client); err != nil {
 		l.end(s, relay.Internal, err)
+		return
+	}
+	if !known {
+		l.end(s, relay.Internal, relay.ErrNoPeer)
 		return
 	}
 	if b.route.WantsHeader(s.peerAddr()) {

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -105,13 +106,17 @@ func (l *loop) readHeader(x *side, header []byte) ([]byte, error) {
 // introduce sends the target the PROXY header, in one write and before anything else. It reports false if the session is
 // over.
 func (l *loop) introduce(s *session, b *beside) bool {
-	names := b.header
-	if names == nil {
-		fd := int(s.side[client].fd)
-		names = &proxyproto.Header{Source: linux.RemoteAddr(fd), Destination: linux.LocalAddr(fd)}
+	names, err := s.names(b)
+	if err != nil {
+		l.end(s, relay.Internal, err)
+		return false
+	}
+	header, err := b.route.AppendHeader(l.buffer[:0], names)
+	if err != nil {
+		l.end(s, relay.Internal, err)
+		return false
 	}
 	x := &s.side[upstream]
-	header := b.route.AppendHeader(l.buffer[:0], names.Source, names.Destination)
 	n, errno := linux.Write(int(x.fd), header)
 	for errno == unix.EINTR {
 		n, errno = linux.Write(int(x.fd), header)
@@ -129,4 +134,17 @@ func (l *loop) introduce(s *session, b *beside) bool {
 		return false
 	}
 	return true
+}
+
+// names are what the target is told of the client: what its PROXY header has said, or else the address that came with
+// accept, which a reset does not take away, and the one that it has connected to.
+func (s *session) names(b *beside) (proxyproto.Header, error) {
+	switch {
+	case b.header != nil:
+		return *b.header, nil
+	case s.side[client].mark.has(isUnix):
+		return proxyproto.Header{Local: true}, nil
+	}
+	door, err := linux.LocalAddr(int(s.side[client].fd))
+	return proxyproto.Header{Source: netip.AddrPortFrom(s.peerAddr(), s.peerPort), Destination: door}, err
 }

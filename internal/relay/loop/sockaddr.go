@@ -14,8 +14,8 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// setPeer notes the address of the client on the session.
-func (s *session) setPeer(from *unix.RawSockaddrAny) {
+// setPeer notes the address of the client on the session. It reports false if that is not known.
+func (s *session) setPeer(from *unix.RawSockaddrAny) bool {
 	switch from.Addr.Family {
 	case unix.AF_INET:
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(from))
@@ -25,9 +25,12 @@ func (s *session) setPeer(from *unix.RawSockaddrAny) {
 		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(from))
 		s.peer, s.peerZone = in.Addr, in.Scope_id
 		s.peerPort = linux.NetworkOrder(in.Port)
-	default:
+	case unix.AF_UNIX:
 		s.side[client].mark |= isUnix | chatty
+	default:
+		return false
 	}
+	return true
 }
 
 // peerAddr is the address of who has connected, without a zone; not valid for a unix socket.
