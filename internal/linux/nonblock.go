@@ -102,3 +102,11 @@ func NoDelay(fd int) {
 	on := int32(1)
 	unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, uintptr(unsafe.Pointer(&on)), 4, 0)
 }
+
+// Pending reports whether any of the events of poll(2), or an error, is true of fd now.
+func Pending(fd int, events int16) bool {
+	p := unix.PollFd{Fd: int32(fd), Events: events}
+	var now unix.Timespec
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+	return errno == 0 && n > 0
+}

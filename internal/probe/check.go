@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/target"
@@ -26,6 +28,8 @@ type check struct {
 	sent  int
 	read  int
 	begin [64]byte // of the answer: as much of it as has been read
+
+	parting int // of its connections, those that are ended in good order: see farewell
 }
 
 const noSocket = -1
@@ -40,7 +44,6 @@ const (
 	connecting
 	sending
 	reading
-	leaving
 	dropped // nobody wants it any more
 )
 
@@ -65,11 +68,21 @@ func (p *Prober) due(c *check) {
 		}
 		c.phase = queued
 		p.queue.push(c)
-	case connecting:
+	default:
+		p.overdue(c)
+	}
+}
+
+// overdue is called when the patience with a check has ended. What its socket has by now counts: an event of it may not
+// have been looked at yet.
+func (p *Prober) overdue(c *check) {
+	if linux.Pending(c.fd, unix.POLLIN|unix.POLLOUT) {
+		p.step(c)
+	}
+	switch {
+	case c.fd == noSocket: // it has its verdict
+	case c.phase == connecting:
 		p.verdict(c, c.watch.unconnected)
-	case leaving:
-		p.reset(c)
-		p.rest(c, c.next)
 	default:
 		p.verdict(c, c.watch.unanswered)
 	}
@@ -88,9 +101,16 @@ func (p *Prober) beginQueued() {
 	}
 }
 
-// verdict ends a check: the target has passed if err is nil.
+// verdict ends a check with a reset: the target has passed if err is nil.
 func (p *Prober) verdict(c *check, err error) {
 	p.reset(c)
+	p.judge(c, err)
+	p.rest(c, c.next)
+}
+
+// conclude ends a check in good order: the target has done what it was asked for, passed if err is nil.
+func (p *Prober) conclude(c *check, err error) {
+	p.part(c)
 	p.judge(c, err)
 	p.rest(c, c.next)
 }

@@ -23,6 +23,7 @@ func (p *Prober) connect(c *check) {
 	}
 	fd, errno := linux.Socket(family)
 	if errno != 0 {
+		p.partAtOnce() // they may hold the descriptors that checks need
 		p.failed(c, os.NewSyscallError("socket", errno))
 		return
 	}

@@ -24,8 +24,6 @@ func (p *Prober) step(c *check) {
 		p.send(c)
 	case reading:
 		p.receive(c)
-	case leaving:
-		p.drain(c)
 	}
 }
 
@@ -44,7 +42,7 @@ func (p *Prober) send(c *check) {
 		c.sent += n
 	}
 	if !c.watch.listens() {
-		p.verdict(c, nil)
+		p.conclude(c, nil)
 		return
 	}
 	c.phase = reading
@@ -70,17 +68,11 @@ func (p *Prober) receive(c *check) {
 			p.broken(c, "read", errno)
 			return
 		case n == 0:
-			p.verdict(c, c.cut())
+			p.conclude(c, c.cut())
 			return
 		}
-		known, err := c.hear(p.buffer[:n])
-		switch {
-		case known && c.watch.http():
-			p.judge(c, err)
-			p.leave(c)
-			return
-		case known:
-			p.verdict(c, err)
+		if known, err := c.hear(p.buffer[:n]); known {
+			p.conclude(c, err)
 			return
 		}
 	}

@@ -5,6 +5,11 @@ import "tcp-proxy/internal/linux"
 // MaxFlights is how many checks may be under way at once; fewer where descriptors are scarce.
 const MaxFlights = 1000
 
+// Descriptors is the most that the checks of so many targets hold, beside those of the prober itself.
+func Descriptors(targets int) uint64 {
+	return uint64(min(targets, MaxFlights) + min(targets*ownFarewells, MaxFarewells))
+}
+
 // flights are the checks under way: those that hold a socket. Each has a number, which its events carry.
 type flights struct {
 	seats []seat
@@ -28,6 +33,9 @@ func newFlights() flights {
 }
 
 func (f *flights) full() bool { return len(f.free) == 0 && len(f.seats) == f.limit }
+
+// any reports whether a check is under way.
+func (f *flights) any() bool { return len(f.free) < len(f.seats) }
 
 // board gives the check a seat and returns the data for its events. There must be one.
 func (f *flights) board(c *check) (event uint64) {

@@ -6,10 +6,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
-
-	"tcp-proxy/internal/linux"
 )
 
 // appendGet appends the request.
@@ -71,38 +67,5 @@ func (c *check) hearStatus() (known bool, err error) {
 		return true, fmt.Errorf("HTTP status %d, not %d", status, want.Low)
 	default:
 		return true, fmt.Errorf("HTTP status %d, not one from %d to %d", status, want.Low, want.High)
-	}
-}
-
-// leave lets the server, which has its verdict, finish its answer and close: as long as a check may take, and until the
-// next is due.
-func (p *Prober) leave(c *check) {
-	c.phase = leaving
-	p.schedule.set(c, min(c.at, c.next))
-	p.drain(c)
-}
-
-// maxDrained is how much of an answer is read for courtesy alone.
-const maxDrained = 256 << 10
-
-// drain reads what the server still sends. It closes first, so it has the TIME_WAIT.
-func (p *Prober) drain(c *check) {
-	for {
-		n, errno := linux.Read(c.fd, p.buffer)
-		switch {
-		case errno == unix.EAGAIN:
-			return
-		case errno == 0 && n == 0:
-			p.schedule.remove(c)
-			linux.CloseNow(c.fd)
-			p.land(c)
-			p.rest(c, c.next)
-			return
-		case errno != 0 || c.read > maxDrained:
-			p.reset(c)
-			p.rest(c, c.next)
-			return
-		}
-		c.read += n
 	}
 }

@@ -5,20 +5,24 @@
 //
 //	        ┌── not to be probed (alive, with "when": "dead") ── parked ◀── Wake: it is dead ──┐
 //	        │                                                      └──────────────────┐        │
-//	resting ── due ──▶ queued ── a place is free ──▶ connecting ──▶ sending ──▶ reading ──▶ leaving
-//	   ▲                                                 │             │           │          │
-//	   └───────────────────── verdict ───────────────────┴─────────────┴───────────┘          │
-//	   └───────────────────────────────── the server has closed, or no patience ──────────────┘
+//	resting ── due ──▶ queued ── a place is free ──▶ connecting ──▶ sending ──▶ reading
+//	   ▲                                                 │             │           │
+//	   └───────────────────── verdict ───────────────────┴─────────────┴───────────┘
 //
 // A plain connect is over as soon as the connection stands; what there is to send is sent; and what is to be expected is
 // read only as far as it takes to tell. All of it has to be done within the time-out. Before the first byte goes a PROXY
 // header that names nobody, where targets want one; as in HAProxy, not on a port that is for checks alone. What tells
 // nothing of the target, such as a lack of descriptors here, is no verdict: the check is made again a little later.
 //
-// A check that has its verdict resets its connection, as HAProxy does, so that no number of checks leaves connections in
-// TIME_WAIT behind. A plain connect also holds back the last packet of the handshake, so that the reset comes in its
-// place and the program at the other end is not troubled at all. HTTP is the exception: the server was asked to close,
-// and its answer is read until it does (unless that takes long), so that it finds nothing to complain about.
+// The time-out is time in which the prober looked: what it stood still for (SIGSTOP, a machine that did not get its
+// processor) does not count. And what is in the socket when the time-out comes is read before that is believed.
+//
+// How a connection ends depends on what was said on it. A plain connect is reset, as by HAProxy: it holds back the last
+// packet of the handshake (tcp(7), TCP_QUICKACK), and the reset goes in its place, so that the kernel at the other end
+// drops the connection before the program has accepted it. The program is not troubled at all, and neither end has a
+// connection in TIME_WAIT. Where the target's program has spoken or was spoken to, a reset would be an error that it
+// logs: HAProxy sends it nevertheless unless told "linger"; here the connection becomes a farewell (farewell.go) and
+// ends with FIN on both sides. A check that got no answer, and what is not finished in time, is reset.
 package probe
 
 import (
@@ -51,26 +55,28 @@ type Prober struct {
 	closed bool
 
 	// What follows is the goroutine's alone.
-	watches  map[string]*watch // by app
-	checks   map[*target.Target]*check
-	schedule schedule
-	queue    queue // those that are due and wait for a place
-	flights  flights
-	buffer   []byte // what is sent and read goes through here; holds nothing between two calls
-	address  unix.RawSockaddrAny
-	now      int64 // nanoseconds since start, at the begin of the turn
+	watches   map[string]*watch // by app
+	checks    map[*target.Target]*check
+	schedule  schedule
+	queue     queue // those that are due and wait for a place
+	flights   flights
+	farewells farewells
+	buffer    []byte // what is sent and read goes through here; holds nothing between two calls
+	address   unix.RawSockaddrAny
+	now       int64 // nanoseconds since start, at the begin of the turn
 }
 
 // New starts a prober, which Close ends.
 func New(report Report) (*Prober, error) {
 	p := &Prober{
-		report:  report,
-		start:   time.Now(),
-		ended:   make(chan struct{}),
-		watches: map[string]*watch{},
-		checks:  map[*target.Target]*check{},
-		buffer:  make([]byte, bufferSize),
-		flights: newFlights(),
+		report:    report,
+		start:     time.Now(),
+		ended:     make(chan struct{}),
+		watches:   map[string]*watch{},
+		checks:    map[*target.Target]*check{},
+		buffer:    make([]byte, bufferSize),
+		flights:   newFlights(),
+		farewells: newFarewells(),
 	}
 	var err error
 	if p.epoll, err = linux.NewEpoll(); err != nil {

@@ -29,7 +29,7 @@ func (r *rig) quiet() {
 	r.t.Helper()
 	idle := false
 	eventually(r.t, "nothing is under way", func() bool {
-		r.ask(func() { idle = len(r.schedule) == 0 && len(r.flights.free) == len(r.flights.seats) })
+		r.ask(func() { idle = len(r.schedule) == 0 && !r.flights.any() && r.farewells.count() == 0 })
 		return idle
 	})
 	select {
@@ -284,7 +284,7 @@ func TestForgetUnderWay(t *testing.T) {
 		r.Watch("b", set(t, 1, 1, slowHTTP.address), get)
 		under := 0
 		eventually(t, "three are under way", func() bool {
-			r.ask(func() { under = len(r.flights.seats) - len(r.flights.free) })
+			r.ask(func() { under = len(r.flights.seats) - len(r.flights.free) + r.farewells.count() })
 			return under == 3 && silent.accepted.Load() > 0 && slowHTTP.accepted.Load() > 0
 		})
 	}
@@ -358,14 +358,13 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// No number of checks leaves connections in TIME_WAIT at this end.
+// No number of plain connects leaves connections in TIME_WAIT at this end, nor do HTTP checks: the server closes first.
+// Who finishes an exchange first is the one that waits (RFC 9293, section 3.6).
 func TestNoTimeWait(t *testing.T) {
 	const at = "127.77.0.1:0" // no client has that address
 	servers := map[string]Manner{}
 	plain := serveAt(t, "tcp", at, hang)
 	servers[plain.address] = always()
-	talker := serveAt(t, "tcp", at, say("ready"))
-	servers[talker.address] = greeting(config.ProbeAlways)
 	var reset atomic.Int64
 	body := strings.Repeat("x", 100<<10)
 	web := serveAt(t, "tcp", at, func(c net.Conn) {
@@ -393,7 +392,7 @@ func TestNoTimeWait(t *testing.T) {
 		r.Watch(address, sets[address], manner)
 	}
 	passed := func(s *server) int64 { return sets[s.address].All()[0].Condition().ProbesPassed }
-	eventually(t, "many checks", func() bool { return passed(plain) > 50 && passed(talker) > 50 && passed(web) > 20 })
+	eventually(t, "many checks", func() bool { return passed(plain) > 50 && passed(web) > 20 })
 	for address := range servers {
 		r.Forget(address)
 	}
@@ -403,7 +402,7 @@ func TestNoTimeWait(t *testing.T) {
 			t.Errorf("%d connections to %s in TIME_WAIT", n, address)
 		}
 	}
-	if n, all := reset.Load(), web.accepted.Load(); n > 1 { // but the one that Forget met under way
+	if n, all := reset.Load(), web.accepted.Load(); n > 1 { // but a check that Forget met under way
 		t.Errorf("%d of %d HTTP checks were reset", n, all)
 	}
 	if n, all := plain.accepted.Load(), passed(plain); n > all/2 { // one that took long may

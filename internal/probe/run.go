@@ -11,15 +11,20 @@ import (
 func (p *Prober) run() {
 	defer close(p.ended)
 	for {
-		events, err := p.epoll.Wait(p.patience())
+		patience := p.patience()
+		events, err := p.epoll.Wait(patience)
 		if err != nil {
 			panic(fmt.Sprintf("probe: %v", err)) // epoll_wait(2): only for a mistake in the call
 		}
-		p.now = int64(time.Since(p.start))
+		p.advance(patience)
 		rung := false
 		for i := range events {
 			if event := linux.EventData(&events[i]); event == bellEvent {
 				rung = true
+			} else if event&farewellEvent != 0 {
+				if f := p.farewells.of(event); f != nil {
+					p.attend(f)
+				}
 			} else if c := p.flights.of(event); c != nil {
 				p.step(c)
 			}
@@ -30,8 +35,10 @@ func (p *Prober) run() {
 		for c := p.schedule.due(p.now); c != nil; c = p.schedule.due(p.now) {
 			p.due(c)
 		}
+		p.partOverdue()
 		p.beginQueued()
 	}
+	p.partAtOnce()
 	for app := range p.watches {
 		p.forget(app)
 	}
@@ -52,9 +59,39 @@ func (p *Prober) obey() (more bool) {
 // patience is how long the goroutine may wait for events, in milliseconds.
 func (p *Prober) patience() int {
 	next := p.schedule.next()
+	if farewell := p.farewells.next(); next < 0 || farewell >= 0 && farewell < next {
+		next = farewell
+	}
 	if next < 0 {
 		return -1
 	}
 	left := next - int64(time.Since(p.start))
+	if p.flights.any() {
+		left = min(left, int64(stride))
+	}
 	return int(max(0, (left+int64(time.Millisecond)-1)/int64(time.Millisecond)))
+}
+
+const (
+	// stride is the longest wait while a check is under way, so that it shows when the prober stood still.
+	stride = 100 * time.Millisecond
+	// tolerance is how late the prober may be without that being a standstill.
+	tolerance = 50 * time.Millisecond
+)
+
+// advance sets the time after a wait that was to last for so many milliseconds at most. For as long as the prober did
+// not look it gives those it watches more time: their answers may be late for no fault of theirs.
+func (p *Prober) advance(patience int) {
+	before := p.now
+	p.now = int64(time.Since(p.start))
+	stood := p.now - before - int64(patience)*int64(time.Millisecond)
+	if stood < int64(tolerance) {
+		return
+	}
+	for i := range p.flights.seats {
+		if c := p.flights.seats[i].check; c != nil {
+			p.schedule.set(c, c.at+stood)
+		}
+	}
+	p.farewells.postpone(stood)
 }

@@ -138,10 +138,10 @@ func (p *Prober) wake(t *target.Target) {
 	}
 }
 
-// hurry has a check made at once that is wanted and not under way; one that is only leaving is not.
+// hurry has a check made at once that is wanted and not under way.
 func (p *Prober) hurry(c *check) {
 	switch c.phase {
-	case parked, resting, leaving:
+	case parked, resting:
 		if c.wanted() {
 			p.reset(c)
 			p.rest(c, p.now)

@@ -45,8 +45,7 @@ const spareDescriptors = 64
 // Descriptors is the most descriptors that a server of this size holds.
 func (s Size) Descriptors() uint64 {
 	e := engines[s.Engine]
-	probes := uint64(min(s.Probed, probe.MaxFlights))
-	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + probes + spareDescriptors
+	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + probe.Descriptors(s.Probed) + spareDescriptors
 }
 
 // MostWorkers is how many workers fit a limit of descriptors, with the ports as they are.

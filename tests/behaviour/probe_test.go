@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"tcp-proxy/tests/harness"
 )
@@ -271,4 +273,55 @@ func TestProbesOfTargetsThatWantAHeader(t *testing.T) {
 		}
 		warnings(t, p, target.Address, 0)
 	})
+}
+
+// A process that stood still finds no target dead for it: not by what it did not read meanwhile, and not by an answer
+// that comes when it runs again.
+func TestAStandstillKillsNoTarget(t *testing.T) {
+	t.Parallel()
+	r := harness.New(t, "loop")
+	stopped, resumed := make(chan struct{}), make(chan struct{})
+	var pause atomic.Bool
+	checked := r.Serve(func(c *harness.Conn) {
+		if _, err := c.Read(make([]byte, 10)); err != nil {
+			return
+		}
+		if pause.Load() { // this one's answer comes while the process stands, or after that
+			stopped <- struct{}{}
+			<-resumed
+		}
+		_, _ = io.WriteString(c, "ready") // or the check is over
+		_, _ = io.Copy(io.Discard, c)
+	})
+	manner := probe("always", nil)
+	manner.Send, manner.Expect, manner.Timeout, manner.Fall = "go", "ready", "1s", 1
+	p := r.StartApp(harness.App{Targets: harness.To(checked), Probe: manner})
+	for _, early := range []bool{true, false, true, false} {
+		pause.Store(true)
+		<-stopped // a check waits for its answer
+		pause.Store(false)
+		signal(t, p, syscall.SIGSTOP)
+		if early {
+			resumed <- struct{}{}
+		}
+		time.Sleep(1200 * time.Millisecond) // longer than its time-out
+		signal(t, p, syscall.SIGCONT)
+		if !early {
+			time.Sleep(50 * time.Millisecond) // the process looks at the clock first
+			resumed <- struct{}{}
+		}
+		before := checked.Accepted()
+		harness.Eventually(t, "checks go on", func() bool { return checked.Accepted() > before+3 })
+	}
+	if lines := p.Log.Lines(harness.Warning("target is dead")); len(lines) > 0 {
+		t.Errorf("%d times dead: %v", len(lines), lines[0].Fields)
+	}
+}
+
+// signal sends one that is not meant to end the process.
+func signal(t *testing.T, p *harness.Proxy, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(p.PID(), s); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -20,6 +20,12 @@ import (
 
 func nginx(t *testing.T, r *harness.Rig, files map[string][]byte) string {
 	t.Helper()
+	return nginxLogging(t, r, files, "access_log off;")
+}
+
+// nginxLogging starts a server that logs as the directives say.
+func nginxLogging(t *testing.T, r *harness.Rig, files map[string][]byte, logs string) string {
+	t.Helper()
 	root, address := folder(r, "nginx", nil), r.Address()
 	for name, data := range files {
 		write(t, data, root, name)
@@ -30,7 +36,7 @@ master_process off;
 pid %[1]s/nginx.pid;
 events { worker_connections 1000; }
 http {
-    access_log off;
+    %[3]s
     client_body_temp_path %[1]s/body;
     proxy_temp_path %[1]s/proxy;
     fastcgi_temp_path %[1]s/fastcgi;
@@ -38,7 +44,7 @@ http {
     scgi_temp_path %[1]s/scgi;
     server { listen %[2]s backlog=1024; root %[1]s; }
 }
-`, root, address), root, "nginx.conf")
+`, root, address, logs), root, "nginx.conf")
 	command := exec.Command(program(t, "nginx"), "-c", config, "-p", root, "-e", "stderr")
 	serve(t, command, address, syscall.SIGTERM)
 	return address
