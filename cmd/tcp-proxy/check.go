@@ -23,6 +23,9 @@ func newCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := proxy.CheckTargets(cfg, nil); err != nil {
+				return failure{exitConfig, err}
+			}
 			if quiet {
 				return nil
 			}

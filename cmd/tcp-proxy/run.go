@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 
 	"tcp-proxy/internal/daemon"
 	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
 )
 
@@ -49,7 +51,10 @@ func (s *settings) run() error {
 	told, release := onSignals()
 	defer release()
 	d, err := daemon.New(cfg, daemon.Source{Read: s.load, File: s.file}, version, log, manager, sockets)
-	if err != nil {
+	switch {
+	case errors.Is(err, proxy.ErrLeadsBack):
+		return failure{exitConfig, err}
+	case err != nil:
 		return failure{exitFailure, err}
 	}
 	if err := d.Run(told); err != nil {

@@ -46,6 +46,7 @@ var beyondSchema = map[string]string{
 	"source-address-multicast":           "a pattern does not know the kinds of IPv6 addresses",
 	"source-address-of-many":             "a pattern does not know the kinds of addresses",
 	"source-address-zone":                "a pattern does not know the kinds of IPv6 addresses",
+	"target-nobody":                      "a pattern does not know the kinds of addresses",
 	"target-srv-name":                    "a pattern does not count the characters of a whole name",
 	"target-srv-twice":                   "addresses are compared in their canonical form",
 	"target-twice":                       "addresses are compared in their canonical form",
@@ -156,11 +157,12 @@ func TestPatternsAgreeWithParsers(t *testing.T) {
 			values = append(values, host+":"+number, host+number)
 		}
 	}
-	// What a pattern does not see: digits that do not make an address, and the order of a range.
+	// What a pattern does not see: digits that do not make an address, addresses that cannot be targets, and the order of a
+	// range.
 	beyond := map[string]bool{}
 	for _, value := range values {
 		beyond[value] = strings.HasPrefix(value, "[1:2:3]:") || strings.HasPrefix(value, "1.2.3:") || strings.HasPrefix(value, "127.0.0.256:") ||
-			strings.HasPrefix(value, "01.2.3.4:") || strings.HasSuffix(value, "2-1")
+			strings.HasPrefix(value, "01.2.3.4:") || strings.HasPrefix(value, "0.0.0.0:") || strings.HasPrefix(value, "[::]:") || strings.HasSuffix(value, "2-1")
 	}
 	for _, value := range values {
 		agree(t, value, quoted(value), `"a:1"`, beyond)

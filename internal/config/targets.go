@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"path"
 	"regexp"
 	"strings"
@@ -100,6 +101,9 @@ func parseAddress(s string) (Address, error) {
 		return Address{}, fmt.Errorf("port numbers are 1 to 65535 without leading zeros, not %s", quote(s[colon+1:]))
 	}
 	host, err := targetHost(s[:colon])
+	if ip, ipErr := netip.ParseAddr(host); err == nil && ipErr == nil {
+		err = CheckEndpoint(netip.AddrPortFrom(ip, port))
+	}
 	return Address{Network: "tcp", Host: host, Port: port}, err
 }
 

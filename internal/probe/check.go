@@ -47,8 +47,12 @@ const (
 	dropped // nobody wants it any more
 )
 
-// wanted reports whether the target is to be checked as things stand.
+// wanted reports whether the target is to be checked as things stand. One that is barred is not: no answer would bring it
+// back, and its answer would be the proxy's own.
 func (c *check) wanted() bool {
+	if c.target.Barred() {
+		return false
+	}
 	return c.watch.manner.When == config.ProbeAlways || c.target.Dead()
 }
 
@@ -95,7 +99,11 @@ func (p *Prober) beginQueued() {
 		if c == nil {
 			return
 		}
-		if c.phase == queued {
+		switch {
+		case c.phase != queued:
+		case !c.wanted():
+			c.phase = parked
+		default:
 			p.connect(c)
 		}
 	}

@@ -483,3 +483,27 @@ func TestWakeWhileLeaving(t *testing.T) {
 		r.expect(target.Back)
 	}
 }
+
+// A target that is barred, because it is the proxy itself, is not checked: the check would be a session of the proxy, and
+// its answer the proxy's own.
+func TestTheBarredAreNotProbed(t *testing.T) {
+	s := serve(t, "tcp", say("ready"))
+	r := newRig(t)
+	targets := set(t, 1, 1, s.address)
+	one := targets.All()[0]
+	one.Bar("it leads back")
+	for _, when := range []string{config.ProbeDead, config.ProbeAlways} {
+		r.Watch("app", targets, greeting(when))
+		one.Failed(false, errTest)
+		r.Wake(one)
+		r.quiet()
+	}
+	if n := s.accepted.Load(); n != 0 {
+		t.Fatalf("%d checks of a target that is barred", n)
+	}
+	one.Bar("")
+	r.Wake(one)
+	r.expect(target.Back)
+	one.Bar("it leads back again")
+	r.quiet()
+}

@@ -39,11 +39,14 @@ type plan struct {
 	moves  map[portKey]portKey // ports that are there and serve another one from then on
 }
 
-// prepare makes what is new, listening on new ports without accepting yet. Every port that cannot be listened on is
-// reported, and then nothing has changed.
+// prepare makes what is new, listening on new ports without accepting yet. Every target that leads back to its app, or
+// else every port that cannot be listened on, is reported, and then nothing has changed.
 func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 	if s.cfg != nil && cfg.Engine != s.cfg.Engine {
 		return nil, cfg.Errorf("engine", "%q cannot take over from %q while the proxy runs: it takes a restart", cfg.Engine, s.cfg.Engine)
+	}
+	if err := CheckTargets(cfg, s.inherited); err != nil {
+		return nil, err
 	}
 	s.leaving.Wait()
 	p := &plan{

@@ -32,6 +32,7 @@ type Server struct {
 
 	prober   *probe.Prober
 	resolver *resolve.Resolver
+	guard    guard
 	leaving  sync.WaitGroup  // for ports that are closed in a moment
 	stopping context.Context // done: Stop was called
 	stop     context.CancelFunc
@@ -66,6 +67,7 @@ func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server
 		workers:   admit.NewWorkers(cfg.MaxWorkers),
 		inherited: inherited,
 		ports:     map[portKey]*port{},
+		guard:     guard{woken: make(chan struct{}, 1)},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.workers.OnFull, s.workers.OnFree = s.poolFull, s.poolFree
@@ -88,10 +90,12 @@ func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server
 func (s *Server) Start() error {
 	p := s.first
 	s.first = nil
+	s.protect(p.apps) // before anybody can connect
 	if err := p.open(); err != nil {
 		return err
 	}
 	s.enforce(p)
+	s.guard.looking.Go(s.watchTargets)
 	s.reloads.succeeded()
 	s.mu.Lock()
 	s.started = time.Now()
@@ -132,6 +136,7 @@ func (s *Server) enforce(p *plan) {
 	if err := p.commit(); err != nil {
 		s.log.WithError(err).Warn("a port that is given up was not closed in good order")
 	}
+	s.protect(p.apps)
 	p.care(before)
 }
 
@@ -151,6 +156,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		errs = append(errs, s.first.abandon())
 	}
 	s.Stopping()
+	s.guard.looking.Wait()
 	for _, p := range s.ports {
 		errs = append(errs, s.engine.Close(&p.Port))
 	}

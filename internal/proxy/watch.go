@@ -37,7 +37,10 @@ func (p *plan) look() {
 
 // follow keeps the targets of an app told of the addresses of their names.
 func (s *Server) follow(a *app) {
-	s.resolver.Watch(a.targets, func() { s.prober.Refresh(a.Name) })
+	s.resolver.Watch(a.targets, func() {
+		s.prober.Refresh(a.Name)
+		s.guard.wake()
+	})
 }
 
 // lookBack has names looked up for the server's apps again, after look.
@@ -133,14 +136,20 @@ func (s *Server) looked(name config.Address, err error, since time.Time) {
 // names tells what is known of the names of targets.
 func (s *Server) names() []Name {
 	answers := s.resolver.Snapshot()
+	useless := s.guard.uselessNames()
 	names := make([]Name, len(answers))
 	for i, a := range answers {
 		n := Name{Name: a.Name.String(), Addresses: []string{}, Refreshed: a.Refreshed, Expires: a.Expires, Since: a.Since}
 		for _, e := range a.Endpoints {
-			n.Addresses = append(n.Addresses, e.Addr.String())
+			if config.CheckEndpoint(e.Addr) == nil {
+				n.Addresses = append(n.Addresses, e.Addr.String())
+			}
+		}
+		if u, ok := useless[n.Name]; ok {
+			n.Problem, n.Since = u.why, u.since
 		}
 		if a.Err != nil {
-			n.Problem = a.Err.Error()
+			n.Problem, n.Since = a.Err.Error(), a.Since
 		}
 		names[i] = n
 	}

@@ -6,7 +6,7 @@ import "time"
 type Condition struct {
 	State  State
 	Since  time.Time // of that state
-	Reason string    // the last error of a dead target; empty otherwise
+	Reason string    // the last error of a dead target, or why it is barred; empty otherwise
 	Retry  time.Duration
 
 	Sessions int64               // that hold a place
@@ -35,7 +35,9 @@ func (t *Target) Condition() Condition {
 	defer t.mu.Unlock()
 	c.Since = t.since
 	c.ProbesPassed, c.ProbesFailed, c.LastProbe, c.LastProbeErr = t.passedEver, t.failedEver, t.probed, t.probeErr
-	if t.Dead() {
+	if why := t.barred.Load(); why != nil {
+		c.Reason = *why
+	} else if t.Dead() {
 		c.Retry = max(0, time.Until(t.retry))
 		if t.err != nil {
 			c.Reason = t.err.Error()

@@ -26,9 +26,14 @@ func (s *Set) Names() (names []config.Address) {
 }
 
 // Resolved gives the endpoints that a name has now, at least one. Those that it had before keep what is known of them;
-// those that it has no more take no new sessions.
+// those that it has no more take no new sessions. Endpoints to which no connection can go (config.CheckEndpoint) are left
+// out. If that leaves none, the ones that the name had before stay.
 func (s *Set) Resolved(name config.Address, found []Endpoint) {
-	found = ordered(found)
+	given := len(found)
+	if found = ordered(found); len(found) == 0 && given > 0 {
+		s.Unknown(name)
+		return
+	}
 	s.line.mu.Lock()
 	defer s.line.mu.Unlock()
 	if len(found) == 0 || slices.Equal(s.answers[name], found) || !slices.Contains(s.Names(), name) {
@@ -58,11 +63,11 @@ func (s *Set) remake() {
 	}
 }
 
-// ordered gives valid endpoints, each address once, in an order that does not depend on that of found.
+// ordered gives the endpoints that can be targets, each address once, in an order that does not depend on that of found.
 func ordered(found []Endpoint) []Endpoint {
 	var list []Endpoint
 	for _, f := range found {
-		if f.Addr.IsValid() {
+		if f.Addr.IsValid() && config.CheckEndpoint(f.Addr) == nil {
 			f.Addr = netip.AddrPortFrom(f.Addr.Addr().Unmap(), f.Addr.Port())
 			list = append(list, f)
 		}

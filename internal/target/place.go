@@ -3,7 +3,7 @@ package target
 // reserve takes a place for a session; live, if it was picked as one that lives. The session may become the trial of a
 // dead target that is due for one. It fails if the target cannot take the session, or not any more.
 func (t *Target) reserve(live bool) (trial, ok bool) {
-	if t.drained.Load() {
+	if t.drained.Load() || t.Barred() {
 		return false, false
 	}
 	was := t.known()
@@ -45,7 +45,7 @@ func (t *Target) show() {
 // key is what the tree of the tier is to have of the target.
 func (t *Target) key() uint64 {
 	switch {
-	case t.drained.Load():
+	case t.drained.Load() || t.Barred():
 		return keyNone
 	case t.MaxSessions > 0 && t.sessions.Load() >= int64(t.MaxSessions):
 		return keyFull

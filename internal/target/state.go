@@ -14,6 +14,7 @@ type state struct {
 	sessions atomic.Int64
 	health   atomic.Uint32 // a health; changes under mu
 	drained  atomic.Bool
+	barred   atomic.Pointer[string] // why it may not be connected to; nil: it may. Changes under mu
 	time     times
 	total    atomic.Int64 // sessions that were connected
 	failures [len(Reasons)]atomic.Int64
@@ -139,6 +140,23 @@ func (s *state) drain(on bool) bool {
 	}
 	s.since = time.Now()
 	return true
+}
+
+// bar reports whether that changed anything.
+func (s *state) bar(why string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.barred.Load()
+	if why == "" {
+		s.barred.Store(nil)
+	} else {
+		s.barred.Store(&why)
+	}
+	changed := (was == nil) != (why == "")
+	if changed && s.known() == alive {
+		s.since = time.Now()
+	}
+	return changed
 }
 
 // enter makes t the target in force for the endpoint.

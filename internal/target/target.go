@@ -14,7 +14,8 @@
 // has come: it is then picked as if it lived. With probes it has no trials.
 //
 // What the operator wants lies above that: a target that is drained takes no new sessions until that is taken back, and
-// one that the configuration has down takes none at all. Their health goes on being kept.
+// one that the configuration has down takes none at all. One that turned out to be the proxy itself is barred: it is dead
+// for that reason. Their health goes on being kept.
 //
 // A Target is one address. A target of the configuration that is a name stands for as many as the name has.
 package target
@@ -32,7 +33,7 @@ type State string
 // The states of a target.
 const (
 	Alive    State = "alive"
-	Dead     State = "dead"
+	Dead     State = "dead"     // or barred
 	Draining State = "draining" // the operator says so
 	Down     State = "down"     // the configuration says so
 )
@@ -64,11 +65,14 @@ func (t *Target) State() State {
 		return Down
 	case t.drained.Load():
 		return Draining
-	case t.Dead():
+	case t.Dead() || t.Barred():
 		return Dead
 	}
 	return Alive
 }
+
+// Barred reports whether the target may not be connected to: see Bar.
+func (t *Target) Barred() bool { return t.barred.Load() != nil }
 
 // Dead reports whether connects or probes have found the target dead, whatever the operator wants of it.
 func (t *Target) Dead() bool { return t.known() != alive }
@@ -151,6 +155,17 @@ func (t *Target) Drain(on bool) {
 	if t.drain(on) {
 		t.changed()
 	}
+}
+
+// Bar has the target take no sessions and be dead, whatever connects and probes find, for a reason that they cannot find:
+// it is the proxy itself. An empty reason takes that back. Open sessions go on. It reports whether the target was not
+// barred before, or is not any more.
+func (t *Target) Bar(why string) (changed bool) {
+	changed = t.bar(why)
+	if changed {
+		t.changed()
+	}
+	return changed
 }
 
 // Retry is how long a dead target still has to wait for its trial connection; 0 if there will be none.

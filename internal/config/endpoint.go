@@ -1,0 +1,23 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// CheckEndpoint tells why no connection can go to an address; nil if one can. Connecting to 0.0.0.0 or :: reaches this
+// machine itself (connect(2), tcp_v4_connect and tcp_v6_connect in the kernel); multicast and broadcast addresses stand
+// for many machines, and port 0 for none (RFC 6335, section 6). An IPv4 address in IPv6 counts as what it maps to.
+func CheckEndpoint(at netip.AddrPort) error {
+	switch ip := at.Addr().Unmap(); {
+	case at.Port() == 0:
+		return fmt.Errorf("%v cannot be a target: nobody listens on port 0", at)
+	case ip.IsUnspecified():
+		return fmt.Errorf("%v cannot be a target: it is no machine's address, and connecting to it reaches the proxy's own machine", at)
+	case ip.IsMulticast():
+		return fmt.Errorf("%v cannot be a target: it is a multicast address, which stands for many machines", at)
+	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return fmt.Errorf("%v cannot be a target: it is the broadcast address, which stands for many machines", at)
+	}
+	return nil
+}
