@@ -61,7 +61,8 @@ func (a *Approach) Admit(client netip.Addr) Cause {
 
 // Next returns the target to try now. Without one there is a cause and an error that the session ends with; or no
 // cause: all that are left have all the sessions they may have, or the names of all are still being looked up for the
-// first time, and the session may Await a place.
+// first time, and the session may Await a place. A session may go through thousands of targets: an engine that has others
+// to serve lets them have their turn in between.
 func (a *Approach) Next() (*target.Target, Cause, error) {
 	if a.exhausted() {
 		return nil, a.refusal(), a.err
@@ -97,6 +98,9 @@ func (a *Approach) refusal() Cause {
 func (a *Approach) Await(granted func()) {
 	a.waiter = a.route.Targets.Await(&a.tried, a.client, granted)
 }
+
+// Granted reports whether a place was granted to the session, which awaits one. Next gives it.
+func (a *Approach) Granted() bool { return a.waiter.Granted() }
 
 // GiveUp ends a wait that was as long as one attempt may be. It returns what the session ends with.
 func (a *Approach) GiveUp() (Cause, error) {

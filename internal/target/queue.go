@@ -53,6 +53,13 @@ func (s *Set) Await(tried *Tried, source netip.Addr, granted func()) *Waiter {
 	return w
 }
 
+// Granted reports whether a place is reserved for the session, or its wait has ended.
+func (w *Waiter) Granted() bool {
+	w.queue.mu.Lock()
+	defer w.queue.mu.Unlock()
+	return !w.queued
+}
+
 // Cancel ends the wait. It reports whether granted was not called, and never will be. Otherwise the place is given back
 // if no Pick has taken it.
 func (w *Waiter) Cancel() bool {
@@ -66,9 +73,14 @@ func (w *Waiter) Cancel() bool {
 		w.tried.held = nil
 		t.Abandoned(w.tried.trial)
 		t.Release()
+		w.queue.offer(t)
 	}
 	return waited
 }
+
+// grantsAtOnce is how many places an offer grants at most, lest it takes long. Each of those who are granted one offers
+// what is left, when it takes its place or gives it back.
+const grantsAtOnce = 1024
 
 // offer gives what room a target has to those who wait.
 func (q *queue) offer(t *Target) {
@@ -77,7 +89,7 @@ func (q *queue) offer(t *Target) {
 	}
 	var granted *Waiter // a list of them, by next
 	q.mu.Lock()
-	for w := q.first; w != nil && t.key() <= keyDead; {
+	for w, n := q.first, 0; w != nil && n < grantsAtOnce && t.key() <= keyDead; {
 		next := w.next
 		if !w.tried.has(t) {
 			trial, ok := t.reserve(false)
@@ -86,6 +98,7 @@ func (q *queue) offer(t *Target) {
 			}
 			q.grant(w, t, trial)
 			w.next, granted = granted, w
+			n++
 		}
 		w = next
 	}

@@ -30,6 +30,7 @@ func TestReasonOf(t *testing.T) {
 		{unix.ENOENT, Unreachable},
 		{unix.ECONNRESET, Reset},
 		{unix.EMFILE, Local},
+		{os.NewSyscallError("epoll_ctl", unix.ENOSPC), Local},
 		{errLocal, Local},
 		{unix.EAGAIN, Local},
 		{unix.EACCES, Other},

@@ -71,6 +71,9 @@ func (l *loop) unwatchDoor(d *door) {
 // that does little comes back soon, and to try once more than there are is a call for nothing.
 func acceptBatch(events int) int { return 1 + events/4 }
 
+// acceptsPerTurn is how many connections a turn takes at most, or an order.
+const acceptsPerTurn = 128
+
 // accept takes up to batch connections that wait at a door.
 func (l *loop) accept(d *door, batch int) {
 	if d == nil || d.state != watching {
@@ -108,7 +111,7 @@ func (l *loop) granted(d *door) {
 		l.engine.workers.Release()
 		return
 	}
-	for l.admit(d) {
+	for n := 1; l.admit(d) && n < acceptsPerTurn; n++ {
 		if !l.engine.workers.TryAcquire() {
 			l.await(d)
 			return

@@ -18,6 +18,7 @@ func (e *Engine) Alive(ctx context.Context) error {
 		l.inbox.post(func() { close(answer) })
 		select {
 		case <-answer:
+		case <-l.ended:
 		case <-ctx.Done():
 			return fmt.Errorf("loop %d does not answer: %w", n, ctx.Err())
 		}

@@ -15,11 +15,32 @@ import (
 	"tcp-proxy/internal/target"
 )
 
-// choose takes the session to the next target that is left to try, until one answers or the answer has to be waited
-// for. If all are full, it waits for a place; if none is left, it ends.
+// How many connects may fail at once before others have their turn: of one session, and of all sessions of a loop. A
+// connect fails at once where there is no way to the target, or nobody listens on this machine.
+const (
+	attemptsInARow  = 4
+	attemptsPerTurn = 32
+)
+
+// choose has the session try the targets that are left, one after another.
 func (l *loop) choose(s *session) {
+	s.state = choosing
+	s.until, s.alone = never, never
+	l.stepChoose(s)
+}
+
+// stepChoose takes the session to the next target that is left to try, until one answers, the answer has to be waited for,
+// or others are to have their turn. If all are full, it waits for a place; if none is left, it ends.
+func (l *loop) stepChoose(s *session) {
+	if s.side[client].mark.has(broken) {
+		l.end(s, relay.ClientReset, errBroken)
+		return
+	}
 	b := l.slab.besideOf(s)
-	for {
+	for range attemptsInARow {
+		if l.attempts <= 0 {
+			break
+		}
 		t, cause, err := b.approach.Next()
 		switch {
 		case t != nil:
@@ -33,9 +54,13 @@ func (l *loop) choose(s *session) {
 		if err = l.try(s, b, upstream, t); err == nil {
 			return
 		}
+		l.attempts--
 		b.target[upstream] = nil
 		b.approach.Failed(t, err)
 	}
+	s.until, s.alone = never, never
+	l.rearm(s)
+	l.push(s)
 }
 
 // awaitPlace has the session wait for a place on a target.
@@ -46,7 +71,7 @@ func (l *loop) awaitPlace(s *session, b *beside) {
 	id, generation := s.id, s.generation
 	b.approach.Await(func() {
 		l.inbox.post(func() {
-			if s := l.slab.find(id, generation); s != nil {
+			if s := l.slab.find(id, generation); s != nil && s.state == awaiting && b.approach.Granted() {
 				l.choose(s)
 			}
 		})
@@ -114,28 +139,29 @@ func (l *loop) connect(s *session, b *beside, n, family, size int, mark marks) e
 		}
 	}
 	errno = linux.Connect(fd, &l.target, size)
+	var early []byte
 	switch errno {
 	case 0:
 		s.side[client].mark |= readable // there may be something
-	case unix.EINPROGRESS:
-		if n == upstream {
-			errno = l.hasten(s, b)
-		}
-	}
-	switch errno {
-	case 0:
 		x.mark |= answered
 	case unix.EINPROGRESS:
-	case unix.ECONNRESET, unix.EPIPE:
-		l.wasReset(s, n, errno)
-		return nil
+		if n == upstream {
+			early = l.takeEarly(s, b)
+		}
 	default:
 		l.hangUp(x)
 		return os.NewSyscallError("connect", errno)
 	}
-	if err := l.watch(s, n); err != nil {
+	if len(early) > 0 {
+		x.mark |= answered // mostly; it is registered as what stands
+	}
+	if err := l.watch(s, n); err != nil { // nothing was sent yet: the next target gets it all
+		l.holdEarly(s, b, early)
 		l.hangUp(x)
 		return err
+	}
+	if len(early) > 0 {
+		return l.hasten(s, b, early)
 	}
 	if errno == 0 {
 		l.established(s, n)
@@ -242,9 +268,16 @@ func (l *loop) promote(s *session, b *beside) error {
 
 // overdue is called when the moment of a session without a target has come.
 func (l *loop) overdue(s *session) {
+	if l.now < min(s.until, s.alone) {
+		l.rearm(s)
+		return
+	}
+	if !l.look(s) {
+		return
+	}
 	b := l.slab.besideOf(s)
 	switch {
-	case l.now >= s.until:
+	case l.now >= l.believed(s.until, s.attempt(b.route)):
 		l.late(s, b)
 	case l.now >= s.alone:
 		l.oppose(s, b)
@@ -253,12 +286,24 @@ func (l *loop) overdue(s *session) {
 	}
 }
 
+// attempt is how long what the session waits for may take, before its target stands.
+func (s *session) attempt(r *relay.Route) time.Duration {
+	if s.state == greeting {
+		return r.ProxyTimeout
+	}
+	return r.ConnectTimeout
+}
+
 // late is called when what the session waits for has not come in time.
 func (l *loop) late(s *session, b *beside) {
 	switch s.state {
 	case greeting:
 		l.end(s, relay.ProxyHeader, b.route.HeaderOverdue())
 	case awaiting:
+		if b.approach.Granted() { // the order that says so is on its way
+			l.choose(s)
+			return
+		}
 		cause, err := b.approach.GiveUp()
 		l.end(s, cause, err)
 	default:

@@ -16,8 +16,11 @@ type inbox struct {
 	mu     sync.Mutex // guards what follows
 	orders []func()
 	rung   bool
+	closed bool
 
-	taken []func() // the loop's own: the orders before; the two change places
+	// The loop's own: the orders before, and how many of them are done. The two lists change places.
+	taken []func()
+	done  int
 }
 
 func (b *inbox) open(epoll *linux.Epoll) error {
@@ -31,26 +34,47 @@ func (b *inbox) open(epoll *linux.Epoll) error {
 	return nil
 }
 
-// post has the loop call order, after those that were posted before. It does not block.
+// post has the loop call order, after those that were posted before. It does not block. Once the inbox is closed, nobody
+// calls it.
 func (b *inbox) post(order func()) {
 	b.mu.Lock()
+	defer b.mu.Unlock() // close comes before the ring or after it
+	if b.closed {
+		return
+	}
 	b.orders = append(b.orders, order)
-	ring := !b.rung
-	b.rung = true
-	b.mu.Unlock()
-	if ring {
+	if !b.rung {
+		b.rung = true
 		b.bell.Ring()
 	}
 }
 
-// empty does what was posted.
-func (b *inbox) empty() {
-	b.mu.Lock()
-	b.orders, b.taken = b.taken[:0], b.orders
-	b.rung = false
-	b.mu.Unlock()
-	for i, order := range b.taken {
-		b.taken[i] = nil
-		order()
+// fetch takes what was posted, unless something that was taken before is still to be done.
+func (b *inbox) fetch() {
+	if b.left() {
+		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.orders, b.taken, b.done = b.taken[:0], b.orders, 0
+	b.rung = false
+}
+
+// left reports whether there is an order that was taken and is not done.
+func (b *inbox) left() bool { return b.done < len(b.taken) }
+
+// do does the next order of those that were taken.
+func (b *inbox) do() {
+	order := b.taken[b.done]
+	b.taken[b.done] = nil
+	b.done++
+	order()
+}
+
+// close gives the bell back. The loop does not run, or no more; others may still post.
+func (b *inbox) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed, b.orders = true, nil
+	return b.bell.Close()
 }

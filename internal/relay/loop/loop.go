@@ -25,6 +25,9 @@
 //	           │                                        ▲
 //	           └──────── both sides have finished ──────┘
 //
+// A session whose connects fail at once goes on choosing in a later turn after a few of them. A loop does a bounded amount
+// of anything in a turn, however many sessions, targets, orders or timers there are.
+//
 // While it relays, each of its two flows is in one of these conditions, told by its marks:
 //
 //	waiting to read ── event ──▶ readable ── read ──▶ pending ── written ──▶ readable or waiting to read
@@ -42,7 +45,7 @@
 // have theirs.
 //
 // The path of a connection: accept.go, greet.go, connect.go with hasten.go, relay.go with splice.go and pace.go, end.go.
-// What it is made of: session.go and slab.go. Time: wheel.go and patience.go. What others ask of it: orders.go.
+// What it is made of: session.go and slab.go. Time: wheel.go, patience.go and late.go. What others ask of it: orders.go.
 package loop
 
 import (
@@ -85,6 +88,8 @@ type loop struct {
 	record   account
 
 	now      int64 // the engine's clock at the begin of the turn
+	woke     int64 // when it last went on after it had stood still; 0: it never had
+	attempts int   // how many more connects may fail at once in this turn
 	yielded  int64 // when the loop last let the scheduler run
 	stopping bool
 }
@@ -118,11 +123,12 @@ func newLoop(e *Engine, shard int) (*loop, error) {
 func (l *loop) run() {
 	defer close(l.ended)
 	for !l.stopping {
-		events, err := l.epoll.Wait(l.patience())
+		patience := l.patience()
+		events, err := l.epoll.Wait(patience)
 		if err != nil {
 			panic(fmt.Sprintf("engine loop: %v", err)) // epoll_wait(2): only for a mistake in the call
 		}
-		l.now = l.engine.clock()
+		l.wakeUp(patience)
 		doors, rung := 0, false
 		for i := range events {
 			switch data := linux.EventData(&events[i]); {
@@ -135,19 +141,48 @@ func (l *loop) run() {
 				events[doors-1] = events[i] // kept for below: sessions that are there go before those that come
 			}
 		}
-		if rung {
-			l.inbox.empty()
+		l.attempts = attemptsPerTurn
+		if rung || l.inbox.left() {
+			l.obey()
 		}
 		l.work()
-		for i := range events[:doors] {
-			l.accept(l.doors[uint32(linux.EventData(&events[i]))], acceptBatch(len(events)))
+		batch := acceptBatch(len(events))
+		for i := range events[:min(doors, acceptsPerTurn/batch)] {
+			l.accept(l.doors[uint32(linux.EventData(&events[i]))], batch)
 		}
-		l.wheel.advance(l.now, l.due)
+		l.expire()
 		l.tidyPipes()
 		l.reopen()
 		l.yield()
 	}
 	l.pipes.trim(0)
+}
+
+// slice is about how long one kind of work may hold up the rest of a turn, if there is much of it: orders, timers, a look
+// at all sessions. What is left comes with the next turn.
+const slice = int64(time.Millisecond)
+
+// obey does what was ordered, in order, for a slice.
+func (l *loop) obey() {
+	l.inbox.fetch()
+	for end := l.engine.clock() + slice; l.inbox.left(); {
+		l.inbox.do()
+		if l.engine.clock() >= end {
+			return
+		}
+	}
+}
+
+// expire lets the sessions have their say whose moment has come, for a slice.
+func (l *loop) expire() {
+	end := int64(0)
+	l.wheel.advance(l.now, func(s *session) (more bool) {
+		if end == 0 {
+			end = l.engine.clock() + slice
+		}
+		l.due(s)
+		return l.engine.clock() < end
+	})
 }
 
 // yieldInterval is less than the 10 ms after which the runtime holds a goroutine to be one that does not yield.
@@ -164,7 +199,7 @@ func (l *loop) yield() {
 
 // patience is how long the loop may wait for events, in milliseconds.
 func (l *loop) patience() int {
-	if len(l.queue) > 0 || l.stopping {
+	if len(l.queue) > 0 || l.inbox.left() || l.stopping {
 		return 0
 	}
 	next := l.wheel.next()
@@ -267,6 +302,8 @@ func (l *loop) step(s *session) {
 	switch s.state {
 	case greeting:
 		l.stepGreet(s)
+	case choosing:
+		l.stepChoose(s)
 	case awaiting, connecting:
 		l.stepConnect(s)
 	case relaying:
@@ -275,4 +312,4 @@ func (l *loop) step(s *session) {
 }
 
 // free gives back what newLoop made. The loop does not run, or no more.
-func (l *loop) free() error { return errors.Join(l.inbox.bell.Close(), l.epoll.Close()) }
+func (l *loop) free() error { return errors.Join(l.inbox.close(), l.epoll.Close()) }

@@ -7,13 +7,19 @@ import (
 
 // End implements relay.Engine.
 func (e *Engine) End(cause relay.Cause) {
-	e.onSessions(func(l *loop, s *session) { l.end(s, cause, nil) })
+	now := e.clock()
+	e.onSessions(func(l *loop, s *session) {
+		if s.begun <= now {
+			l.end(s, cause, nil)
+		}
+	})
 }
 
 // EndTarget implements relay.Engine.
 func (e *Engine) EndTarget(t *target.Target, cause relay.Cause) {
+	now := e.clock()
 	e.onSessions(func(l *loop, s *session) {
-		if s.state == relaying && l.slab.besideOf(s).target[upstream].Same(t) {
+		if s.state == relaying && s.connected <= now && l.slab.besideOf(s).target[upstream].Same(t) {
 			l.end(s, cause, nil)
 		}
 	})
@@ -29,18 +35,35 @@ func (e *Engine) Sample() {
 	}
 }
 
-// onSessions has every loop call f for each of its sessions, and close its channel then.
+// onSessions has every loop call f for each of the sessions that it has now, and maybe for some that come meanwhile, and
+// close its channel then.
 func (e *Engine) onSessions(f func(*loop, *session)) []chan struct{} {
 	all := make([]chan struct{}, len(e.loops))
 	for n, l := range e.loops {
 		done := make(chan struct{})
 		all[n] = done
-		l.inbox.post(func() {
-			l.slab.each(func(s *session) { f(l, s) })
-			close(done)
-		})
+		l.inbox.post(func() { l.sweep(0, f, done) })
 	}
 	return all
+}
+
+// sweepStride is how many places of the slab are looked at between two looks at the clock.
+const sweepStride = 16
+
+// sweep calls f for each session from a place of the slab on, a slice of time in each turn, and closes done after the last.
+func (l *loop) sweep(from int, f func(*loop, *session), done chan struct{}) {
+	for until := l.engine.clock() + slice; from < l.slab.size(); {
+		for end := min(from+sweepStride, l.slab.size()); from < end; from++ {
+			if s := l.slab.at(int32(from)); s.state != free {
+				f(l, s)
+			}
+		}
+		if l.engine.clock() >= until {
+			l.inbox.post(func() { l.sweep(from, f, done) })
+			return
+		}
+	}
+	close(done)
 }
 
 // sample has the route's meter know what the session has moved. On the path of a byte the flow's own count is enough.

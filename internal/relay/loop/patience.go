@@ -35,7 +35,7 @@ func (l *loop) rearm(s *session) {
 	if s.state == relaying {
 		at = min(at, l.nextOf(s, b))
 	} else {
-		at = min(at, s.until, s.alone) // a rival's time is over later
+		at = min(at, l.believed(s.until, s.attempt(b.route)), s.alone) // a rival's time is over later
 	}
 	if at == never {
 		l.wheel.disarm(s)
@@ -51,10 +51,10 @@ func (l *loop) nextOf(s *session, b *beside) int64 {
 		at = s.connected + int64(settled)
 	}
 	if s.brief != 0 {
-		at = min(at, s.brief)
+		at = min(at, l.believed(s.brief, resetGrace))
 	}
 	if limit, _ := s.limit(b.route); limit > 0 {
-		at = min(at, s.moved+int64(limit))
+		at = min(at, l.believed(s.moved+int64(limit), limit))
 	}
 	if s.paced {
 		at = min(at, b.pace.earliest())
@@ -80,7 +80,10 @@ func (l *loop) due(s *session) {
 		// It fails only on a socket that is broken, which an event tells.
 		_ = linux.SetKeepalive(int(s.side[upstream].fd), b.route.Keepalive)
 	}
-	if s.brief != 0 && l.now >= s.brief {
+	if s.brief != 0 && l.now >= l.believed(s.brief, resetGrace) {
+		if !l.look(s) {
+			return
+		}
 		side := client
 		if !s.side[client].mark.has(broken) {
 			side = upstream
@@ -88,9 +91,11 @@ func (l *loop) due(s *session) {
 		l.end(s, reset[side], errBroken)
 		return
 	}
-	if limit, cause := s.limit(b.route); limit > 0 && l.now >= s.moved+int64(limit) {
-		s.moved = l.now - int64(l.quiet(s))
-		if l.now >= s.moved+int64(limit) {
+	if limit, _ := s.limit(b.route); limit > 0 && l.now >= l.believed(s.moved+int64(limit), limit) {
+		if !l.look(s) {
+			return
+		}
+		if limit, cause := s.limit(b.route); l.wasQuiet(s, limit) { // a side may have finished
 			l.end(s, cause, nil)
 			return
 		}
@@ -98,8 +103,14 @@ func (l *loop) due(s *session) {
 	l.rearm(s)
 }
 
-// quiet is how long no byte has moved and no side has finished. A flow that waits for its rate is not quiet. What the loop itself has moved last may still be on
-// its way out of the kernel, or something on its way in: the kernel tells, for TCP.
+// wasQuiet reports whether the session has been quiet for as long as it may.
+func (l *loop) wasQuiet(s *session, limit time.Duration) bool {
+	s.moved = max(s.moved, l.now-int64(l.quiet(s)))
+	return l.now >= s.moved+int64(limit)
+}
+
+// quiet is how long no byte has moved and no side has finished. A flow that waits for its rate is not quiet. What the loop
+// itself has moved last may still be on its way out of the kernel, or something on its way in: the kernel tells, for TCP.
 func (l *loop) quiet(s *session) time.Duration {
 	if s.paced && l.slab.besideOf(s).pace.earliest() != never {
 		return 0

@@ -47,6 +47,7 @@ type state uint8
 const (
 	free     state = iota
 	greeting       // the PROXY header is awaited
+	choosing       // the next target; it is queued
 	awaiting       // a place on a target
 	connecting
 	relaying

@@ -73,13 +73,5 @@ func (b *slab) find(id int32, generation uint32) *session {
 	return s
 }
 
-// each calls f for every open session; f may end it.
-func (b *slab) each(f func(*session)) {
-	for _, c := range b.chunks {
-		for i := range c {
-			if c[i].state != free {
-				f(&c[i])
-			}
-		}
-	}
-}
+// size is how many places there are, free ones included.
+func (b *slab) size() int { return len(b.chunks) * chunk }

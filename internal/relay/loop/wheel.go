@@ -16,6 +16,7 @@ type wheel struct {
 	fine [slots]int32
 	far  [slots]int32
 	used [2]int // how many sessions are in each ring
+	rest bool   // the slots of tick are not done with
 	soon int64  // no session is in a fine slot before this tick; at most tick: not known
 }
 
@@ -94,42 +95,92 @@ func (w *wheel) disarm(s *session) {
 	s.timer = noTimer
 }
 
-// advance calls due for every session whose moment has come; it is disarmed then.
-func (w *wheel) advance(now int64, due func(*session)) {
-	for end := now / tick; w.tick < end; {
-		if w.used[0]+w.used[1] == 0 {
-			w.tick = end
+// advance calls due for the sessions whose moment has come, each of which is disarmed then: for all of them, or until due
+// reports false. The next call goes on from there. The steps in between are bounded, however long ago the last call was.
+func (w *wheel) advance(now int64, due func(*session) (more bool)) {
+	end := now / tick
+	if end-w.tick >= slots*slots {
+		w.rebuild(end)
+	}
+	for moved := 0; w.rest || w.step(end); {
+		if w.tick%slots == 0 && !w.cascade(&moved) {
 			return
-		}
-		w.tick++
-		if w.tick%slots == 0 {
-			w.cascade()
 		}
 		for head := &w.fine[w.tick%slots]; *head >= 0; {
 			s := w.slab.at(*head)
 			w.disarm(s)
-			due(s)
+			if !due(s) {
+				return
+			}
 		}
+		w.rest = false
 	}
 }
 
-// cascade places anew what is in the far slot whose time begins.
-func (w *wheel) cascade() {
-	id := w.far[w.tick/slots%slots]
-	w.far[w.tick/slots%slots] = -1
-	for id >= 0 {
-		s := w.slab.at(id)
-		id = s.next
-		w.used[1]--
+// step goes on to the next tick that has something in its slots. It reports false if there is none up to end, which is
+// where the wheel stands then.
+func (w *wheel) step(end int64) bool {
+	if w.tick >= end {
+		return false
+	}
+	next := w.nextTick()
+	w.tick = min(next, end)
+	w.rest = next <= end
+	return w.rest
+}
+
+// portion is how many sessions an advance places anew at most.
+const portion = 4096
+
+// cascade places anew what is in the far slot whose time has begun. It reports false if there is too much to be done at
+// once; moved counts.
+func (w *wheel) cascade(moved *int) bool {
+	for head := &w.far[w.tick/slots%slots]; *head >= 0; *moved++ {
+		if *moved == portion {
+			return false
+		}
+		s := w.slab.at(*head)
 		at := s.at
-		s.timer = noTimer
+		w.disarm(s)
 		s.at = at
 		w.place(s, w.tick) // this very tick still has its turn
+	}
+	return true
+}
+
+// rebuild places all sessions anew, as seen from a tick that is beyond both rings: most are due then.
+func (w *wheel) rebuild(end int64) {
+	rings := [...][slots]int32{w.fine, w.far}
+	w.init(w.slab, (end-1)*tick)
+	w.used, w.soon, w.rest = [2]int{}, 0, false
+	for _, ring := range rings {
+		for _, id := range ring {
+			for id >= 0 {
+				s := w.slab.at(id)
+				id = s.next
+				at := s.at
+				s.timer = noTimer
+				s.at = at
+				w.place(s, end)
+			}
+		}
 	}
 }
 
 // next is the moment to call advance at, or -1 if nothing is in the wheel. It may be early, never late.
 func (w *wheel) next() int64 {
+	if w.rest {
+		return w.tick * tick
+	}
+	next := w.nextTick()
+	if next == math.MaxInt64 {
+		return -1
+	}
+	return next * tick
+}
+
+// nextTick is the next tick with something in its slots, or before it; math.MaxInt64 if there is none.
+func (w *wheel) nextTick() int64 {
 	next := int64(math.MaxInt64)
 	if w.used[0] > 0 {
 		if w.soon <= w.tick {
@@ -138,12 +189,9 @@ func (w *wheel) next() int64 {
 		next = w.soon
 	}
 	if w.used[1] > 0 {
-		next = min(next, (w.tick/slots+1)*slots)
+		next = min(next, w.firstFar())
 	}
-	if next == math.MaxInt64 {
-		return -1
-	}
-	return next * tick
+	return next
 }
 
 // first is the tick of the first fine slot that is in use.
@@ -151,6 +199,16 @@ func (w *wheel) first() int64 {
 	for t := w.tick + 1; t < w.tick+slots; t++ {
 		if w.fine[t%slots] >= 0 {
 			return t
+		}
+	}
+	return math.MaxInt64
+}
+
+// firstFar is the tick at which the first far slot that is in use is placed anew.
+func (w *wheel) firstFar() int64 {
+	for n := w.tick/slots + 1; n < w.tick/slots+slots; n++ {
+		if w.far[n%slots] >= 0 {
+			return n * slots
 		}
 	}
 	return math.MaxInt64

@@ -1,0 +1,55 @@
+package loop
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/relay"
+)
+
+// nextChance is how long after a second chance there is another one: time-outs still come where every turn is late.
+const nextChance = int64(10 * time.Second)
+
+// wakeUp begins a turn, which was to begin after at most patience milliseconds (-1: whenever).
+func (l *loop) wakeUp(patience int) {
+	before := l.now
+	l.now = l.engine.clock()
+	late := l.now - before - int64(patience)*int64(time.Millisecond)
+	if patience >= 0 && late >= int64(relay.StoodStill) && (l.woke == 0 || l.now-l.woke >= nextChance) {
+		l.woke = l.now
+	}
+}
+
+// believed is when a time-out that is over at a moment, after this long, is believed: if the loop has stood still
+// meanwhile, what it waits for has another chance.
+func (l *loop) believed(at int64, limit time.Duration) int64 {
+	if l.woke == 0 {
+		return at
+	}
+	return max(at, l.woke+int64(relay.Chance(limit)))
+}
+
+// look asks the kernel what has happened to the session's sockets, whatever events have told, and has the session do what
+// it can do now. A time-out is believed only after that. It reports false if the session is over, or does not wait any
+// more for what it has waited for.
+func (l *loop) look(s *session) bool {
+	var fds [len(s.side)]unix.PollFd
+	for i := range fds {
+		fds[i] = unix.PollFd{Fd: s.side[i].fd, Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP} // poll(2) passes over -1
+	}
+	if _, err := unix.Poll(fds[:], 0); err != nil {
+		return true // a signal, or no memory: what events have told has to do
+	}
+	state, generation, until := s.state, s.generation, s.until
+	for i := range fds {
+		if events := uint32(fds[i].Revents); events != 0 {
+			l.note(eventData(s, i), events) // poll and epoll have the same bits
+		}
+	}
+	if s.queued {
+		s.queued = false
+		l.step(s)
+	}
+	return s.state == state && s.generation == generation && s.until == until
+}
