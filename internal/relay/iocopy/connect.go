@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -53,20 +54,29 @@ func (s *session) connect() bool {
 func (s *session) await() bool {
 	granted := make(chan struct{})
 	s.approach.Await(func() { close(granted) })
-	var overdue <-chan time.Time
-	if limit := s.route.ConnectTimeout; limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		overdue = timer.C
+	patience := newTimeout(s.route.ConnectTimeout)
+	overdue := make(<-chan time.Time)
+	if patience.limit > 0 {
+		overdue = time.After(patience.limit)
 	}
-	select {
-	case <-granted:
-		return true
-	case <-overdue:
-		s.end(s.approach.GiveUp())
-	case <-s.ctx.Done():
+	for {
+		select {
+		case <-granted:
+			return true
+		case <-s.ctx.Done():
+			return false
+		case <-overdue:
+		}
+		if s.approach.Granted() {
+			return true
+		}
+		more := patience.again()
+		if more == 0 {
+			s.end(s.approach.GiveUp())
+			return false
+		}
+		overdue = time.After(more)
 	}
-	return false
 }
 
 // answer is what became of an attempt to connect.
@@ -140,10 +150,26 @@ func (s *session) dial(ctx context.Context, t *target.Target) (a answer) {
 	a.to = t
 	begun := time.Now()
 	defer func() { a.took = time.Since(begun) }()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var socket atomic.Pointer[syscall.RawConn] // that the dialer connects
 	if limit := s.route.ConnectTimeout; limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, target.NoAnswer(limit))
-		defer cancel()
+		patience := newTimeout(limit)
+		var expire func()
+		expire = func() {
+			more := patience.again()
+			if c := socket.Load(); more == 0 && c != nil && answered(*c) {
+				more = relay.Chance(limit) // should that connect be the wrong one, the dialer begins another
+			}
+			switch {
+			case ctx.Err() != nil:
+			case more > 0:
+				time.AfterFunc(more, expire)
+			default:
+				cancel(target.NoAnswer(limit))
+			}
+		}
+		defer time.AfterFunc(limit, expire).Stop()
 	}
 	k := s.route.Keepalive
 	dialer := net.Dialer{KeepAlive: -1}
@@ -151,7 +177,10 @@ func (s *session) dial(ctx context.Context, t *target.Target) (a answer) {
 		dialer.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: k.Idle, Interval: k.Interval, Count: k.Count}
 	}
 	dialer.SetMultipathTCP(false)
-	dialer.Control = s.prepare
+	dialer.Control = func(network, address string, c syscall.RawConn) error {
+		socket.Store(&c)
+		return s.prepare(network, address, c)
+	}
 	network, address := "tcp", t.Addr.String()
 	if t.Path != "" {
 		network, address = "unix", t.Path

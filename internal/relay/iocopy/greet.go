@@ -35,19 +35,8 @@ func (s *session) admit() bool {
 
 // greet takes the PROXY header with which the client begins, and nothing of what comes behind it.
 func (s *session) greet() bool {
-	if d := s.route.ProxyTimeout; d > 0 {
-		s.client.SetReadDeadline(s.begun.Add(d))
-		defer s.client.SetReadDeadline(time.Time{})
-	}
-	var header []byte
-	var headerErr error
-	err := s.client.raw.Read(func(fd uintptr) bool {
-		header, headerErr = takeHeader(int(fd))
-		return header != nil || headerErr != nil
-	})
+	header, headerErr, err := s.awaitHeader()
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		headerErr = s.route.HeaderOverdue()
 	case err != nil: // the session is over
 		return false
 	case headerErr != nil && linux.Broken(s.client.raw):
@@ -69,6 +58,34 @@ func (s *session) greet() bool {
 		s.names = names
 	}
 	return true
+}
+
+// awaitHeader waits for the header, whose error is headerErr; or gives the error of waiting, after which the session is over.
+func (s *session) awaitHeader() (header []byte, headerErr, err error) {
+	take := func(fd uintptr) bool {
+		header, headerErr = takeHeader(int(fd))
+		return header != nil || headerErr != nil
+	}
+	limit := s.route.ProxyTimeout
+	if limit <= 0 {
+		err = s.client.raw.Read(take)
+		return header, headerErr, err
+	}
+	defer s.client.SetReadDeadline(time.Time{})
+	for patience := (timeout{limit: limit, due: s.begun.Add(limit)}); ; {
+		s.client.SetReadDeadline(patience.due)
+		if err = s.client.raw.Read(take); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return header, headerErr, err
+		}
+		// Read did not look whether it is there.
+		found := false
+		if err = s.client.raw.Control(func(fd uintptr) { found = take(fd) }); found || err != nil {
+			return header, headerErr, err
+		}
+		if patience.again() == 0 {
+			return nil, s.route.HeaderOverdue(), nil
+		}
+	}
 }
 
 // takeHeader reads the header from a socket once it is there in full. Without one and without an error there is more to

@@ -103,12 +103,20 @@ func (s *session) suspect(x *side) {
 	s.mu.Lock()
 	reading := s.target != nil && !x.finished
 	s.mu.Unlock()
-	end := func() { s.end(x.reset, errBroken) }
-	if reading {
-		time.AfterFunc(resetGrace, end)
+	if !reading {
+		s.end(x.reset, errBroken)
 		return
 	}
-	end()
+	patience := newTimeout(resetGrace)
+	var end func()
+	end = func() {
+		if more := patience.again(); more > 0 {
+			time.AfterFunc(more, end)
+			return
+		}
+		s.end(x.reset, errBroken)
+	}
+	time.AfterFunc(resetGrace, end)
 }
 
 var errBroken = errors.New("connection reset by peer, or given up by the kernel")

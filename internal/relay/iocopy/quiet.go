@@ -32,8 +32,10 @@ func (s *session) rearm() {
 	switch {
 	case s.over || limit == 0:
 	case s.timer == nil:
+		s.expiry = timeout{limit: limit, due: time.Now().Add(limit)}
 		s.timer = time.AfterFunc(limit, s.checkQuiet)
 	default:
+		s.expiry = timeout{limit: limit, due: time.Now().Add(limit)}
 		s.timer.Reset(limit)
 	}
 }
@@ -48,6 +50,12 @@ func (s *session) checkQuiet() {
 	limit, cause := s.patience()
 	left := limit - s.quiet()
 	if left > 0 {
+		s.doubts = 0
+		s.expiry = timeout{limit: limit, due: time.Now().Add(left)}
+	} else {
+		left = s.doubt()
+	}
+	if left > 0 {
 		s.timer.Reset(left)
 	}
 	s.mu.Unlock()
@@ -56,8 +64,30 @@ func (s *session) checkQuiet() {
 	}
 }
 
-// quiet is how long no byte has moved and no side has finished. A pump that waits for its rate is not quiet. The kernel tells for a TCP socket, which sees both
-// directions; between two unix sockets the session counts itself. The caller holds mu.
+// How often, and for how long each time, a session that seems to be quiet is left to a pump that has something to move and
+// has not come to it.
+const (
+	mostDoubts = 10
+	doubtFor   = 100 * time.Millisecond
+)
+
+// doubt is how much longer a session that seems to have been quiet for too long is to be left; 0: no longer. The caller
+// holds mu.
+func (s *session) doubt() time.Duration {
+	if more := s.expiry.again(); more > 0 {
+		return more
+	}
+	if s.doubts == mostDoubts || !s.movable() {
+		return 0
+	}
+	s.doubts++
+	s.expiry = timeout{due: time.Now().Add(doubtFor), given: true}
+	return doubtFor
+}
+
+// quiet is how long no byte has moved and no side has finished. A pump that waits for its rate is not quiet. The kernel
+// tells for a TCP socket, which sees both directions; between two unix sockets the session counts itself. The caller holds
+// mu.
 func (s *session) quiet() time.Duration {
 	if s.pausing > 0 {
 		return 0

@@ -58,6 +58,8 @@ type session struct {
 	moved   time.Time      // when it was established, a side finished, or a pause was over
 	pausing int            // pumps that wait for their rate
 	timer   *time.Timer    // for quiet
+	expiry  timeout        // what it is set to
+	doubts  int            // how often it was set again though the session seemed to be quiet
 	limit   *time.Timer    // for the longest that it may be open
 	cause   relay.Cause    // of the side that finished first, until it is settled
 	err     error

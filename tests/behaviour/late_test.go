@@ -1,0 +1,190 @@
+package behaviour
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/tests/harness"
+)
+
+// lateTimeout is every time-out here. The process stands still for longer.
+const lateTimeout = 3 * time.Second
+
+// stopped has the process stand still while f does what it does, and until every time-out is over.
+func stopped(t *testing.T, p *harness.Proxy, f func()) {
+	t.Helper()
+	if err := syscall.Kill(p.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Kill(p.PID(), syscall.SIGCONT)
+	harness.Eventually(t, "the process is stopped", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	})
+	since := time.Now()
+	f()
+	time.Sleep(time.Until(since.Add(lateTimeout + 300*time.Millisecond))) // every time-out is over
+}
+
+// crowded is a target whose queue of connections is full: a connect hangs until there is room.
+type crowded struct {
+	*net.TCPListener
+	full []net.Conn
+}
+
+func newCrowded(t *testing.T, address string) *crowded {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &crowded{TCPListener: l.(*net.TCPListener)}
+	t.Cleanup(func() {
+		l.Close()
+		for _, x := range c.full {
+			x.Close()
+		}
+	})
+	raw, err := c.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), 0) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hung := 0; hung < 2; {
+		x, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
+		if err != nil {
+			hung++
+			continue
+		}
+		c.full = append(c.full, x)
+	}
+	return c
+}
+
+// open makes room and returns the first connection that did not fill the queue.
+func (c *crowded) open(t *testing.T) net.Conn {
+	t.Helper()
+	fills := map[string]bool{}
+	for _, x := range c.full {
+		fills[x.LocalAddr().String()] = true
+		x.Close()
+	}
+	c.SetDeadline(time.Now().Add(harness.Patience))
+	for {
+		x, err := c.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !fills[x.RemoteAddr().String()] {
+			return x
+		}
+		x.Close()
+	}
+}
+
+// sockets is how many descriptors the proxy has that are no pipes.
+func sockets(p *harness.Proxy) int {
+	all, pipes := p.Descriptors()
+	return all - pipes
+}
+
+// What has come while the process stood still counts, whatever time-outs are over when it goes on: a PROXY header, bytes
+// of idle and of half-closed sessions, more of them than one look at the sockets tells of, the connection to a target,
+// a place on one. What has not come is given up, and the longest that a session may be open is absolute.
+func TestStandingStill(t *testing.T) {
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		const many = 300
+		limit := lateTimeout.String()
+		r := harness.New(t, engine)
+		idle, half, place, short := r.Listen(), r.Listen(), r.Listen(), r.Listen()
+		greeted := r.Listen()
+		slow := r.Address()
+		hole := newCrowded(t, slow)
+		p := r.Start(harness.Config{MaxWorkers: 2 * many, Apps: []harness.App{
+			{Name: "idle", Targets: harness.To(idle), IdleTimeout: limit},
+			{Name: "half", Targets: harness.To(half), HalfCloseTimeout: limit},
+			{Name: "slow", Targets: []any{slow}, ConnectTimeout: limit},
+			{Name: "place", Targets: []any{harness.TargetConfig{Address: place.Address, MaxSessions: 1}}, ConnectTimeout: limit},
+			{Name: "greeted", Targets: harness.To(greeted),
+				AcceptProxyProtocol: &harness.AcceptProxyProtocol{From: []string{"0.0.0.0/0"}, Timeout: limit}},
+			{Name: "short", Targets: harness.To(short), MaxSessionDuration: limit},
+		}})
+		session := func(app int, target *harness.Target) flow {
+			client := r.Dial(p.AddressOf(app))
+			return flow{"", client, target.Accept()}
+		}
+		silent := session(0, idle)
+		var quiet []flow
+		for range many {
+			quiet = append(quiet, session(0, idle))
+		}
+		held := session(3, place)
+		open := sockets(p)
+		var halves []flow
+		for range 20 {
+			f := session(1, half)
+			f.to.CloseWrite()
+			f.from.ExpectEOF()
+			halves = append(halves, f)
+		}
+		before, sessions := time.Now(), 2*len(halves)
+		for _, f := range quiet {
+			f.from.Exchange(f.to, []byte{'.'})
+		}
+		bounded := session(5, short)
+		waiting := r.Dial(p.AddressOf(3))
+		connecting := r.Dial(p.AddressOf(2))
+		var greeting []*harness.Conn
+		for range 20 {
+			greeting = append(greeting, r.Dial(p.AddressOf(4)))
+		}
+		speechless := r.Dial(p.AddressOf(4))
+		sessions += 2 + 1 + 2 + len(greeting) + 1
+		harness.Eventually(t, "all are accepted", func() bool { return sockets(p)-open >= sessions })
+		if took := time.Since(before); took > lateTimeout/2 {
+			t.Skipf("the machine is too busy: it took %v", took)
+		}
+		var stood net.Conn
+		stopped(t, p, func() {
+			for _, f := range append(quiet, halves...) {
+				f.from.Send([]byte("in time"))
+			}
+			for _, c := range greeting {
+				c.Send([]byte("PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\nin time"))
+			}
+			bounded.from.Send([]byte("in time"))
+			connecting.Send([]byte("in time"))
+			held.from.Close()
+			held.to.Close()
+			stood = hole.open(t)
+		})
+		for _, f := range append(quiet, halves...) {
+			f.to.Expect([]byte("in time"))
+		}
+		for range greeting {
+			greeted.Accept().Expect([]byte("in time"))
+		}
+		stood.SetDeadline(time.Now().Add(harness.Patience))
+		got := make([]byte, len("in time"))
+		if n, err := stood.Read(got); err != nil {
+			t.Errorf("the connection that stood in time: %d bytes, %v", n, err)
+		}
+		waiting.Exchange(place.Accept(), []byte("in time"))
+		silent.from.ExpectReset()
+		speechless.ExpectReset()
+		bounded.from.ExpectReset()
+		if n := p.Log.Count(harness.Warning("dead")); n != 0 {
+			t.Errorf("%d warnings: %s", n, p.Log.Text())
+		}
+		stood.Close()
+	})
+}
