@@ -27,12 +27,10 @@ func (s *Server) handler(unix bool, paced *pace) http.Handler {
 	post("/api/v1/undrain", s.drain(false))
 	post("/api/v1/apps/{app}/targets/{target}/drain", s.drainTarget(true))
 	post("/api/v1/apps/{app}/targets/{target}/undrain", s.drainTarget(false))
-	pages := page.Handler()
+	pages := page.Handler(http.HandlerFunc(nothing))
 	get("/{$}", pages.ServeHTTP)
-	get("/page/", pages.ServeHTTP)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		answerProblem(w, http.StatusNotFound, Problem{Error: "there is nothing at " + r.URL.Path})
-	})
+	get("/page/{file}", pages.ServeHTTP)
+	mux.HandleFunc("/", nothing)
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recovered(w)
@@ -55,6 +53,11 @@ func (s *Server) handler(unix bool, paced *pace) http.Handler {
 			mux.ServeHTTP(w, r)
 		}
 	})
+}
+
+// nothing answers for a path at which there is nothing.
+func nothing(w http.ResponseWriter, r *http.Request) {
+	answerProblem(w, http.StatusNotFound, Problem{Error: "there is nothing at " + r.URL.Path})
 }
 
 // dress sets what every answer has: nothing keeps it, frames it, or takes it for what it is not.

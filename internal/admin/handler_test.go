@@ -127,8 +127,14 @@ func TestWrongRequests(t *testing.T) {
 		}
 		a.expect(a.ask(a.tcp, http.MethodPost, path), http.StatusForbidden, "read-only")
 	}
-	for _, path := range []string{"/nowhere", "/api", "/api/v2/status", "/api/v1/apps/web", "/metrics/"} {
-		a.expect(a.ask(a.socket, http.MethodGet, path), http.StatusNotFound, "nothing at "+path)
+	for _, path := range []string{"/nowhere", "/api", "/api/v2/status", "/api/v1/apps/web", "/metrics/", "/page", "/page/", "/page/x", "/page/x/y",
+		"/page/index.html", "/index.html"} {
+		got := a.ask(a.socket, http.MethodGet, path)
+		a.expect(got, http.StatusNotFound, "nothing at "+path)
+		var problem Problem
+		if err := json.Unmarshal([]byte(got.body), &problem); err != nil || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %s %q, want JSON", path, got.header.Get("Content-Type"), got.body)
+		}
 	}
 	if stage := a.node.Stage(); stage != proxy.Serving {
 		t.Errorf("a refused request has had an effect: %s", stage)

@@ -45,7 +45,7 @@ func (s *site) start() {
 	}
 	s.address = listener.Addr().String()
 	mux := http.NewServeMux()
-	mux.Handle("GET /", page.Handler())
+	mux.Handle("GET /", page.Handler(http.NotFoundHandler()))
 	mux.HandleFunc("GET /api/v1/status", s.status)
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go s.server.Serve(listener)

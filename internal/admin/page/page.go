@@ -34,13 +34,14 @@ type asset struct {
 	body            []byte
 }
 
-// Handler serves GET and HEAD of the page at /, and of what belongs to it below /page/.
-func Handler() http.Handler {
+// Handler serves GET and HEAD of the page at /, and of what belongs to it below /page/. What is not there, missing answers.
+func Handler(missing http.Handler) http.Handler {
 	entries, err := files.ReadDir(".")
 	if err != nil {
 		panic(err) // it is in the binary
 	}
 	mux := http.NewServeMux()
+	mux.Handle("GET /", missing)
 	for _, entry := range entries {
 		body, err := files.ReadFile(entry.Name())
 		if err != nil {

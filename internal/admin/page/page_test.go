@@ -17,7 +17,7 @@ func ask(method, target string, header ...string) *http.Response {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	Handler().ServeHTTP(w, r)
+	Handler(http.NotFoundHandler()).ServeHTTP(w, r)
 	return w.Result()
 }
 
