@@ -35,6 +35,7 @@ var floors = [][]string{
 var neighbours = [][2]string{
 	{"cmd/tcp-proxy", "internal/daemon"},
 	{"internal/admin", "internal/admin/page"},
+	{"internal/linux", "internal/sanitize"},
 }
 
 // forbidden are imports that no package may have but those that are named.

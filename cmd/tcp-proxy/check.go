@@ -35,6 +35,7 @@ func newCheck() *cobra.Command {
 			for _, app := range cfg.Apps {
 				summarize(out, app)
 			}
+			noteEphemeral(out, cfg)
 			return nil
 		},
 	}

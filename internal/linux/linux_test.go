@@ -364,22 +364,63 @@ func TestReady(t *testing.T) {
 	}
 }
 
-func TestListenOwner(t *testing.T) {
+func TestHolders(t *testing.T) {
+	holder := func(at netip.AddrPort) string { return Holders([]netip.AddrPort{at})[0] }
 	l := listenTCP(t)
 	at := l.Addr().(*net.TCPAddr).AddrPort()
 	mine := fmt.Sprintf("PID %d", os.Getpid())
 	for _, in := range []netip.AddrPort{at, netip.AddrPortFrom(netip.Addr{}, at.Port()), netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())} {
-		if got := ListenOwner(in); !strings.HasSuffix(got, mine) {
+		if got := holder(in); !strings.HasSuffix(got, mine) {
 			t.Errorf("%v: %q, want it to end with %q", in, got, mine)
 		}
 	}
 	other := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port())
-	if got := ListenOwner(other); strings.HasSuffix(got, mine) {
+	if got := holder(other); strings.HasSuffix(got, mine) {
 		t.Errorf("%v: %q, which listens on %v", other, got, at)
 	}
 	l.Close()
-	if got := ListenOwner(at); got != "" {
+	if got := holder(at); got != "" {
 		t.Errorf("nobody listens, but %q", got)
+	}
+}
+
+// A connection holds its local port for whoever would listen there; a listener goes first, and many are found at once.
+func TestHoldersOfConnections(t *testing.T) {
+	l := listenTCP(t)
+	out, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	held, listened := out.LocalAddr().(*net.TCPAddr).AddrPort(), l.Addr().(*net.TCPAddr).AddrPort()
+	in, err := l.Accept() // its local address is the listener's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	got := Holders([]netip.AddrPort{held, listened, netip.AddrPortFrom(netip.Addr{}, held.Port()), netip.AddrPortFrom(netip.MustParseAddr("127.9.9.9"), held.Port())})
+	mine := fmt.Sprintf(", PID %d", os.Getpid())
+	if !strings.HasPrefix(got[0], "an outgoing connection of ") || !strings.HasSuffix(got[0], mine) || got[2] != got[0] {
+		t.Errorf("%q and %q, want an outgoing connection of this process", got[0], got[2])
+	}
+	if strings.Contains(got[1], "connection") || !strings.HasSuffix(got[1], mine) {
+		t.Errorf("%q, want this process", got[1])
+	}
+	if got[3] != "" {
+		t.Errorf("%q, which is in the way of nobody", got[3])
+	}
+	if text := (holder{kind: endedHolds}).text(""); !strings.Contains(text, "TIME_WAIT") {
+		t.Error(text)
+	}
+	if got := Holders(nil); len(got) != 0 {
+		t.Error(got)
+	}
+}
+
+// What a process calls itself is any 15 bytes.
+func TestOwnerText(t *testing.T) {
+	if got := ownerText("a\x1b[2J\nready\x00\xff\n", "812"); got != `a\x1b[2J\nready\x00\xff, PID 812` {
+		t.Error(got)
 	}
 }
 

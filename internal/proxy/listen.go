@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -36,12 +37,33 @@ func listen(port config.Port, shared bool) (net.Listener, error) {
 		}
 	}
 	l, err := lc.Listen(context.Background(), network, address)
-	if errors.Is(err, unix.EADDRINUSE) {
-		if owner := linux.ListenOwner(port.Addr); owner != "" {
-			return nil, fmt.Errorf("%w (by %s)", unix.EADDRINUSE, owner)
+	return l, plain(err)
+}
+
+// unheard is a port that cannot be listened on.
+type unheard struct {
+	app, port int // their indices
+	asked     config.Port
+	err       error
+}
+
+// nameHolders adds to the errors of ports in use who holds them, which it looks up once for all.
+func nameHolders(failed []unheard) {
+	var which []int
+	var at []netip.AddrPort
+	for i, f := range failed {
+		if f.asked.Network == "tcp" && errors.Is(f.err, unix.EADDRINUSE) {
+			which, at = append(which, i), append(at, f.asked.Addr)
 		}
 	}
-	return l, plain(err)
+	if len(at) == 0 {
+		return
+	}
+	for i, holder := range linux.Holders(at) {
+		if f := &failed[which[i]]; holder != "" {
+			f.err = fmt.Errorf("%w (by %s)", f.err, holder)
+		}
+	}
 }
 
 // inherit returns what sets on a listening socket that what is accepted from it inherits (tcp(7)). The listener is the

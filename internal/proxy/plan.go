@@ -74,13 +74,18 @@ func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 		}
 	}
 	stale := p.stale()
-	var errs []error
+	var failed []unheard
 	for i, a := range p.apps {
 		for j, asked := range a.Ports {
 			if err := p.listen(a, asked, stale); err != nil {
-				errs = append(errs, cfg.Errorf(cfg.PortPath(i, j), "app %q cannot listen on %s: %w", a.Name, asked, err))
+				failed = append(failed, unheard{i, j, asked, err})
 			}
 		}
+	}
+	nameHolders(failed)
+	var errs []error
+	for _, f := range failed {
+		errs = append(errs, cfg.Errorf(cfg.PortPath(f.app, f.port), "app %q cannot listen on %s: %w", p.apps[f.app].Name, f.asked, f.err))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, errors.Join(err, p.abandon())

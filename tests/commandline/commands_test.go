@@ -3,6 +3,7 @@ package commandline
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -24,6 +25,45 @@ func TestCheck(t *testing.T) {
 	}
 	if result.Stderr != "" {
 		t.Errorf("standard error: %s", result.Stderr)
+	}
+}
+
+// Ports that connections which go out may take are noted, and no mistake.
+func TestCheckNotesEphemeralPorts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a range of its own wants root")
+	}
+	file := write(t, `{"apps": [
+  {"name": "a", "ports": [5001, "40000-40010", "40020"], "targets": ["10.0.0.1:80"]},
+  {"name": "b", "ports": ["unix:/run/b.sock", "127.0.0.1:50001"], "targets": ["10.0.0.1:80"]}
+]}`)
+	check := func(reserved string, arguments ...string) harness.Result {
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+		defer cancel()
+		const script = `echo 40000 50000 > /proc/sys/net/ipv4/ip_local_port_range && echo "$1" > /proc/sys/net/ipv4/ip_local_reserved_ports && shift && exec "$@"`
+		all := append([]string{"--net", "sh", "-c", script, "sh", reserved, harness.Binary(), "check", "--config-file", file}, arguments...)
+		return harness.RunCommand(t, exec.CommandContext(ctx, "unshare", all...))
+	}
+	expectNotes := func(result harness.Result, notes ...string) {
+		t.Helper()
+		expect(t, result, exitClean)
+		if n := strings.Count(result.Stdout, "note: "); n != len(notes) {
+			t.Errorf("%d notes, want %d:\n%s", n, len(notes), result.Stdout)
+		}
+		for _, note := range notes {
+			if !strings.Contains(result.Stdout, "note: "+file+note) {
+				t.Errorf("no %q in\n%s", note, result.Stdout)
+			}
+		}
+	}
+	expectNotes(check(""),
+		":2:33: apps[0].ports[1]: an outgoing connection of any program may hold 40000-40010, in net.ipv4.ip_local_port_range (40000 to 50000): "+
+			"set net.ipv4.ip_local_reserved_ports=40000-40010,",
+		":2:48: apps[0].ports[2]: an outgoing connection of any program may hold 40020,")
+	expectNotes(check("40001-40009,40020-40030"), ":2:33: apps[0].ports[1]: an outgoing connection of any program may hold 40000,40010,")
+	expectNotes(check("40000-40100"))
+	if result := check("", "--quiet"); result.Stdout != "" || result.Code != exitClean {
+		t.Errorf("%+v", result)
 	}
 }
 

@@ -44,6 +44,55 @@ func TestPortInUseNamesTheRightProcess(t *testing.T) {
 	}
 }
 
+// A port may be held by a connection that goes out, though nobody listens there.
+func TestPortHeldByAConnection(t *testing.T) {
+	r := harness.New(t, "copy")
+	held := r.DialFrom(r.Host, r.Echo().Address).LocalAddr().String()
+	file := write(t, fmt.Sprintf(`{"apps": [{"name": "shop", "ports": [%q], "targets": ["127.0.0.1:80"]}]}`, held))
+	expect(t, harness.Run(t, "--config-file", file), exitFailure, "shop", held, "address already in use (by an outgoing connection of ",
+		fmt.Sprintf("PID %d)", os.Getpid()))
+}
+
+// What a process calls itself is any bytes. None of them acts on a terminal, or looks like a line of the proxy's own.
+func TestPortInUseByAProcessWithABadName(t *testing.T) {
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.WriteFile("/proc/self/comm", bytes.TrimSpace(comm), 0) })
+	if err := os.WriteFile("/proc/self/comm", []byte("a\x1b[2J\nready\a"), 0); err != nil {
+		t.Skip(err)
+	}
+	r := harness.New(t, "copy")
+	port, taken, socket := r.Address(), r.Echo(), r.Path("admin.sock")
+	text := func(port string) string {
+		return fmt.Sprintf(`{"admin": {"listen": ["unix:%s"]}, "apps": [{"name": "shop", "ports": [%q], "targets": ["192.0.2.1:80"]}]}`, socket, port)
+	}
+	const want = `address already in use (by a\x1b[2J\nready\a, PID `
+	shown := func(what, text string) {
+		t.Helper()
+		if !strings.Contains(text, want) {
+			t.Errorf("%s does not say %s: %q", what, want, text)
+		}
+		if strings.ContainsAny(text, "\x1b\a") || strings.Contains(text, "\nready\\") {
+			t.Errorf("%s has it raw: %q", what, text)
+		}
+	}
+	shown("start", harness.Run(t, "--config-file", write(t, text(taken.Address))).Stderr)
+	p := r.Start(harness.Config{Admin: &harness.Admin{Listen: []string{"unix:" + socket}},
+		Apps: []harness.App{{Name: "shop", Ports: []any{port}, Targets: []any{"192.0.2.1:80"}}}})
+	if err := os.WriteFile(r.Path("config.json"), []byte(text(taken.Address)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	result := harness.Run(t, "reload", "--socket", socket)
+	expect(t, result, exitFailure, "reload refused")
+	shown("reload", result.Stderr)
+	result = harness.Run(t, "status", "--socket", socket)
+	shown("status", strings.Join(strings.Fields(result.Stdout), " "))
+	harness.Eventually(t, "the log says so", func() bool { return p.Log.Count(harness.Warning("reload refused")) > 0 })
+	shown("the log", p.Log.Lines(harness.Warning("reload refused"))[0].Message)
+}
+
 func TestUnixPortInUse(t *testing.T) {
 	r := harness.New(t, "copy")
 	taken := r.IdentifyAt("here", "unix:"+r.Path("taken.sock"))
