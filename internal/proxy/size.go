@@ -5,12 +5,14 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/probe"
+	"tcp-proxy/internal/resolve"
 )
 
 // Size is what a server has.
 type Size struct {
 	Apps, Ports, Targets, Workers int
 	Probed                        int // targets that are
+	Lookups                       int // sockets for names of targets
 	Engine                        string
 }
 
@@ -20,6 +22,9 @@ func SizeOf(cfg *config.Config) Size {
 	for _, a := range cfg.Apps {
 		size.Ports += len(a.Ports)
 		size.Targets += len(a.Targets)
+		for _, t := range a.Targets {
+			size.Lookups = min(size.Lookups+resolve.SocketsFor(t.Address), resolve.MaxSockets)
+		}
 		if a.Probe.When != config.ProbeNever {
 			size.Probed += len(a.Targets)
 		}
@@ -39,13 +44,13 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// spareDescriptors are for what is not sessions, ports or probes: the log, epoll, resolving names.
+// spareDescriptors are for what is not sessions, ports, probes or lookups: the log, epoll.
 const spareDescriptors = 64
 
 // Descriptors is the most descriptors that a server of this size holds.
 func (s Size) Descriptors() uint64 {
 	e := engines[s.Engine]
-	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + probe.Descriptors(s.Probed) + spareDescriptors
+	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + probe.Descriptors(s.Probed) + uint64(s.Lookups) + spareDescriptors
 }
 
 // MostWorkers is how many workers fit a limit of descriptors, with the ports as they are.

@@ -13,72 +13,116 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-func a(n byte) *dnsmessage.AResource { return &dnsmessage.AResource{A: [4]byte{10, 0, 0, n}} }
+// type4and6 answers a question for addresses with the records of its family.
+func type4and6(q dnsmessage.Question, four, six []dnsmessage.Resource) says {
+	switch q.Type {
+	case dnsmessage.TypeA:
+		return says{records: four}
+	case dnsmessage.TypeAAAA:
+		return says{records: six}
+	}
+	return says{code: dnsmessage.RCodeRefused}
+}
 
-func aaaa(n byte) *dnsmessage.AAAAResource {
-	return &dnsmessage.AAAAResource{AAAA: [16]byte{0: 0xfd, 15: n}}
+func expectError(t *testing.T, err error, want string) {
+	t.Helper()
+	if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want %q", err, want)
+	}
 }
 
 func TestLookUp(t *testing.T) {
 	const name = "web.internal."
-	host := func(q dnsmessage.Question, four, six []dnsmessage.Resource) reply {
-		switch q.Type {
-		case dnsmessage.TypeA:
-			return reply{records: four}
-		case dnsmessage.TypeAAAA:
-			return reply{records: six}
+	type records = []dnsmessage.Resource
+	chain := func(links int) (all records) {
+		for i := range links {
+			from := fmt.Sprintf("a%d.internal.", i)
+			if i == 0 {
+				from = name
+			}
+			all = append(all, rr(from, 50, cname(fmt.Sprintf("a%d.internal.", i+1))))
 		}
-		return reply{code: dnsmessage.RCodeRefused}
+		return append(all, rr(fmt.Sprintf("a%d.internal.", links), 60, a(1)))
 	}
-	one := dnsmessage.MustNewName("one.internal.")
 	for _, c := range []struct {
 		what  string
-		reply func(q dnsmessage.Question, stream bool) reply
+		reply func(q dnsmessage.Question, stream bool) says
 		want  string
 		err   string
 	}{
-		{"both families", func(q dnsmessage.Question, _ bool) reply {
-			return host(q, []dnsmessage.Resource{rr(name, 70, a(2)), rr(name, 70, a(1))}, []dnsmessage.Resource{rr(name, 60, aaaa(1))})
+		{"both families", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 70, a(2)), rr(name, 70, a(1))}, records{rr(name, 60, aaaa(1))})
 		}, "[10.0.0.1 10.0.0.2 fd00::1] 1m0s", ""},
-		{"one family", func(q dnsmessage.Question, _ bool) reply {
-			return host(q, []dnsmessage.Resource{rr(name, 70, a(1)), rr(name, 50, a(1))}, nil)
+		{"one family", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 70, a(1)), rr(name, 50, a(1))}, nil)
 		}, "[10.0.0.1] 50s", ""},
-		{"an alias", func(q dnsmessage.Question, _ bool) reply {
-			return host(q, []dnsmessage.Resource{rr(name, 40, &dnsmessage.CNAMEResource{CNAME: one}), rr("one.internal.", 80, a(1))},
-				[]dnsmessage.Resource{rr(name, 41, &dnsmessage.CNAMEResource{CNAME: one})})
+		{"an alias", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 40, cname("one.internal.")), rr("one.internal.", 80, a(1))},
+				records{rr(name, 41, cname("one.internal."))})
 		}, "[10.0.0.1] 40s", ""},
-		{"IPv4 in IPv6", func(q dnsmessage.Question, _ bool) reply {
-			return host(q, []dnsmessage.Resource{rr(name, 70, a(1))},
-				[]dnsmessage.Resource{rr(name, 70, &dnsmessage.AAAAResource{AAAA: netip.MustParseAddr("::ffff:10.0.0.1").As16()})})
+		{"an alias behind what it leads to, in other letters", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr("one.INTERNAL.", 80, a(1)), rr("Web.internal.", 40, cname("ONE.internal."))}, nil)
+		}, "[10.0.0.1] 40s", ""},
+		{"as many aliases as may be", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, chain(maxAliases), nil)
+		}, "[10.0.0.1] 50s", ""},
+		{"too many aliases", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, chain(maxAliases+1), nil)
+		}, "[] 0s", "leads through more than 16 aliases"},
+		{"an alias of itself", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 40, cname(name))}, nil)
+		}, "[] 0s", "leads through more than 16 aliases"},
+		{"records of other names", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr("other.internal.", 1, a(9)), rr(name, 70, a(1)), rr("other.internal.", 2, cname("web.internal."))},
+				records{rr("other.internal.", 1, aaaa(9))})
 		}, "[10.0.0.1] 1m10s", ""},
-		{"no time to live", func(q dnsmessage.Question, _ bool) reply {
-			return host(q, []dnsmessage.Resource{rr(name, 0, a(1))}, nil)
+		{"records of other types", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 1, aaaa(9)), rr(name, 70, a(1)), rr(name, 2, srv("x.", 1, 1, 1))}, nil)
+		}, "[10.0.0.1] 1m10s", ""},
+		{"IPv4 in IPv6", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 70, a(1))},
+				records{rr(name, 70, &dnsmessage.AAAAResource{AAAA: netip.MustParseAddr("::ffff:10.0.0.1").As16()})})
+		}, "[10.0.0.1] 1m10s", ""},
+		{"no time to live", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 0, a(1))}, nil)
 		}, "[10.0.0.1] 0s", ""},
-		{"too much for a packet", func(q dnsmessage.Question, stream bool) reply {
+		{"a time to live that is none (RFC 2181, section 8)", func(q dnsmessage.Question, _ bool) says {
+			return type4and6(q, records{rr(name, 1<<31, a(1))}, nil)
+		}, "[10.0.0.1] 0s", ""},
+		{"too much for a packet", func(q dnsmessage.Question, stream bool) says {
 			if !stream {
-				return reply{truncated: true, records: []dnsmessage.Resource{rr(name, 1, a(9))}}
+				return says{truncated: true, records: records{rr(name, 1, a(9))}}
 			}
-			return host(q, []dnsmessage.Resource{rr(name, 33, a(1)), rr(name, 33, a(2))}, nil)
+			return type4and6(q, records{rr(name, 33, a(1)), rr(name, 33, a(2))}, nil)
 		}, "[10.0.0.1 10.0.0.2] 33s", ""},
-		{"no such name", func(dnsmessage.Question, bool) reply {
-			return reply{code: dnsmessage.RCodeNameError}
-		}, "[] 30s", "no such host"},
-		{"a name without addresses", func(dnsmessage.Question, bool) reply { return reply{} }, "[] 30s", "no such host"},
-		{"a server that fails", func(dnsmessage.Question, bool) reply {
-			return reply{code: dnsmessage.RCodeServerFailure}
-		}, "[] 30s", "server misbehaving"},
-		{"a server that fails for IPv6", func(q dnsmessage.Question, _ bool) reply {
+		{"too much for a stream", func(q dnsmessage.Question, stream bool) says {
+			return says{truncated: true}
+		}, "[] 0s", "malformed"},
+		{"a server that knows no EDNS0", func(q dnsmessage.Question, _ bool) says {
+			r := type4and6(q, records{rr(name, 70, a(1))}, nil)
+			r.withoutEDNS = true
+			return r
+		}, "[10.0.0.1] 1m10s", ""},
+		{"no such name", func(dnsmessage.Question, bool) says {
+			return says{code: dnsmessage.RCodeNameError}
+		}, "[] 0s", "lookup web.internal: no such host"},
+		{"a name without addresses", func(dnsmessage.Question, bool) says { return says{} }, "[] 0s", "no such host"},
+		{"a server that fails", func(dnsmessage.Question, bool) says {
+			return says{code: dnsmessage.RCodeServerFailure}
+		}, "[] 0s", "it cannot answer (SERVFAIL)"},
+		{"a server that asks no others", func(dnsmessage.Question, bool) says { return says{stub: true} }, "[] 0s", "it neither knows nor asks others"},
+		{"a server that fails for IPv6", func(q dnsmessage.Question, _ bool) says {
 			if q.Type == dnsmessage.TypeAAAA {
-				return reply{code: dnsmessage.RCodeServerFailure}
+				return says{code: dnsmessage.RCodeServerFailure}
 			}
-			return host(q, []dnsmessage.Resource{rr(name, 70, a(1))}, nil)
-		}, "[10.0.0.1] 1m10s without IPv6", "lookup web.internal.: no answer for its IPv6 addresses"},
-		{"a server that fails for IPv4", func(q dnsmessage.Question, _ bool) reply {
+			return type4and6(q, records{rr(name, 70, a(1))}, nil)
+		}, "[10.0.0.1] 0s without IPv6", "lookup web.internal: its IPv6 addresses: server"},
+		{"a server that fails for IPv4", func(q dnsmessage.Question, _ bool) says {
 			if q.Type == dnsmessage.TypeA {
-				return reply{code: dnsmessage.RCodeServerFailure}
+				return says{code: dnsmessage.RCodeServerFailure}
 			}
-			return host(q, nil, []dnsmessage.Resource{rr(name, 70, aaaa(1))})
-		}, "[fd00::1] 1m10s without IPv4", "lookup web.internal.: no answer for its IPv4 addresses"},
+			return type4and6(q, nil, records{rr(name, 70, aaaa(1))})
+		}, "[fd00::1] 0s without IPv4", "lookup web.internal: its IPv4 addresses: server"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
@@ -91,19 +135,15 @@ func TestLookUp(t *testing.T) {
 			if text != c.want {
 				t.Errorf("%s, want %s", text, c.want)
 			}
-			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
-				t.Errorf("error %v, want %q", err, c.err)
-			}
+			expectError(t, err, c.err)
 		})
 	}
 }
 
 func TestLookUpServices(t *testing.T) {
 	const name = "_web._tcp.internal."
-	srv := func(ttl uint32, target string, port, priority, weight uint16) dnsmessage.Resource {
-		return rr(name, ttl, &dnsmessage.SRVResource{
-			Target: dnsmessage.MustNewName(target), Port: port, Priority: priority, Weight: weight,
-		})
+	rec := func(ttl uint32, target string, port, priority, weight uint16) dnsmessage.Resource {
+		return rr(name, ttl, srv(target, port, priority, weight))
 	}
 	for _, c := range []struct {
 		what    string
@@ -111,28 +151,28 @@ func TestLookUpServices(t *testing.T) {
 		want    string
 		err     string
 	}{
-		{"two", []dnsmessage.Resource{srv(70, "B.internal.", 81, 20, 1), srv(60, "a.internal.", 80, 10, 5)},
+		{"two, one of them twice", []dnsmessage.Resource{rec(70, "B.internal.", 81, 20, 1), rec(60, "a.internal.", 80, 10, 5), rec(60, "A.internal.", 80, 10, 5)},
 			"[{a.internal. 80 10 5} {b.internal. 81 20 1}] 1m0s", ""},
-		{"none", nil, "[] 30s", "no such host"},
-		{"no service", []dnsmessage.Resource{srv(70, ".", 0, 0, 0)}, "[] 1m10s", "says that there is no such service"},
-		{"one that is no name", []dnsmessage.Resource{srv(70, "a.internal.", 80, 0, 0), srv(70, "not a name.", 80, 1, 0)},
-			"[{a.internal. 80 0 0}] 1m10s", "invalid names"},
+		{"none", nil, "[] 0s", "no such host"},
+		{"no service", []dnsmessage.Resource{rec(70, ".", 0, 0, 0)}, "[] 0s", "says that there is no such service"},
+		{"some that are no names", []dnsmessage.Resource{
+			rec(70, "a.internal.", 80, 0, 0), rec(70, "not a\nname.", 80, 1, 0), rec(70, "10.0.0.1.", 80, 1, 0), rec(70, "-a.", 80, 1, 0), rec(70, "a-.", 80, 1, 0),
+		}, "[{a.internal. 80 0 0}] 1m10s", `lookup _web._tcp.internal: 4 of its SRV records have no name of a host, such as "not a\nname."`},
+		{"none that is a name", []dnsmessage.Resource{rec(70, "not a name.", 80, 1, 0)}, "[] 1m10s", "1 of its SRV records have no name"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, func(q dnsmessage.Question, _ bool) reply {
+			s := serve(t, func(q dnsmessage.Question, _ bool) says {
 				if q.Type != dnsmessage.TypeSRV || q.Name.String() != name {
 					t.Errorf("asked for %v %v", q.Type, q.Name)
 				}
-				return reply{records: c.records}
+				return says{records: c.records}
 			})
 			got, err := s.lookUp(question{srv: true, name: name})
-			if text := fmt.Sprintf("%v %v", got.services, got.ttl); text != c.want {
+			if text := fmt.Sprintf("%v %v", got.services, got.ttl); c.what != "none that is a name" && text != c.want {
 				t.Errorf("%s, want %s", text, c.want)
 			}
-			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
-				t.Errorf("error %v, want %q", err, c.err)
-			}
+			expectError(t, err, c.err)
 		})
 	}
 }
@@ -148,78 +188,318 @@ func TestAnswerWithAnError(t *testing.T) {
 	}
 }
 
-// What belongs to another query says nothing, as it does to package net.
-func TestSpoofedAnswer(t *testing.T) {
-	s := serve(t, func(q dnsmessage.Question, _ bool) reply {
-		if q.Type == dnsmessage.TypeA {
-			return reply{records: []dnsmessage.Resource{rr(q.Name.String(), 77, a(1))}}
-		}
-		return reply{}
-	})
-	s.spoof.Store(true)
-	got, err := s.lookUp(question{name: "web.internal."})
-	if err != nil || got.ttl != 77*time.Second {
-		t.Errorf("%+v, %v", got, err)
+// What does not belong to the question says nothing: it gives no addresses, no time to live, and no failure, and it does
+// not end the wait for the answer.
+func TestForgedAnswers(t *testing.T) {
+	stranger, err := net.ListenPacket("udp", "127.0.0.1:0") // another port than the server's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	forged := func(m dnsmessage.Message, change func(m *dnsmessage.Message)) dnsmessage.Message {
+		f := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}}
+		f.Questions = []dnsmessage.Question{m.Questions[0]}
+		f.Answers = []dnsmessage.Resource{rr(m.Questions[0].Name.String(), 1, a(66))}
+		change(&f)
+		return f
+	}
+	for what, change := range map[string]func(m *dnsmessage.Message){
+		"another number":            func(m *dnsmessage.Message) { m.ID++ },
+		"a question":                func(m *dnsmessage.Message) { m.Response = false },
+		"another operation":         func(m *dnsmessage.Message) { m.OpCode = 2 },
+		"another name":              func(m *dnsmessage.Message) { m.Questions[0].Name = dnsmessage.MustNewName("web.internal.evil.") },
+		"another type":              func(m *dnsmessage.Message) { m.Questions[0].Type = dnsmessage.TypeTXT },
+		"another class":             func(m *dnsmessage.Message) { m.Questions[0].Class = dnsmessage.ClassCHAOS },
+		"two questions":             func(m *dnsmessage.Message) { m.Questions = append(m.Questions, m.Questions[0]) },
+		"no question":               func(m *dnsmessage.Message) { m.Questions = nil },
+		"a failure of another name": func(m *dnsmessage.Message) { m.RCode = dnsmessage.RCodeNameError; m.ID += 2 },
+		"another sender":            nil,
+		"no message":                nil,
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := &server{t: t}
+			s.says = func(q dnsmessage.Question, _ bool) says {
+				return type4and6(q, []dnsmessage.Resource{rr(q.Name.String(), 77, a(1))}, nil)
+			}
+			s.before = func(m dnsmessage.Message, from *net.UDPAddr) {
+				switch what {
+				case "another sender":
+					_, _ = stranger.WriteTo(s.pack(forged(m, func(*dnsmessage.Message) {})), from)
+				case "no message":
+					for _, text := range []string{"", "x", strings.Repeat("\xff", 600)} {
+						_, _ = s.packets.WriteToUDP([]byte(text), from)
+					}
+				default:
+					_, _ = s.packets.WriteToUDP(s.pack(forged(m, change)), from)
+				}
+			}
+			s.start()
+			c := clientOf(s)
+			got, err := c.lookUp(t.Context(), question{name: "web.internal."})
+			if err != nil || fmt.Sprint(got.addresses) != "[10.0.0.1]" || got.ttl != 77*time.Second {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if n := s.asked.Load(); n != 2 || len(c.health.silent) != 0 {
+				t.Errorf("asked %d times, of silent servers: %v", n, c.health.silent)
+			}
+		})
+	}
+}
+
+// No two questions have the same number and port, but by chance.
+func TestQuestionsCannotBeGuessed(t *testing.T) {
+	seen := map[string]bool{}
+	s := &server{t: t}
+	s.says = func(q dnsmessage.Question, _ bool) says { return says{} }
+	s.before = func(m dnsmessage.Message, from *net.UDPAddr) { seen[fmt.Sprint(m.ID, from.Port)] = true }
+	s.start()
+	const n = 50
+	for range n {
+		_, err := s.lookUp(question{name: "web.internal."})
+		expectError(t, err, "no such host")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(seen) < 2*n-2 {
+		t.Errorf("%d different ones of %d", len(seen), 2*n)
 	}
 }
 
 func TestALargeAnswerComesOverAStream(t *testing.T) {
 	const n = 2000
-	s := serve(t, func(q dnsmessage.Question, stream bool) reply {
+	s := serve(t, func(q dnsmessage.Question, stream bool) says {
 		switch {
 		case q.Type != dnsmessage.TypeA:
-			return reply{}
+			return says{}
 		case !stream:
-			return reply{truncated: true}
+			return says{truncated: true}
 		}
-		r := reply{}
+		r := says{}
 		for i := range n {
 			r.records = append(r.records, rr(q.Name.String(), 20, &dnsmessage.AResource{A: [4]byte{10, 0, byte(i / 250), byte(1 + i%250)}}))
 		}
 		return r
 	})
 	got, err := s.lookUp(question{name: "web.internal."})
-	if err != nil || len(got.addresses) != n || got.ttl != 20*time.Second || s.streamy.Load() == 0 {
+	if err != nil || len(got.addresses) != n || got.ttl != 20*time.Second || s.streamy.Load() != 1 {
 		t.Errorf("%d addresses for %v over %d streams, %v", len(got.addresses), got.ttl, s.streamy.Load(), err)
 	}
 }
 
-// What stands in /etc/hosts is asked of no server.
-func TestLookUpInAFile(t *testing.T) {
-	got, err := lookUpWith(t.Context(), question{name: "localhost"}, func(context.Context, string, string) (net.Conn, error) {
-		t.Error("a server was asked")
-		return nil, errors.New("none")
+// use-vc of resolv.conf(5).
+func TestAskingByStreamOnly(t *testing.T) {
+	s := serve(t, func(q dnsmessage.Question, stream bool) says {
+		return type4and6(q, []dnsmessage.Resource{rr(q.Name.String(), 77, a(1))}, nil)
 	})
-	if err != nil || len(got.addresses) == 0 || !got.addresses[0].IsLoopback() || got.ttl != defaultTTL {
+	c := clientOf(s)
+	conf := c.conf()
+	conf.stream = true
+	c.conf = func() conf_ { return conf }
+	if got, err := c.lookUp(t.Context(), question{name: "web.internal"}); err != nil || len(got.addresses) != 1 || s.streamy.Load() != s.asked.Load() {
+		t.Errorf("%+v, %v; %d of %d over streams", got, err, s.streamy.Load(), s.asked.Load())
+	}
+}
+
+// conf_ is conf, where a variable has that name.
+type conf_ = conf
+
+// What stands in /etc/hosts is asked of no server, and neither is localhost.
+func TestLookUpInAFile(t *testing.T) {
+	c := clientOf(serve(t, func(dnsmessage.Question, bool) says {
+		t.Error("a server was asked")
+		return says{}
+	}))
+	c.hosts = func() hostTable { return parseHosts("10.0.0.7 web.internal\nfd00::7 web.internal\n") }
+	for name, want := range map[string]string{
+		"web.internal": "[10.0.0.7 fd00::7]", "web.internal.": "[10.0.0.7 fd00::7]", "localhost": "[127.0.0.1 ::1]", "db.localhost.": "[127.0.0.1 ::1]",
+	} {
+		got, err := c.lookUp(t.Context(), question{name: name})
+		if err != nil || fmt.Sprint(got.addresses) != want || got.ttl != defaultTTL {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// The machine's own files work.
+func TestLookUpOnThisMachine(t *testing.T) {
+	got, err := system().lookUp(t.Context(), question{name: "localhost"})
+	if err != nil || len(got.addresses) == 0 || !got.addresses[0].IsLoopback() {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
-func TestLookUpIsEndedByItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	ended := make(chan error)
-	go func() {
-		_, err := lookUpWith(ctx, question{name: "web.internal."}, func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "udp", silent.LocalAddr().String())
-		})
-		ended <- err
-	}()
-	if _, _, err := silent.ReadFrom(make([]byte, 1000)); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	select {
-	case err := <-ended:
-		if err == nil {
-			t.Error("no error")
+// A name is tried in the domains of resolv.conf(5); one that fails there is tried in the next.
+func TestSearchedDomains(t *testing.T) {
+	var asked []string
+	s := &server{t: t}
+	s.says = func(q dnsmessage.Question, _ bool) says {
+		if q.Type != dnsmessage.TypeA {
+			return says{}
 		}
-	case <-time.After(4 * time.Second): // less than the 5 that package net waits for an answer
-		t.Fatal("it goes on")
+		asked = append(asked, q.Name.String())
+		switch q.Name.String() {
+		case "web.fails.":
+			return says{code: dnsmessage.RCodeServerFailure}
+		case "web.knows.", "web.b.":
+			return says{records: []dnsmessage.Resource{rr(q.Name.String(), 5, a(1))}}
+		}
+		return says{code: dnsmessage.RCodeNameError}
 	}
+	s.start()
+	c := clientOf(s)
+	conf := c.conf()
+	conf.attempts = 1
+	c.conf = func() conf_ { return conf }
+	for _, x := range []struct{ search, name, asked, err string }{
+		{"no. knows. last.", "web", "web.no. web.knows.", ""},
+		{"no. fails. knows.", "web", "web.no. web.fails. web.knows.", ""},
+		{"no. fails.", "web", "web.no. web.fails. web.", "lookup web.fails: server " + s.at.String() + ": it cannot answer (SERVFAIL)"},
+		{"knows.", "web.b", "web.b.", ""},
+		{"knows.", "web.c", "web.c. web.c.knows.", "lookup web.c: no such host"},
+		{"knows.", "web.", "web.", "lookup web: no such host"},
+		{"knows.", "web.onion", "web.onion.knows.", "no such host"},
+	} {
+		s.mu.Lock()
+		asked = nil
+		s.mu.Unlock()
+		conf.search = strings.Fields(x.search)
+		_, err := c.lookUp(t.Context(), question{name: x.name})
+		expectError(t, err, x.err)
+		s.mu.Lock()
+		got := strings.Join(asked, " ")
+		s.mu.Unlock()
+		if got != x.asked {
+			t.Errorf("%s in %s: asked for %s, want %s", x.name, x.search, got, x.asked)
+		}
+	}
+}
+
+// A server that says nothing, or that it cannot, is passed over for the next one. It is asked last from then on.
+func TestServersStandInForEachOther(t *testing.T) {
+	good := func(q dnsmessage.Question, _ bool) says {
+		return type4and6(q, []dnsmessage.Resource{rr(q.Name.String(), 77, a(1))}, nil)
+	}
+	refuses := serve(t, func(dnsmessage.Question, bool) says { return says{code: dnsmessage.RCodeRefused} })
+	gone := &server{t: t, at: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), 1)}
+	works := serve(t, good)
+	for what, first := range map[string]*server{"refuses": refuses, "is gone": gone} {
+		c := clientOf(first, works)
+		got, err := c.lookUp(t.Context(), question{name: "web."})
+		if err != nil || len(got.addresses) != 1 {
+			t.Errorf("the first %s: %+v, %v", what, got, err)
+		}
+		if order := c.health.order(c.conf()); (order[0] == works.at) != (first == gone) {
+			t.Errorf("the first %s: asked in order %v", what, order)
+		}
+	}
+}
+
+func TestOrderOfServers(t *testing.T) {
+	at := func(n byte) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, n}), 53) }
+	c := conf{servers: []netip.AddrPort{at(1), at(2), at(3)}}
+	var h health
+	expect := func(want ...byte) {
+		t.Helper()
+		for i, s := range h.order(c) {
+			if s != at(want[i]) {
+				t.Errorf("server %d is %v, want %v", i, s, want)
+			}
+		}
+	}
+	expect(1, 2, 3)
+	h.note(at(1), &noAnswer{time.Millisecond}) // it had no time
+	h.note(at(1), context.Canceled)
+	h.note(at(1), errMalformed)
+	expect(1, 2, 3)
+	h.note(at(1), &noAnswer{time.Second})
+	expect(2, 3, 1)
+	h.note(at(2), errors.New("connection refused"))
+	h.note(at(3), &noAnswer{time.Second})
+	expect(1, 2, 3)
+	h.note(at(3), nil)
+	expect(3, 1, 2)
+	h.silent[at(1)] = time.Now().Add(-time.Second) // its time has come: for one question
+	expect(1, 3, 2)
+	expect(3, 1, 2)
+	c.servers = c.servers[1:] // the first one is forgotten
+	expect(3, 2)
+	c.servers = append(c.servers, at(1))
+	expect(3, 1, 2)
+	h = health{}
+	c = conf{servers: []netip.AddrPort{at(1), at(2)}, rotate: true}
+	expect(1, 2)
+	expect(2, 1)
+	expect(1, 2)
+}
+
+func TestLookUpIsEndedByItsContext(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := make(chan struct{}, 8)
+		s := &server{t: t}
+		s.says = func(dnsmessage.Question, bool) says { return says{nothing: true} }
+		s.before = func(dnsmessage.Message, *net.UDPAddr) { asked <- struct{}{} }
+		s.start()
+		c := clientOf(s)
+		if stream {
+			silent, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer silent.Close()
+			go func() {
+				for {
+					conn, err := silent.Accept()
+					if err != nil {
+						return
+					}
+					defer conn.Close()
+					asked <- struct{}{}
+				}
+			}()
+			conf := c.conf()
+			conf.stream, conf.servers = true, []netip.AddrPort{silent.Addr().(*net.TCPAddr).AddrPort()}
+			c.conf = func() conf_ { return conf }
+		}
+		ended := make(chan error)
+		go func() {
+			_, err := c.lookUp(ctx, question{name: "web.internal."})
+			ended <- err
+		}()
+		<-asked
+		cancel()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		case <-time.After(patience / 2):
+			t.Fatal("it goes on")
+		}
+		if len(c.health.silent) > 0 {
+			t.Error("the server is blamed")
+		}
+	}
+}
+
+// eventually waits for what has to happen.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !happened(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not happen that %s", what)
+		}
+	}
+}
+
+// The error of a server that is silent says how long one waited.
+func TestSilentServer(t *testing.T) {
+	s := serve(t, func(dnsmessage.Question, bool) says { return says{nothing: true} })
+	c := clientOf(s)
+	conf := c.conf()
+	conf.timeout, conf.attempts = 10*time.Millisecond, 3
+	c.conf = func() conf_ { return conf }
+	_, err := c.lookUp(t.Context(), question{name: "web.internal."})
+	expectError(t, err, "lookup web.internal: server "+s.at.String()+": no answer within 1")
+	eventually(t, "each family is asked for three times", func() bool { return s.asked.Load() == 6 })
 }

@@ -1,10 +1,13 @@
 package resolve
 
 import (
+	"container/list"
+	"context"
 	"strings"
 	"time"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/sanitize"
 )
 
 // question is what is asked: the addresses of a host, or the SRV records of a service.
@@ -21,13 +24,21 @@ func questionOf(a config.Address) question {
 type record struct {
 	question
 	names     map[*name]bool
-	timer     *time.Timer // to the next time it is asked; nil while it waits or is asked
-	answer    answer      // the last that there was
+	owner     *name  // one of names, whose share of the lookups it takes
+	answer    answer // the last that there was
 	refreshed time.Time
 	expires   time.Time
-	asked     bool  // at least once
+	asked     bool  // at least once, to the end
 	err       error // of the last time
 	failures  int   // in a row
+	slow      bool  // the last lookup took more than quickPatience
+
+	// It waits for its time, for a place, or for its answer.
+	timer  *time.Timer        // to the next time it is asked
+	lane   *lane              // where it waits or is asked
+	party  party              // in the lane
+	waits  *list.Element      // in the party's queue; nil: it does not
+	cancel context.CancelFunc // of the lookup; nil: none is under way
 }
 
 // How often a question is asked.
@@ -36,96 +47,138 @@ const (
 	maxTTL     = time.Hour
 	defaultTTL = 30 * time.Second // where none is known
 	minBackOff = time.Second
-	maxBackOff = 30 * time.Second
+	maxBackOff = 5 * time.Second
 )
-
-// lookups is how many are under way at a time.
-const lookups = 32
-
-func (q *record) pending() bool { return !q.asked }
 
 // depend has n depend on a question, which is asked if it is new.
 func (r *Resolver) depend(n *name, q question) *record {
 	have := r.questions[q]
 	if have == nil {
-		have = &record{question: q, names: map[*name]bool{}}
+		have = &record{question: q, names: map[*name]bool{}, owner: n}
 		r.questions[q] = have
 		r.ask(have)
 	}
 	have.names[n] = true
+	if n.root == nil || n.root == have { // not as one host of many
+		have.owner = n
+	}
 	return have
 }
 
 // release ends that. A question that nobody depends on is not asked again.
 func (r *Resolver) release(n *name, q *record) {
-	if delete(q.names, n); len(q.names) > 0 {
+	if delete(q.names, n); len(q.names) == 0 {
+		r.drop(q)
 		return
 	}
-	q.stop()
-	delete(r.questions, q.question)
+	if q.owner == n {
+		for other := range q.names {
+			q.owner = other
+			break
+		}
+	}
 }
 
-func (q *record) stop() {
+// drop forgets a question. A lookup that is under way ends, and what it gives is thrown away.
+func (r *Resolver) drop(q *record) {
+	delete(r.questions, q.question)
+	r.schedule.remove(q)
 	if q.timer != nil {
 		q.timer.Stop()
 	}
-}
-
-// ask has the question asked when a worker is free.
-func (r *Resolver) ask(q *record) {
-	q.timer = nil
-	r.queue = append(r.queue, q)
-	if r.workers < lookups {
-		r.workers++
-		r.work.Go(r.worker)
+	if q.cancel != nil {
+		q.cancel()
 	}
 }
 
-// worker is a goroutine that asks what waits, until nothing does.
-func (r *Resolver) worker() {
+// ask has the question asked when there is a place for it.
+func (r *Resolver) ask(q *record) {
+	q.timer = nil
+	r.schedule.add(q)
+	r.begin()
+}
+
+// begin begins the lookups that there are places for.
+func (r *Resolver) begin() {
+	for !r.closed {
+		q := r.schedule.next()
+		if q == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.ctx, r.patience(q))
+		q.cancel = cancel
+		r.work.Go(func() { r.look(ctx, q) })
+	}
+}
+
+// patience is how long the lookup may take that begins now. What goes on being silent, or has many others wait for its
+// place, is asked briefly: a server that looks for an answer has it the next time. Every eighth time there is all patience.
+func (r *Resolver) patience(q *record) time.Duration {
+	switch {
+	case !q.slow:
+		return quickPatience
+	case q.failures > 0 && q.failures%8 == 0:
+		return slowPatience
+	case q.failures > 1 || q.lane.crowded(q):
+		return quickPatience
+	}
+	return slowPatience
+}
+
+// look is the goroutine of a lookup.
+func (r *Resolver) look(ctx context.Context, q *record) {
+	began := time.Now()
+	found, err := r.lookUp(ctx, q.question)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for len(r.queue) > 0 && !r.closed {
-		q := r.queue[0]
-		r.queue[0] = nil
-		r.queue = r.queue[1:]
-		if r.questions[q.question] != q {
-			continue // nobody depends on it any more
-		}
-		r.mu.Unlock()
-		found, err := r.lookUp(r.ctx, q.question)
-		r.mu.Lock()
-		if r.questions[q.question] == q {
+	q.cancel()
+	q.cancel = nil
+	r.schedule.done(q)
+	if r.questions[q.question] == q {
+		before := q.slow
+		q.slow = time.Since(began) >= quickPatience
+		if err != nil && q.slow && !before {
+			r.unfinished(q, found)
+		} else {
 			r.answered(q, found, err)
 		}
 	}
-	r.workers--
+	r.begin()
 }
 
-// answered takes what a lookup gave, has it asked again in time, and tells the names.
+// unfinished takes what a lookup gave that had too little time: it is asked again at once, in the slow lane.
+func (r *Resolver) unfinished(q *record, found answer) {
+	if !found.none() {
+		r.take(q, found.or(q.answer))
+	}
+	r.ask(q)
+}
+
+// answered takes what a lookup gave, and has it asked again in time.
 func (r *Resolver) answered(q *record, found answer, err error) {
 	now := time.Now()
 	var wait time.Duration
-	q.err = err
+	q.err = sanitize.Error(err, sanitize.Limit)
 	if err == nil {
-		q.answer, q.refreshed, q.failures = found, now, 0
+		q.refreshed, q.failures = now, 0
 		wait = min(max(found.ttl, minTTL), maxTTL)
 		q.expires = now.Add(wait)
 	} else {
-		q.answer = found.or(q.answer)
+		found = found.or(q.answer)
 		wait = min(minBackOff<<min(q.failures, 10), maxBackOff)
 		q.failures++
 	}
+	q.asked = true
 	q.timer = time.AfterFunc(wait, func() { r.again(q) })
-	if !q.asked {
-		q.asked = true
-		defer func() {
-			close(r.progress)
-			r.progress = make(chan struct{})
-		}()
-	}
+	r.take(q, found)
+}
+
+// take has an answer stand for the question, and tells the names.
+func (r *Resolver) take(q *record, found answer) {
+	changed := !found.same(q.answer)
+	q.answer = found
 	for n := range q.names {
-		r.update(n)
+		r.heard(n, q, changed)
 	}
 }
 

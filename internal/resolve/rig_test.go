@@ -94,17 +94,16 @@ func (r *rig) addresses(name string, ttl time.Duration, addresses string) {
 
 // services has a name answered with SRV records, each "host port priority weight".
 func (r *rig) services(name string, ttl time.Duration, records ...string) {
-	r.answer(name, func(context.Context) (answer, error) {
-		a := answer{ttl: ttl}
-		for _, text := range records {
-			var s service
-			if _, err := fmt.Sscan(text, &s.host, &s.port, &s.priority, &s.weight); err != nil {
-				r.t.Error(err)
-			}
-			a.services = append(a.services, s)
+	a := answer{ttl: ttl}
+	for _, text := range records {
+		var s service
+		if _, err := fmt.Sscan(text, &s.host, &s.port, &s.priority, &s.weight); err != nil {
+			r.t.Error(err)
 		}
-		return a, nil
-	})
+		a.services = append(a.services, s)
+	}
+	slices.SortFunc(a.services, compareServices)
+	r.answer(name, func(context.Context) (answer, error) { return a, nil })
 }
 
 // expectTold wants these reports since the last time.

@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -20,20 +19,72 @@ type service struct {
 	weight   int
 }
 
+// maxHosts is how many hosts of an SRV name are looked up: the first ones by priority, then by name.
+const maxHosts = 500
+
+// host is one that an SRV name depends on, and what n.waiting and n.failing count of it.
+type host struct {
+	*record
+	waits, fails bool
+}
+
 // dependOnHosts has an SRV name depend on the hosts that its records name, and on no others.
 func (r *Resolver) dependOnHosts(n *name) {
+	r.visits += len(n.root.answer.services)
 	before := n.hosts
-	n.hosts = make(map[string]*record, len(before))
+	n.hosts = make(map[string]*host, len(before))
+	n.waiting, n.failing = 0, 0
+	left := map[string]bool{}
+	for _, s := range n.root.answer.services { // sorted
+		switch {
+		case n.hosts[s.host] != nil:
+		case len(n.hosts) == maxHosts:
+			left[s.host] = true
+		default:
+			h := &host{record: r.depend(n, question{name: s.host})}
+			n.hosts[s.host] = h
+			n.count(h)
+		}
+	}
+	n.left = len(left)
+	for name, h := range before {
+		if n.hosts[name] == nil {
+			r.release(n, h.record)
+		}
+	}
+}
+
+// count brings n.waiting and n.failing up to date with one of n's hosts.
+func (n *name) count(h *host) {
+	waits, fails := !h.asked && h.answer.none(), h.err != nil
+	n.waiting += difference(h.waits, waits)
+	n.failing += difference(h.fails, fails)
+	h.waits, h.fails = waits, fails
+}
+
+func difference(before, now bool) int {
+	switch {
+	case now && !before:
+		return 1
+	case before && !now:
+		return -1
+	}
+	return 0
+}
+
+// failingHosts tells of one host that cannot be looked up, and how many others there are. n.failing is not 0.
+func (r *Resolver) failingHosts(n *name) string {
 	for _, s := range n.root.answer.services {
-		if n.hosts[s.host] == nil {
-			n.hosts[s.host] = r.depend(n, question{name: s.host})
+		r.visits++
+		if h := n.hosts[s.host]; h != nil && h.fails {
+			text := fmt.Sprintf("host %s: %v", strings.TrimSuffix(s.host, "."), h.err)
+			if n.failing > 1 {
+				text += fmt.Sprintf(" (and %d more of its hosts)", n.failing-1)
+			}
+			return text
 		}
 	}
-	for host, q := range before {
-		if n.hosts[host] == nil {
-			r.release(n, q)
-		}
-	}
+	return ""
 }
 
 // findServices gives the endpoints of an SRV name: every address of every record's host. A host that cannot be looked up
@@ -41,20 +92,19 @@ func (r *Resolver) dependOnHosts(n *name) {
 //
 // The weight of a record is that of its host, so that the addresses of a host share it. Weights go from 1 to 256: larger
 // ones, and fractions, are scaled within their priority. Where a priority has no weights, the endpoints have none either.
-func (n *name) findServices() (found []target.Endpoint, err error) {
-	problems := []error{n.root.err}
+func (n *name) findServices() (found []target.Endpoint) {
 	type share struct {
 		priority int
 		weight   float64
 	}
 	shares := map[netip.AddrPort]share{}
 	for _, s := range n.root.answer.services {
-		q := n.hosts[s.host]
-		if q.err != nil {
-			problems = append(problems, fmt.Errorf("host %s: %w", strings.TrimSuffix(s.host, "."), q.err))
+		h := n.hosts[s.host]
+		if h == nil {
+			continue // one of too many
 		}
-		for _, ip := range q.answer.addresses {
-			at, part := netip.AddrPortFrom(ip, s.port), share{s.priority, float64(s.weight) / float64(len(q.answer.addresses))}
+		for _, ip := range h.answer.addresses {
+			at, part := netip.AddrPortFrom(ip, s.port), share{s.priority, float64(s.weight) / float64(len(h.answer.addresses))}
 			switch have, ok := shares[at]; { // two records may be of one place
 			case ok && have.priority < part.priority:
 				continue
@@ -77,7 +127,7 @@ func (n *name) findServices() (found []target.Endpoint, err error) {
 	slices.SortFunc(found, func(a, b target.Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Addr.Compare(b.Addr))
 	})
-	return found, errors.Join(problems...)
+	return found
 }
 
 // maxWeight is the largest weight of an endpoint.

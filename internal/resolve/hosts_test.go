@@ -1,0 +1,237 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/target"
+)
+
+// manyHosts has a service have that many hosts, each with an address of its own.
+func (r *rig) manyHosts(service string, ttl time.Duration, n int) {
+	var records []string
+	for i := range n {
+		host := fmt.Sprintf("host-%04d.", i)
+		records = append(records, host+" 80 0 0")
+		r.addresses(host, ttl, fmt.Sprintf("10.1.%d.%d", i/250, 1+i%250))
+	}
+	rand.Shuffle(n, func(i, j int) { records[i], records[j] = records[j], records[i] })
+	r.services(service, ttl, records...)
+}
+
+// Of too many hosts the first are looked up, and status says so. The order of the answer makes no difference.
+func TestTooManyHosts(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		s := newSet("srv:service")
+		r.manyHosts("service", 10*sec, maxHosts+900)
+		r.Watch(s, nil)
+		r.expectTold("0s srv:service (0s): its records name 1400 hosts, of which 500 are looked up")
+		if n := len(s.All()); n != maxHosts {
+			t.Errorf("%d endpoints", n)
+		}
+		if n := len(r.questions); n != maxHosts+1 {
+			t.Errorf("%d questions", n)
+		}
+		before := s.All()
+		r.manyHosts("service", 10*sec, maxHosts+900)
+		time.Sleep(10 * sec)
+		synctest.Wait()
+		for i, t := range s.All() {
+			if t.Addr != before[i].Addr {
+				r.t.Fatal("another choice of hosts")
+			}
+		}
+		r.manyHosts("service", 10*sec, maxHosts)
+		time.Sleep(10 * sec)
+		r.expectTold("20s srv:service (0s): works")
+	})
+}
+
+// The work for an answer that says what the one before said does not depend on how many hosts there are; and a name is
+// made anew once a second, however many answers say something new.
+func TestWorkPerAnswer(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		var s *target.Set
+		r.manyHosts("service", sec, maxHosts)
+		visits := func(of time.Duration) (visits, answers int) {
+			synctest.Wait()
+			r.Resolver.mu.Lock()
+			before := r.visits
+			r.Resolver.mu.Unlock()
+			r.mu.Lock()
+			clear(r.asked)
+			r.mu.Unlock()
+			time.Sleep(of)
+			synctest.Wait()
+			r.mu.Lock()
+			for _, times := range r.asked {
+				answers += len(times)
+			}
+			r.mu.Unlock()
+			r.Resolver.mu.Lock()
+			defer r.Resolver.mu.Unlock()
+			return r.visits - before, answers
+		}
+		s = newSet("srv:service")
+		r.Watch(s, nil)
+		if n, _ := visits(sec / 2); n > 3*maxHosts {
+			t.Errorf("%d hosts were looked at for the first answers", n)
+		}
+		if n, answers := visits(10 * sec); n != 0 || answers < 9*maxHosts {
+			t.Errorf("%d hosts were looked at for %d answers that say what is known", n, answers)
+		}
+		for i := range maxHosts { // each says something else each time, and at a time of its own
+			r.answer(fmt.Sprintf("host-%04d.", i), func(context.Context) (answer, error) {
+				time.Sleep(time.Duration(i%8) * time.Millisecond)
+				return answer{addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 2, byte(rand.Int()), byte(rand.Int())})}, ttl: sec}, nil
+			})
+		}
+		if n, answers := visits(10 * sec); n > 11*maxHosts || answers < 4*maxHosts {
+			t.Errorf("%d hosts were looked at for %d answers in 10s, want %d a second at most", n, answers, maxHosts)
+		}
+		for i := range maxHosts { // each fails and comes back
+			works := false // a question is asked once at a time
+			r.answer(fmt.Sprintf("host-%04d.", i), func(context.Context) (answer, error) {
+				if works = !works; works {
+					return answer{addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 2, 0, 1})}, ttl: sec}, nil
+				}
+				return answer{}, errors.New("no answer")
+			})
+		}
+		if n, answers := visits(10 * sec); n > 11*maxHosts+answers || answers < 4*maxHosts {
+			t.Errorf("%d hosts were looked at for %d answers in 10s, want %d a second at most", n, answers, maxHosts)
+		}
+	})
+}
+
+// However many hosts fail and whatever servers say, what is told is one line of bounded length.
+func TestTextsAreBounded(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.manyHosts("service", 10*sec, 1400)
+		for i := range 1400 {
+			r.answer(fmt.Sprintf("host-%04d.", i), func(context.Context) (answer, error) {
+				return answer{}, errors.New("\x1b[2Jno\nanswer " + strings.Repeat("x", 100_000))
+			})
+		}
+		r.Watch(newSet("srv:service"), nil)
+		synctest.Wait()
+		text := r.Snapshot()[0].Err.Error()
+		for _, want := range []string{`host host-0000: \x1b[2Jno\nanswer xxx`, "(and 499 more of its hosts)", "its records name 1400 hosts"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q has no %q", text, want)
+			}
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.told) != 1 {
+			t.Errorf("told %d times", len(r.told))
+		}
+		for _, text := range append(r.told, text) {
+			if len(text) > 1000 || strings.ContainsAny(text, "\n\x1b") {
+				t.Errorf("%d bytes: %q", len(text), text)
+			}
+		}
+	})
+}
+
+// Hosts that stay silent do not keep those that answer from being used.
+func TestSilentHostsOfAService(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.services("service", 10*sec, "one. 80 0 0", "two. 80 0 0")
+		r.addresses("one.", 10*sec, "10.0.0.1")
+		r.silent("two.")
+		s := newSet("srv:service")
+		r.Watch(s, nil)
+		r.Await(t.Context(), s)
+		if r.now() != waitForHosts {
+			t.Errorf("known after %v", r.now())
+		}
+		r.expectEndpoints(s, "10.0.0.1:80")
+		r.expectTold()
+		time.Sleep(10 * sec)
+		r.expectTold("11s srv:service (11s): host two: no answer within 1s")
+		// Nor do ever other hosts that are silent.
+		for round := range 3 {
+			r.services("service", 10*sec, "one. 80 0 0", fmt.Sprintf("new-%d. 80 0 0", round))
+			r.silent(fmt.Sprintf("new-%d.", round))
+			r.addresses("one.", 10*sec, fmt.Sprintf("10.0.0.%d", 10+round))
+			time.Sleep(20 * sec)
+			r.expectEndpoints(s, fmt.Sprintf("10.0.0.%d:80", 10+round))
+		}
+	})
+}
+
+// A service whose hosts are others in each answer, and silent, leaves no question behind.
+func TestHostsThatComeAndGo(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		generation := 0
+		r.answer("service", func(context.Context) (answer, error) {
+			generation++
+			a := answer{ttl: sec}
+			for i := range maxHosts {
+				host := fmt.Sprintf("host-%d-%04d.", generation, i)
+				r.silent(host)
+				a.services = append(a.services, service{host: host, port: 80})
+			}
+			return a, nil
+		})
+		r.addresses("good.", sec, "10.0.0.1")
+		r.Watch(newSet("good.:80", "srv:service"), nil)
+		time.Sleep(time.Minute)
+		r.expectOnTime("good.", 0, time.Minute)
+		r.Resolver.mu.Lock()
+		defer r.Resolver.mu.Unlock()
+		queued, questions := 0, len(r.questions)
+		for _, l := range []*lane{&r.schedule.kept, &r.schedule.fresh, &r.schedule.slow} {
+			for _, m := range l.parties {
+				queued += m.queue.Len()
+			}
+		}
+		if questions > maxHosts+2 || queued > maxHosts {
+			t.Errorf("%d questions, %d wait", questions, queued)
+		}
+	})
+}
+
+// An answer that is not renewed in time says for how long, whether that is told as a failure or not.
+func TestOverdue(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.addresses("web", 10*sec, "10.0.0.1")
+		r.services("service", time.Hour, "web 80 0 0")
+		r.Watch(newSet("web:80", "srv:service", "never:80"), nil)
+		overdue := func() (all []time.Duration) {
+			synctest.Wait()
+			for _, a := range r.Snapshot() { // never, service, web
+				all = append(all, a.Overdue)
+			}
+			return all
+		}
+		time.Sleep(9 * sec)
+		r.silent("web")
+		time.Sleep(5 * sec)
+		if got := overdue(); fmt.Sprint(got) != "[0s 0s 0s]" {
+			t.Error(got)
+		}
+		time.Sleep(3 * sec)
+		r.expectTold("0s never:80 (0s): no such host")
+		if got := overdue(); fmt.Sprint(got) != "[0s 7s 7s]" {
+			t.Error(got)
+		}
+		time.Sleep(30 * sec)
+		if got := overdue(); fmt.Sprint(got) != "[0s 37s 37s]" {
+			t.Error(got)
+		}
+		r.addresses("web", 10*sec, "10.0.0.1")
+		time.Sleep(15 * sec)
+		if got := overdue(); fmt.Sprint(got) != "[0s 0s 0s]" {
+			t.Error(got)
+		}
+	})
+}

@@ -1,0 +1,66 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"tcp-proxy/internal/config"
+)
+
+// With real servers: 1,400 hosts and 80 names that a server leaves without an answer do not keep a name from being
+// refreshed, and nothing is left of them in the end.
+func TestSilentZonesOfARealServer(t *testing.T) {
+	var good, silent atomic.Int64
+	var hosts []dnsmessage.Resource
+	for i := range 1400 {
+		hosts = append(hosts, rr("_web._tcp.bad.", 1, srv(fmt.Sprintf("host-%d.bad.", i), 80, 0, 0)))
+	}
+	s := serve(t, func(q dnsmessage.Question, stream bool) says {
+		switch q.Name.String() {
+		case "_web._tcp.bad.":
+			if stream {
+				return says{records: hosts}
+			}
+			return says{truncated: true}
+		case "web.good.":
+			if q.Type == dnsmessage.TypeA {
+				good.Add(1)
+				return says{records: []dnsmessage.Resource{rr("web.good.", 1, a(1))}}
+			}
+			return says{}
+		}
+		silent.Add(1)
+		return says{nothing: true}
+	})
+	r := New(func(config.Address, error, time.Time) {})
+	defer r.Close()
+	r.lookUp = clientOf(s).lookUp
+	names := []string{"srv:_web._tcp.bad.", "web.good.:80"}
+	for i := range 80 {
+		names = append(names, fmt.Sprintf("web.bad-%d.:80", i))
+	}
+	set := newSet(names...)
+	r.Watch(set, nil)
+	eventually(t, "the good name is asked for five times beside silent ones", func() bool { return good.Load() >= 5 && silent.Load() > 100 })
+	eventually(t, "the SRV name says what is wrong with it", func() bool {
+		return slices.ContainsFunc(r.Snapshot(), func(a Answer) bool {
+			return a.Err != nil && strings.Contains(a.Err.Error(), "its records name 1400 hosts, of which 500 are looked up")
+		})
+	})
+	for _, a := range r.Snapshot() {
+		if a.Name.Host == "web.good." && (len(a.Endpoints) != 1 || a.Err != nil) {
+			t.Errorf("%+v", a)
+		}
+	}
+	r.mu.Lock()
+	if n := r.schedule.kept.busy + r.schedule.fresh.busy + r.schedule.slow.busy; 2*n > MaxSockets {
+		t.Errorf("%d lookups at a time", n)
+	}
+	r.mu.Unlock()
+}
