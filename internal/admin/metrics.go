@@ -127,6 +127,8 @@ func families(version string) []family {
 		gauge("name_failing", "name", "1 if the last lookup of the name gave nothing, 0 if not. The addresses are those of before, then.", ofNames(func(n *proxy.Name, give giver) {
 			give(oneIf(n.Problem != ""), n.Name)
 		})),
+		gauge("name_overdue_seconds", "name", "For how long the answer that the name stands for has been out of date, because there is no new one; 0 while it is not.",
+			ofNames(func(n *proxy.Name, give giver) { give(n.Overdue, n.Name) })),
 
 		gauge("workers_busy", "", "Workers that have a session.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Busy)) }),
 		gauge("workers_max", "", "Workers that there are.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Max)) }),

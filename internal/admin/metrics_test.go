@@ -112,7 +112,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 		State: proxy.Draining, Engine: "copy", Started: second(100),
 		Workers: proxy.Workers{Busy: 3, Max: 50, Paused: map[string]uint64{proxy.PausedError: 4}},
 		Reloads: proxy.Reloads{Succeeded: 2, Refused: 1, LastSuccess: second(200), Problem: "a mistake"},
-		Names:   []proxy.Name{{Name: "n\nm", Addresses: []string{"1", "2"}, Problem: "timeout"}},
+		Names:   []proxy.Name{{Name: "n\nm", Addresses: []string{"1", "2"}, Problem: "timeout", Overdue: 6.5}},
 		Apps: []proxy.App{{
 			Name: `a"\` + "\n", Active: 5, Upload: 1 << 60, Download: 7, Sources: 9, Connect: h.Read(),
 			Ended: map[string]uint64{"client_closed": 6, "new": 7}, Refused: map[string]uint64{"denied": 8},
@@ -146,6 +146,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 		"target_probes_total":                   {app + ",target=t,result=passed": 5, app + ",target=t,result=failed": 6},
 		"name_addresses":                        {"name=n\nm": 2},
 		"name_failing":                          {"name=n\nm": 1},
+		"name_overdue_seconds":                  {"name=n\nm": 6.5},
 		"workers_busy":                          {"": 3},
 		"workers_max":                           {"": 50},
 		"accept_paused_total":                   {"reason=error": 4, "reason=workers": 0},

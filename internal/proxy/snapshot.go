@@ -72,8 +72,9 @@ type Name struct {
 	Addresses []string  `json:"addresses"`
 	Refreshed time.Time `json:"refreshed,omitzero"` // when the last answer came
 	Expires   time.Time `json:"expires,omitzero"`
-	Problem   string    `json:"problem,omitempty"` // why the last lookup gave nothing; the addresses are those of before
-	Since     time.Time `json:"since,omitzero"`    // when that began
+	Overdue   float64   `json:"overdue_seconds,omitempty"` // for how long the answer, or that of a host of SRV records, has been out of date
+	Problem   string    `json:"problem,omitempty"`         // why the last lookup gave nothing; the addresses are those of before
+	Since     time.Time `json:"since,omitzero"`            // when that began
 }
 
 // App is one app.

@@ -139,7 +139,10 @@ func (s *Server) names() []Name {
 	useless := s.guard.uselessNames()
 	names := make([]Name, len(answers))
 	for i, a := range answers {
-		n := Name{Name: a.Name.String(), Addresses: []string{}, Refreshed: a.Refreshed, Expires: a.Expires, Since: a.Since}
+		n := Name{
+			Name: a.Name.String(), Addresses: []string{}, Refreshed: a.Refreshed, Expires: a.Expires, Since: a.Since,
+			Overdue: a.Overdue.Seconds(),
+		}
 		for _, e := range a.Endpoints {
 			if config.CheckEndpoint(e.Addr) == nil {
 				n.Addresses = append(n.Addresses, e.Addr.String())

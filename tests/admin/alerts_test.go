@@ -350,6 +350,19 @@ var outages = []outage{
 		})
 		return healthy, []phase{still(s.fresh(), time.Hour)}
 	}},
+	{"TcpProxyNameOverdue", 5 * time.Minute, `,name="web.internal:80"`, func(t *testing.T, r *harness.Rig) (scrape, []phase) {
+		names := r.Nameserver()
+		names.Set(r.Host + " web.internal")
+		s := see(r, harness.Config{Apps: []harness.App{{Name: "web", Ports: []any{r.Address()}, Targets: []any{"web.internal:80"}, Probe: &harness.Probe{When: "never"}}}})
+		healthy := s.scrape()
+		names.Pause()
+		const series = `tcp_proxy_name_overdue_seconds{name="web.internal:80"}`
+		var late scrape
+		harness.Eventually(t, "the answer is overdue", func() bool { late = s.fresh(); return late[series] > 0 })
+		later := maps.Clone(late)
+		later[series] += step.Seconds() // it is a time
+		return healthy, []phase{growing(late, later, time.Hour)}
+	}},
 	{"TcpProxyRestarts", 10 * time.Minute, "", func(t *testing.T, r *harness.Rig) (scrape, []phase) {
 		s := see(r, web(r, r.Identify("here")))
 		healthy := s.scrape()

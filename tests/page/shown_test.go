@@ -78,6 +78,17 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 	same(t, "rows", rows(tab, 2)[:4], apps)
 }
 
+// An answer that is old is a problem, although nothing says that its name fails.
+func TestAnOldAnswer(t *testing.T) {
+	s := calm()
+	s.Names[0].Refreshed, s.Names[0].Expires, s.Names[0].Overdue = night.Add(-10*time.Minute), night.Add(-5*time.Minute), 300
+	tab := desktop(t, serve(t, s))
+	same(t, "problems", texts(tab, "#wrong li"), []string{
+		"The answer of db.internal is out of date. It stays in use until there is a new one. since 1 Mar 03:07:00, 5 min show",
+	})
+	same(t, "names", texts(tab, "#names h2, #names li"), []string{"1 name", "db.internal 10.0.1.1, 10.0.1.2 asked 10 min ago, out of date for 5 min"})
+}
+
 func TestNothingIsWrong(t *testing.T) {
 	tab := desktop(t, serve(t, calm()))
 	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{"Nothing is wrong."})

@@ -30,14 +30,14 @@ class Line {
     this.element = h('li', {}, this.icon, h('p', {}, this.name, ' ', this.addresses, ' ', this.note));
   }
 
-  update({ name, addresses, refreshed, expires, problem, since, model }) {
+  update({ name, addresses, refreshed, expires, overdue_seconds: overdue, problem, since, model }) {
     attribute(this.element, 'class', problem ? 'grave' : 'fine');
-    swapIcon(this.icon, problem ? 'partly' : 'alive');
+    swapIcon(this.icon, problem || overdue > 0 ? 'partly' : 'alive');
     text(this.name, name);
     const all = addresses ?? [];
     const more = all.length > someAddresses ? ` and ${count(all.length - someAddresses)} more` : '';
     text(this.addresses, all.length > 0 ? `${all.slice(0, someAddresses).join(', ')}${more}` : 'no address');
-    text(this.note, problem ? failing(problem, moment(since), model) : fresh(moment(refreshed), moment(expires), model));
+    text(this.note, problem ? failing(problem, moment(since), model) : fresh(moment(refreshed), moment(expires), overdue, model));
   }
 }
 
@@ -45,9 +45,10 @@ function failing(problem, since, model) {
   return since === null ? problem : `${problem}, since ${clock(since)}, ${span(model.age(since))}`;
 }
 
-function fresh(refreshed, expires, model) {
+function fresh(refreshed, expires, overdue, model) {
   const parts = [];
   if (refreshed !== null) parts.push(`asked ${span(model.age(refreshed))} ago`);
-  if (expires !== null) parts.push(`again in ${span(Math.max(0, (expires - model.taken) / 1000))}`);
+  if (overdue > 0) parts.push(`out of date for ${span(overdue)}`);
+  else if (expires !== null) parts.push(`again in ${span(Math.max(0, (expires - model.taken) / 1000))}`);
   return parts.join(', ');
 }

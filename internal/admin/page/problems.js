@@ -26,7 +26,10 @@ export function problemsOf(model) {
   }
   for (const app of model.apps) list.push(...ofApp(app, model));
   for (const name of model.names) {
-    if (!name.problem) continue;
+    if (!name.problem) {
+      if (name.overdue_seconds > 0) list.push(late(name, model));
+      continue;
+    }
     const some = name.addresses?.length > 0;
     const kept = some ? 'The addresses of before stay in use.' : 'It has no address yet.';
     list.push({
@@ -35,6 +38,13 @@ export function problemsOf(model) {
     });
   }
   return list.sort((a, b) => b.level - a.level || (b.since ?? Infinity) - (a.since ?? Infinity));
+}
+
+function late(name, model) {
+  return {
+    key: `late ${name.name}`, level: partly, since: moment(model.answer.taken) - name.overdue_seconds * 1000, find: name.name,
+    what: `The answer of ${name.name} is out of date.`, why: 'It stays in use until there is a new one.',
+  };
 }
 
 const stages = new Map([

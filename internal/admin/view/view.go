@@ -131,10 +131,14 @@ func (p *painter) node() {
 	}
 }
 
-// names writes which names cannot be looked up.
+// names writes which names cannot be looked up, or are late.
 func (p *painter) names() {
 	for _, n := range p.s.Names {
 		if n.Problem == "" {
+			if n.Overdue > 0 {
+				late := span(time.Duration(n.Overdue * float64(time.Second)))
+				p.para("", yellow, fmt.Sprintf("%s: its answer has been out of date for %s and holds until there is a new one", n.Name, late))
+			}
 			continue
 		}
 		held := "it has no address yet"

@@ -67,7 +67,8 @@ func troubled() *proxy.Snapshot {
 	s.Reloads.Problem = "/etc/tcp-proxy/config.json:12:18: apps[0].ports[1]: \"127.0.0.1:500l\" is not a port: it can be 5001, \"5200-5210\" or \"127.0.0.1:5300\"\n" +
 		"/etc/tcp-proxy/config.json:14:3: apps[0].tragets: unknown key: did you mean \"targets\"?"
 	s.Names[0].Problem, s.Names[0].Since = "lookup web.internal on 10.0.0.53:53: server misbehaving", now.Add(-95*time.Second)
-	s.Names = append(s.Names, proxy.Name{Name: "srv:_db._tcp.internal", Problem: "no such host", Since: began})
+	s.Names = append(s.Names, proxy.Name{Name: "srv:_db._tcp.internal", Problem: "no such host", Since: began},
+		proxy.Name{Name: "late.internal:80", Addresses: []string{"10.0.0.4"}, Overdue: 432})
 	web := &s.Apps[0]
 	web.Ports[0].Problem = "accept: too many open files"
 	web.Refused = map[string]uint64{"denied": 12, "max_sessions_per_source": 3456, "sessions_per_second": 0}
