@@ -117,6 +117,7 @@ func describe(t *target.Target) Target {
 		Failures:    map[string]uint64{},
 		Connect:     c.ConnectTime.Seconds(),
 		Retry:       c.Retry.Seconds(),
+		Second:      c.Second.Seconds(),
 	}
 	if !c.LastProbe.IsZero() {
 		d.Probe = &Probe{Passed: uint64(c.ProbesPassed), Failed: uint64(c.ProbesFailed), Last: c.LastProbe}

@@ -16,6 +16,7 @@ func (s *Server) events() relay.Events {
 		Ended:         s.ended,
 		ConnectFailed: s.connectFailed,
 		TargetBack:    s.targetBack,
+		TriedSecond:   s.triedSecond,
 		AcceptFailing: s.acceptFailing,
 		AcceptResumed: s.acceptResumed,
 	}
@@ -100,6 +101,12 @@ func (s *Server) targetDead(app string, t *target.Target, err error) {
 
 func (s *Server) targetBack(r *relay.Route, t *target.Target) {
 	s.targetAlive(r.App, t, "a connection stands")
+}
+
+func (s *Server) triedSecond(r *relay.Route, t *target.Target) {
+	s.diary.Log(logrus.InfoLevel, "address of a name does not answer in time and is tried after the others of that name", logrus.Fields{
+		"app": r.App, "target": t.Name, "for": t.Second().Round(time.Second).String(),
+	})
 }
 
 func (s *Server) targetAlive(app string, t *target.Target, why string) {

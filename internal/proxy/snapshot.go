@@ -111,10 +111,11 @@ type Target struct {
 	MaxSessions int               `json:"max_sessions,omitempty"`
 	Active      int64             `json:"sessions_active"`
 	Sessions    uint64            `json:"sessions_total"`
-	Failures    map[string]uint64 `json:"connect_failures"`           // by reason
-	Connect     float64           `json:"connect_seconds,omitempty"`  // smoothed; 0: not known
-	Retry       float64           `json:"retry_in_seconds,omitempty"` // until a dead one is tried again
-	Probe       *Probe            `json:"probe,omitempty"`            // nil if it was never probed
+	Failures    map[string]uint64 `json:"connect_failures"`             // by reason
+	Connect     float64           `json:"connect_seconds,omitempty"`    // smoothed; 0: not known
+	Retry       float64           `json:"retry_in_seconds,omitempty"`   // until a dead one is tried again
+	Second      float64           `json:"second_for_seconds,omitempty"` // how long an address of a name is still tried after the others of that name, which answer sooner; 0: it is not
+	Probe       *Probe            `json:"probe,omitempty"`              // nil if it was never probed
 }
 
 // Probe is what the probes of a target found.

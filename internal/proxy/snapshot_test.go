@@ -199,3 +199,19 @@ func TestChanges(t *testing.T) {
 		}
 	}
 }
+
+// The snapshot says which address is tried after the others of its name, and for how much longer.
+func TestSnapshotOfWhoIsTriedSecond(t *testing.T) {
+	ip := ownAddress()
+	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`))
+	x := s.apps[0].targets.All()[0]
+	for range 3 {
+		if got := s.Snapshot().Apps[0].Targets[0]; got.Second != 0 {
+			t.Errorf("it is second already: %+v", got)
+		}
+		x.Overtaken(false)
+	}
+	if got := s.Snapshot().Apps[0].Targets[0]; got.State != target.Alive || got.Second < 60 || got.Second > 600 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -12,8 +12,8 @@ import (
 )
 
 // Approach is a session's way to a target: whether the client may come in, whom to try next, and what a try has shown.
-// The engine connects. Every target that Next or Rival returns is answered with one of Connected, Failed and Abandoned;
-// Failed and Abandoned give its place back, and after Connected Over does.
+// The engine connects. Every target that Next or Rival returns is answered with one of Connected, Failed, Abandoned
+// and Overtaken, which give its place back; after Connected Over does.
 type Approach struct {
 	route  *Route
 	events *Events
@@ -180,6 +180,15 @@ func (a *Approach) Connected(t *target.Target, took time.Duration) {
 func (a *Approach) Abandoned(t *target.Target) {
 	t.Abandoned(a.finish(t))
 	t.Release()
+}
+
+// Overtaken says that the session gave up connecting to t because its rival, which was begun later, stands.
+func (a *Approach) Overtaken(t *target.Target) {
+	second := t.Overtaken(a.finish(t))
+	t.Release()
+	if second {
+		a.events.TriedSecond(a.route, t)
+	}
 }
 
 // Over gives back what the session held of the app, and accounts for it: all its sockets are closed. The engine has

@@ -92,6 +92,9 @@ type Events struct {
 	ConnectFailed func(r *Route, t *target.Target, err error, died bool)
 	// TargetBack is called when a session's connect brings a dead target back.
 	TargetBack func(*Route, *target.Target)
+	// TriedSecond is called when an address of a name is tried after the others of that name from now on, because they
+	// have overtaken it again and again.
+	TriedSecond func(*Route, *target.Target)
 	// AcceptFailing is called when accepting on a port begins to fail, and AcceptResumed when it works again.
 	AcceptFailing func(*Port, error)
 	AcceptResumed func(p *Port, after time.Duration)

@@ -10,12 +10,13 @@ import (
 // What the tree of a tier has of each target: of one that can take sessions, what the balancer ranks it by, the least
 // first; of others, why not.
 const (
-	keyLate   = 1 << 62     // it lives, but is not to be picked while another is
-	keyDead   = keyLate + 1 // it is tried when nobody lives
-	keyFull   = keyDead + 1 // it has all the sessions that it may have
-	keyNone   = 1<<64 - 1   // it takes no sessions
-	lives     = keyDead - 1 // the greatest key of those who live
-	unlimited = lives - 1   // the greatest rank
+	keyLate   = 1 << 62       // it lives, but is not to be picked while another is
+	keySecond = keyLate + 1   // it lives, and is for whom no balancer finds another; see second.go
+	keyDead   = keySecond + 1 // it is tried when nobody lives
+	keyFull   = keyDead + 1   // it has all the sessions that it may have
+	keyNone   = 1<<64 - 1     // it takes no sessions
+	lives     = keyLate       // the greatest key of those who live and are not second
+	unlimited = lives - 1     // the greatest rank
 )
 
 // balancer is a way to choose among the targets of a tier that can take a session.

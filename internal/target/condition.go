@@ -8,6 +8,7 @@ type Condition struct {
 	Since  time.Time // of that state
 	Reason string    // the last error of a dead target, or why it is barred; empty otherwise
 	Retry  time.Duration
+	Second time.Duration // for how much longer it is tried second, as an address that its rivals overtake
 
 	Sessions int64               // that hold a place
 	Total    int64               // that were connected
@@ -27,6 +28,7 @@ func (t *Target) Condition() Condition {
 		Sessions:    t.sessions.Load(),
 		Total:       t.total.Load(),
 		ConnectTime: t.time.connect(),
+		Second:      t.Second(),
 	}
 	for i := range c.Failures {
 		c.Failures[i] = t.failures[i].Load()

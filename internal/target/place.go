@@ -54,6 +54,9 @@ func (t *Target) key() uint64 {
 	case dead, onTrial:
 		return keyDead
 	}
+	if t.second.Load() {
+		return keySecond
+	}
 	if t.policy.rank == nil {
 		return 0
 	}

@@ -13,8 +13,9 @@ import (
 type rotation struct {
 	set        *Set
 	all        []*Target
-	tiers      []*tier // the ordinary targets, then the backups, each of them by the priority of SRV records
-	unresolved bool    // a name that takes sessions has no address yet
+	named      map[config.Address][]*Target // those of each name that take sessions
+	tiers      []*tier                      // the ordinary targets, then the backups, each of them by the priority of SRV records
+	unresolved bool                         // a name that takes sessions has no address yet
 }
 
 // endpoint is what tells the endpoints of an app apart.
@@ -45,7 +46,7 @@ func endpointOf(a config.Address) (e endpoint, known bool) {
 // newRotation makes the rotation of a set. An address that several targets give is one endpoint: it belongs to the
 // target that is that address, or else to the first that gives it.
 func newRotation(s *Set) *rotation {
-	r := &rotation{set: s, all: make([]*Target, 0, len(s.targets))}
+	r := &rotation{set: s, all: make([]*Target, 0, len(s.targets)), named: map[config.Address][]*Target{}}
 	taken := make(map[endpoint]bool, len(s.targets))
 	for _, c := range s.targets {
 		if e, known := endpointOf(c.Address); known {
@@ -89,6 +90,9 @@ func newRotation(s *Set) *rotation {
 				one.Weight = f.Weight
 			}
 			add(one, e, c.Address.String()+"/"+f.Addr.String(), priority)
+			if !c.Down {
+				r.named[c.Address] = append(r.named[c.Address], r.all[len(r.all)-1])
+			}
 		}
 	}
 	order := slices.SortedFunc(maps.Keys(tiers), func(a, b rank) int {

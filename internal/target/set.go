@@ -139,19 +139,22 @@ func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err 
 }
 
 // Rival reserves a place on another endpoint of the same name as t, of the other family, that lives and was not tried,
-// and adds it to tried; nil if there is none. The session answers for it as for one that Pick gave.
+// and adds it to tried; nil if there is none. One that is tried second is taken if there is no other. The session answers
+// for it as for one that Pick gave.
 func (s *Set) Rival(t *Target, tried *Tried) (rival *Target, trial bool) {
-	all := s.line.inForce.Load().all
+	all := s.line.inForce.Load().named[t.Address]
 	start := rand.IntN(len(all) + 1)
-	for i := range all {
-		x := all[(start+i)%len(all)]
-		if x.Address != t.Address || x.Addr.Addr().Is4() == t.Addr.Addr().Is4() || x.tier == nil || tried.has(x) {
-			continue
-		}
-		if trial, ok := x.reserve(true); ok {
-			tried.take(x)
-			s.line.queue.offer(x)
-			return x, trial
+	for _, second := range []bool{false, true} {
+		for i := range all {
+			x := all[(start+i)%len(all)]
+			if x.Addr.Addr().Is4() == t.Addr.Addr().Is4() || x.second.Load() != second || tried.has(x) {
+				continue
+			}
+			if trial, ok := x.reserve(true); ok {
+				tried.take(x)
+				s.line.queue.offer(x)
+				return x, trial
+			}
 		}
 	}
 	return nil, false

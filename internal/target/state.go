@@ -14,6 +14,8 @@ type state struct {
 	sessions atomic.Int64
 	health   atomic.Uint32 // a health; changes under mu
 	drained  atomic.Bool
+	lost     atomic.Int32           // races in a row, each to a rival; changes under mu
+	second   atomic.Bool            // it is tried second; changes under mu
 	barred   atomic.Pointer[string] // why it may not be connected to; nil: it may. Changes under mu
 	time     times
 	total    atomic.Int64 // sessions that were connected
@@ -29,6 +31,9 @@ type state struct {
 	retry time.Time // when a dead target is due for a trial; zero if it gets none
 	timer *time.Timer
 	gone  bool // no trial will come
+
+	secondUntil time.Time
+	secondTimer *time.Timer // nil unless it is second
 
 	passed, failed         int // probes in a row
 	passedEver, failedEver int64
@@ -187,6 +192,7 @@ func (s *state) leave(t *Target) {
 	if s.now.CompareAndSwap(t, nil) {
 		s.gone = true
 		s.unschedule()
+		s.firstAgain()
 	}
 }
 
@@ -196,4 +202,5 @@ func (s *state) retire() {
 	defer s.mu.Unlock()
 	s.gone = true
 	s.unschedule()
+	s.firstAgain()
 }

@@ -89,7 +89,7 @@ func (t *Target) Connected(took time.Duration) (back bool) {
 		_, with := t.happen(t.policy, connectStood, nil)
 		back = with == revived
 	}
-	if back || t.policy.measures {
+	if first := t.won(); first || back || t.policy.measures {
 		t.changed()
 	}
 	return back
@@ -139,6 +139,9 @@ const (
 // Probed says what a probe has found: err is nil if it passed. It takes Policy.Rise passes in a row to bring a dead
 // target back, and Policy.Fall failures in a row to find a live one dead.
 func (t *Target) Probed(err error) Change {
+	if err == nil && t.won() {
+		defer t.changed()
+	}
 	switch t.judge(t.policy, err) {
 	case killed:
 		t.changed()

@@ -55,7 +55,9 @@ func (r *tier) pick(tried *Tried, source netip.Addr, live bool) (t *Target, tria
 		case tried.aimless():
 			place = r.onward(tried, live)
 		case live:
-			place = r.balancer.choose(r, tried, source)
+			if place = r.balancer.choose(r, tried, source); place < 0 {
+				place = r.inTurn(keySecond, tried)
+			}
 		default:
 			place = r.dead.take(func(from int) int { return r.next(from, keyDead, tried) })
 		}
@@ -102,7 +104,7 @@ func (r *tier) inTurn(most uint64, tried *Tried) int {
 func (r *tier) onward(tried *Tried, live bool) int {
 	most, from := uint64(keyDead), 0
 	if live {
-		most = lives
+		most = keySecond
 	}
 	if last := tried.Last().now.Load(); last != nil && last.tier == r {
 		from = last.place + 1

@@ -53,6 +53,7 @@ func newStage(name, dir string, start func(*admit.Workers, relay.Events) (relay.
 		Ended:         func(r *relay.Record) { st.records <- *r },
 		ConnectFailed: func(*relay.Route, *target.Target, error, bool) {},
 		TargetBack:    func(*relay.Route, *target.Target) {},
+		TriedSecond:   func(*relay.Route, *target.Target) {},
 		AcceptFailing: func(*relay.Port, error) {},
 		AcceptResumed: func(*relay.Port, time.Duration) {},
 	})

@@ -42,6 +42,7 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 		Ended:         func(rec *relay.Record) { r.ended <- *rec },
 		ConnectFailed: func(*relay.Route, *target.Target, error, bool) {},
 		TargetBack:    func(*relay.Route, *target.Target) {},
+		TriedSecond:   func(*relay.Route, *target.Target) {},
 		AcceptFailing: func(_ *relay.Port, err error) { t.Errorf("accept fails: %v", err) },
 		AcceptResumed: func(*relay.Port, time.Duration) {},
 	})

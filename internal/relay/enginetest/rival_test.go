@@ -186,3 +186,36 @@ func TestEndWhileConnectingToTwo(t *testing.T) {
 		}
 	})
 }
+
+// An address that its rival overtakes again and again is tried second, and costs no session any time, until it answers.
+func TestTriedSecond(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		four, six := newHole(r.T, "127.0.0.1"), r.sixth()
+		set := target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{Retry: time.Hour, Balance: config.BalanceFirst}, nil)
+		set.Resolved(name, []target.Endpoint{{Addr: four.addr}, {Addr: six}})
+		r.setRoute(func(route *relay.Route) { route.Targets = set })
+		targets := set.All()
+		for i := range 5 {
+			client, server := r.session()
+			rec := r.finish(client, server)
+			if want := map[bool]int{true: 2, false: 1}[i < 3]; rec.Target != targets[1].Name || rec.Attempts != want {
+				r.Errorf("session %d: %+v", i+1, rec)
+			}
+		}
+		r.expectLeft(targets, true, true)
+		if targets[0].Second() == 0 || targets[1].Second() != 0 {
+			r.Errorf("second for %v and %v", targets[0].Second(), targets[1].Second())
+		}
+		r.target.Close() // the other is dead now
+		client := r.dial()
+		await(r.T, "it is tried after the other", func() bool { return targets[0].Sessions() == 1 })
+		server := r.adopt(four.open())
+		r.exchange(client, server, 100)
+		r.finish(client, server)
+		r.expectLeft(targets, true, false)
+		if targets[0].Second() != 0 {
+			r.Error("it has answered, and is still second")
+		}
+		set.Retire()
+	})
+}

@@ -131,13 +131,18 @@ func (s *session) race(t *target.Target) answer {
 			if len(running) == 1 {
 				return a
 			}
-			if running[0] == a.to {
+			rival := running[1] == a.to
+			if !rival {
 				running[0] = running[1]
 			}
 			running = running[:1]
-			if a.err == nil || a.wasReset() || ctx.Err() != nil {
+			if over := ctx.Err() != nil; over || a.err == nil || a.wasReset() {
 				cancel()
-				s.abandon(<-answers)
+				if other := <-answers; rival && !over && other.conn == nil {
+					s.approach.Overtaken(other.to)
+				} else {
+					s.abandon(other)
+				}
 				return a
 			}
 			s.approach.Failed(a.to, a.err)

@@ -35,6 +35,7 @@ func newStill(t *testing.T, targets ...config.Target) *still {
 		Ended:         func(r *relay.Record) { s.ended = append(s.ended, *r) },
 		ConnectFailed: func(*relay.Route, *target.Target, error, bool) { s.failed++ },
 		TargetBack:    func(*relay.Route, *target.Target) {},
+		TriedSecond:   func(*relay.Route, *target.Target) {},
 	}}
 	var err error
 	if s.loop, err = newLoop(e, 0); err != nil {

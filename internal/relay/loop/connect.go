@@ -328,8 +328,14 @@ func (l *loop) established(s *session, n int) {
 func (l *loop) stands(s *session, n int) (err error) {
 	b := l.slab.besideOf(s)
 	if other := upstream + rival - n; b.target[other] != nil {
-		l.hangUp(&s.side[other])
-		b.approach.Abandoned(b.target[other])
+		x := &s.side[other]
+		silent := !x.mark.has(answered)
+		l.hangUp(x)
+		if n == rival && silent {
+			b.approach.Overtaken(b.target[other])
+		} else {
+			b.approach.Abandoned(b.target[other])
+		}
 		b.target[other] = nil
 	}
 	if n == rival {
