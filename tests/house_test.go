@@ -35,6 +35,9 @@ var floors = [][]string{
 var neighbours = [][2]string{
 	{"cmd/tcp-proxy", "internal/daemon"},
 	{"internal/admin", "internal/admin/page"},
+	{"internal/config", "internal/linux"},
+	{"internal/config", "internal/sanitize"},
+	{"internal/watch", "internal/linux"},
 	{"internal/linux", "internal/sanitize"},
 }
 

@@ -27,12 +27,9 @@ func (a admin) config() Admin {
 
 // adminSockets decodes the well-written elements of n.
 func (d *decoder) adminSockets(n node) []adminSocket {
-	elements, ok := d.array(n)
+	elements, ok := d.array(n, maxAdmin, "addresses")
 	if !ok {
 		return nil
-	}
-	if len(elements) > maxAdmin {
-		d.wrong(n, "has %d addresses: the limit is %d", len(elements), maxAdmin)
 	}
 	sockets := make([]adminSocket, 0, len(elements))
 	for i, e := range elements {

@@ -35,7 +35,7 @@ func (d *decoder) checkPorts(doc *document) {
 			return false
 		}
 		if other := taken.take(r); other != nil {
-			d.wrong(r.at, "%v is taken by %v, %s at %v", r, other, other.at.path, d.source.place(other.at.StartOffset))
+			d.wrong(r.at, "%v is taken by %v, %s at %v", r, other, other.at.path, d.at(other.at))
 		}
 		return true
 	}

@@ -17,7 +17,8 @@ import (
 // set as it was, and the configuration is thrown away at the end.
 type decoder struct {
 	source   *source
-	problems []problem
+	problems problems
+	guesses  int       // how many keys were unknown
 	defaults *Settings // what an app starts from; complete before the first app is decoded
 }
 
@@ -38,10 +39,24 @@ func (n node) member(key string, v *hujson.Value) node {
 	return node{v, key}
 }
 
-// wrong records that something is wrong with the value n.
+// wrong records that something is wrong with the value n. What takes work to write is better an argument with a method
+// String, which is not called for a problem that nobody will be told.
 func (d *decoder) wrong(n node, format string, args ...any) {
-	d.problems = append(d.problems, problem{n.StartOffset, n.path, fmt.Sprintf(format, args...)})
+	if d.problems.wants(n.StartOffset) {
+		d.problems.add(problem{n.StartOffset, n.path, fmt.Sprintf(format, args...)})
+	}
 }
+
+// at gives the place of a value, for an argument of wrong.
+func (d *decoder) at(n node) fmt.Stringer { return spot{d.source, n.StartOffset} }
+
+// spot is a place that is not looked for before somebody wants to know it.
+type spot struct {
+	source *source
+	offset int
+}
+
+func (s spot) String() string { return s.source.place(s.offset).String() }
 
 func (d *decoder) wrongType(n node, want string) {
 	d.wrong(n, "must be %s, not %s", want, kindOf(n))
@@ -130,12 +145,12 @@ func (d *decoder) object(n node, into any) (given []string, ok bool) {
 		f := slices.IndexFunc(known, func(f field) bool { return sameKey(key, f.key) })
 		switch {
 		case f < 0:
-			suggestion := nearest(key, known)
-			d.unknown(n, m, suggestion)
-			given = append(given, suggestion)
+			if suggestion := d.unknown(n, m, key, known); suggestion != "" {
+				given = append(given, suggestion)
+			}
 		case members[f] != nil:
 			first := &members[f].Name
-			d.wrong(node{&m.Name, n.path}, "duplicate key %s: %s stands at %v", quote(key), quote(text(first)), d.source.place(first.StartOffset))
+			d.wrong(node{&m.Name, n.path}, "duplicate key %s: %s stands at %v", quote(key), quote(text(first)), d.at(node{Value: first}))
 		default:
 			members[f] = m
 			given = append(given, known[f].key)
@@ -150,27 +165,38 @@ func (d *decoder) object(n node, into any) (given []string, ok bool) {
 	return given, true
 }
 
-func (d *decoder) unknown(n node, m *hujson.ObjectMember, suggestion string) {
+// unknown reports a key that is not one of the known, and gives the one that it may be a misspelling of, or "".
+func (d *decoder) unknown(n node, m *hujson.ObjectMember, key string, known []field) (suggestion string) {
 	hint := ""
+	if d.guesses++; d.guesses <= maxGuesses {
+		suggestion = nearest(key, known)
+	}
 	if suggestion != "" {
 		hint = fmt.Sprintf(" (did you mean %q?)", suggestion)
 	}
-	d.wrong(node{&m.Name, n.path}, "unknown key %s%s", quote(text(&m.Name)), hint)
+	d.wrong(node{&m.Name, n.path}, "unknown key %s%s", quote(key), hint)
+	return suggestion
 }
+
+// maxGuesses bounds the work for a file that has nothing but unknown keys.
+const maxGuesses = 10 * MaxErrors
 
 func has(given []string, key string) bool {
 	return slices.Contains(given, key)
 }
 
-// array gives the elements of n.
-func (d *decoder) array(n node) ([]node, bool) {
+// array gives the elements of n, no more than the limit of what they are.
+func (d *decoder) array(n node, limit int, what string) ([]node, bool) {
 	array, ok := n.Value.Value.(*hujson.Array)
 	if !ok {
 		d.wrongType(n, "an array")
 		return nil, false
 	}
-	nodes := make([]node, len(array.Elements))
-	for i := range array.Elements {
+	if len(array.Elements) > limit {
+		d.wrong(n, "has %d %s: the limit is %d", len(array.Elements), what, limit)
+	}
+	nodes := make([]node, min(len(array.Elements), limit))
+	for i := range nodes {
 		nodes[i] = n.element(i, &array.Elements[i])
 	}
 	return nodes, true

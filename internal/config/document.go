@@ -56,15 +56,12 @@ func (d *decoder) document() document {
 }
 
 func (d *decoder) apps(n node) []app {
-	elements, ok := d.array(n)
+	elements, ok := d.array(n, maxApps, "apps")
 	if !ok {
 		return nil
 	}
 	if len(elements) == 0 {
 		d.wrong(n, "must have at least one app")
-	}
-	if len(elements) > maxApps {
-		d.wrong(n, "has %d apps: the limit is %d", len(elements), maxApps)
 	}
 	apps := make([]app, len(elements))
 	for i, e := range elements {

@@ -1,11 +1,19 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+
+	"tcp-proxy/internal/sanitize"
+)
+
+// MaxErrors is how many errors of a configuration are told.
+const MaxErrors = 100
+
+const (
+	maxText = 1000 // bytes of the text of one
+	maxFile = 4096 // bytes of the name of a file, PATH_MAX
 )
 
 // Error is one thing that is wrong with a configuration, and where.
@@ -13,16 +21,17 @@ type Error struct {
 	File         string
 	Line, Column int    // from 1; the column counts characters. 0: no place is known
 	Path         string // such as apps[0].ports[2]; empty: the document
-	Text         string
+	Text         string // one line
 
 	cause error // what Errorf was given with %w
+	rest  int   // this stands for so many errors that are not told; 0: for itself
 }
 
 // Error gives FILE:LINE:COLUMN: apps[0].ports[2]: what is wrong, without the parts that are not known.
 func (e Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
-		b.WriteString(e.File)
+		b.WriteString(sanitize.Text(e.File, maxFile))
 		if e.Line > 0 {
 			fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
 		}
@@ -38,21 +47,15 @@ func (e Error) Error() string {
 // Unwrap gives the error behind this one, if there is one.
 func (e Error) Unwrap() error { return e.cause }
 
-// Errors is everything that is wrong with a configuration, sorted by place.
+// Errors is what is wrong with a configuration, sorted by place: everything, or the first hundred errors and one more
+// that says how many there are beside them.
 type Errors []Error
 
-// maxPrinted bounds what a hopeless file prints.
-const maxPrinted = 100
-
-// Error gives one error a line, and no more than the first hundred.
+// Error gives one error a line.
 func (es Errors) Error() string {
-	lines := make([]string, 0, maxPrinted+1)
+	lines := make([]string, len(es))
 	for i, e := range es {
-		if i == maxPrinted {
-			lines = append(lines, fmt.Sprintf("… and %d more", len(es)-i))
-			break
-		}
-		lines = append(lines, e.Error())
+		lines[i] = e.Error()
 	}
 	return strings.Join(lines, "\n")
 }
@@ -66,22 +69,28 @@ func (es Errors) Unwrap() []error {
 	return errs
 }
 
-// problem is an Error whose place is still an offset into the source.
-type problem struct {
-	offset int
-	path   string
-	text   string
+// Brief gives an error as one line of bounded length; of Errors the first, and how many there are beside it.
+func Brief(err error) string {
+	var es Errors
+	if !errors.As(err, &es) || len(es) == 0 {
+		return sanitize.Text(strings.Join(strings.Fields(err.Error()), " "), maxText)
+	}
+	first := sanitize.Text(es[0].Error(), maxText)
+	others := len(es) - 1
+	if last := es[len(es)-1]; last.rest > 0 {
+		others += last.rest - 1
+	}
+	if others == 0 {
+		return first
+	}
+	return fmt.Sprintf("%s (and %s)", first, more(others))
 }
 
-// report turns problems into Errors, sorted by place.
-func (s *source) report(problems []problem) Errors {
-	slices.SortStableFunc(problems, func(a, b problem) int { return cmp.Compare(a.offset, b.offset) })
-	errs := make(Errors, len(problems))
-	for i, p := range problems {
-		at := s.place(p.offset)
-		errs[i] = Error{File: s.name, Line: at.line, Column: at.column, Path: p.path, Text: p.text}
+func more(n int) string {
+	if n == 1 {
+		return "1 more error"
 	}
-	return errs
+	return fmt.Sprintf("%d more errors", n)
 }
 
 // Errorf makes an error at a path such as "apps[0].ports[2]" or "max_workers". A path that the file does not mention
@@ -89,7 +98,7 @@ func (s *source) report(problems []problem) Errors {
 // format may have one %w.
 func (c *Config) Errorf(path, format string, args ...any) Error {
 	err := fmt.Errorf(format, args...)
-	e := Error{Path: path, Text: err.Error(), cause: errors.Unwrap(err)}
+	e := Error{Path: path, Text: sanitize.Text(err.Error(), maxText), cause: errors.Unwrap(err)}
 	if c.source != nil {
 		at := c.source.place(c.source.locate(path))
 		e.File, e.Line, e.Column = c.source.name, at.line, at.column

@@ -56,22 +56,49 @@ func TestErrorfByHand(t *testing.T) {
 	}
 }
 
-func TestErrorsPrintNoMoreThanAHundred(t *testing.T) {
-	_, err := Parse("f", []byte(appOf(`"targets": ["a:1"], "ports": [`+strings.Repeat("0,", 250)+`]`)))
-	var errs Errors
-	if !errors.As(err, &errs) || len(errs) != 250 {
-		t.Fatalf("got %d errors, want 250", len(errs))
+// A hopeless file has a hundred errors told, the first by their place, and the number of the others.
+func TestNoMoreThanAHundredErrors(t *testing.T) {
+	for ports, last := range map[int]string{99: `f:1:251: apps[0].name: "-" is not a name`, 100: "f: and 1 more error", 350: "f: and 251 more errors"} {
+		_, err := Parse("f", []byte(appOf(`"targets": ["a:1"], "ports": [`+strings.Repeat("0,", ports)+`], "name": "-"`)))
+		var errs Errors
+		if !errors.As(err, &errs) || len(errs) != min(ports+1, 101) {
+			t.Fatalf("got %d errors of %d", len(errs), ports+1)
+		}
+		told := min(ports, 100) // of the ports
+		for i, e := range errs[:told] {
+			if want := fmt.Sprintf("apps[0].ports[%d]", i); e.Path != want {
+				t.Errorf("error %d is at %s, want %s", i, e.Path, want)
+			}
+		}
+		lines := strings.Split(err.Error(), "\n")
+		if len(lines) != len(errs) || !strings.HasPrefix(lines[told], last) {
+			t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+		}
+		var one Error
+		if !errors.As(err, &one) || one != errs[0] || !errors.Is(err, errs[len(errs)-1]) {
+			t.Errorf("errors.As gives %v, want %v", one, errs[0])
+		}
+		brief := fmt.Sprintf("%v (and %d more errors)", errs[0], ports)
+		if Brief(err) != brief {
+			t.Errorf("in brief: %s, want %s", Brief(err), brief)
+		}
 	}
-	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != 101 || lines[100] != "… and 150 more" {
-		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+	if got := Brief(Errors{{File: "f", Text: "bad"}}); got != "f: bad" {
+		t.Errorf("one error in brief: %s", got)
 	}
-	var one Error
-	if !errors.As(err, &one) || one != errs[0] {
-		t.Errorf("errors.As gives %v, want %v", one, errs[0])
+	if got := Brief(errors.Join(errors.New("one"), errors.New(strings.Repeat("x", 5000)))); !strings.HasPrefix(got, "one xxx") || len(got) > maxText+50 {
+		t.Errorf("other errors in brief: %s", got)
 	}
-	if !errors.Is(err, errs[249]) {
-		t.Error("the last error is not found in the whole")
+}
+
+// Names of files and whatever an error repeats of the content are one printable line.
+func TestErrorsArePrintable(t *testing.T) {
+	_, err := Parse("f\n\x1b[2J", []byte(appOf(`"name": "a", "ports": ["unix:/run/\u202eweb", "unix:/run/\u202eweb"], "targets": ["a:1"]`)))
+	if want := `f\n\x1b[2J:1:58: apps[0].ports[1]: unix:/run/\u202eweb is taken by unix:/run/\u202eweb, apps[0].ports[0] at line 1, column 35`; err == nil || err.Error() != want {
+		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+	if got := (&Config{}).Errorf("a", "%s", "x\ny"+strings.Repeat("z", 5000)).Error(); len(got) > maxText+100 || strings.Contains(got, "\n") {
+		t.Errorf("%d bytes: %.100q", len(got), got)
 	}
 }
 
@@ -102,6 +129,15 @@ func TestLoad(t *testing.T) {
 	}
 	if _, err := Load(bad); fmt.Sprint(err) != bad+`:1:1: has no "apps"` {
 		t.Error(err)
+	}
+	if err := os.Truncate(bad, MaxSize+1); err != nil {
+		t.Fatal(err)
+	}
+	for path, why := range map[string]string{bad: "is larger than 16 MiB", "/dev/full": "is a device, not a regular file"} {
+		var one Error
+		if _, err := Load(path); !errors.As(err, &one) || fmt.Sprint(err) != path+": "+why+": a configuration is a regular file of at most 16 MiB" {
+			t.Error(err)
+		}
 	}
 }
 

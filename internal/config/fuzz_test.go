@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Whatever the bytes: no panic; a refusal has errors, each at a place of the text and in order; what is accepted means
-// the same twice, and keeps the limits.
+// Whatever the bytes: no panic; a refusal has errors, no more than are told, each one line of bounded length, at a place
+// of the text and in order; what is accepted means the same twice, and keeps the limits.
 func FuzzParse(f *testing.F) {
 	for _, folder := range []string{"invalid", "valid"} {
 		for _, data := range testFiles(f, folder) {
@@ -26,6 +26,9 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add([]byte("\uFEFF{}"))
+	for _, text := range hostile(4 << 10) {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("f.json", data)
 		again, errAgain := Parse("f.json", data)
@@ -43,6 +46,7 @@ func FuzzParse(f *testing.F) {
 		if !errors.As(err, &errs) || len(errs) == 0 {
 			t.Fatalf("not Errors: %#v", err)
 		}
+		checkBounds(t, err)
 		checkPlaces(t, string(data), errs)
 	})
 }
@@ -52,6 +56,12 @@ func checkPlaces(t *testing.T, data string, errs Errors) {
 	lines := strings.Split(strings.TrimPrefix(data, "\uFEFF"), "\n")
 	last := Error{}
 	for _, e := range errs {
+		if e.rest > 0 {
+			if e.Line != 0 || len(errs) != MaxErrors+1 {
+				t.Fatalf("bad end of %d errors: %#v", len(errs), e)
+			}
+			continue
+		}
 		if e.File != "f.json" || e.Text == "" || !utf8.ValidString(e.Error()) || strings.ContainsAny(e.Error(), "\n\x00") {
 			t.Fatalf("bad error %#v", e)
 		}

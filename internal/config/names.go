@@ -43,10 +43,9 @@ func (d *decoder) checkNames(apps []app) {
 		case !taken:
 			seen[a.Name] = a
 		case has(a.given, "name"):
-			d.wrong(at, "the name %q is taken by %s at %v", a.Name, first.at.path, d.source.place(first.at.StartOffset))
+			d.wrong(at, "the name %q is taken by %s at %v", a.Name, first.at.path, d.at(first.at))
 		default:
-			d.wrong(at, `has no "name", and its default name %q is taken by %s at %v`, a.Name, first.at.path,
-				d.source.place(first.at.StartOffset))
+			d.wrong(at, `has no "name", and its default name %q is taken by %s at %v`, a.Name, first.at.path, d.at(first.at))
 		}
 	}
 }

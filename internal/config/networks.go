@@ -36,14 +36,12 @@ func (n Networks) Prefixes() []netip.Prefix {
 
 // networks decodes a list of networks; the rule says how many there may be.
 func (d *decoder) networks(n node, into *Networks, r rule) {
-	elements, ok := d.array(n)
-	switch {
-	case !ok:
+	elements, ok := d.array(n, int(r.high), "networks")
+	if !ok {
 		return
-	case int64(len(elements)) < r.low:
+	}
+	if int64(len(elements)) < r.low {
 		d.wrong(n, "must have at least one network")
-	case int64(len(elements)) > r.high:
-		d.wrong(n, "has %d networks: the limit is %d", len(elements), r.high)
 	}
 	prefixes := make([]netip.Prefix, 0, len(elements))
 	for _, e := range elements {

@@ -59,7 +59,7 @@ func expand(ranges []portRange) (ports []Port, elements []int) {
 
 // ports decodes the well-written elements of n.
 func (d *decoder) ports(n node) []portRange {
-	elements, ok := d.array(n)
+	elements, ok := d.array(n, maxSockets, "ports")
 	if !ok {
 		return nil
 	}
@@ -125,7 +125,7 @@ func parsePort(s string) (portRange, error) {
 	case !ok || !ok2:
 		return portRange{}, fmt.Errorf("port numbers are 1 to 65535 without leading zeros, not %s", quote(tail))
 	case first > last:
-		return portRange{}, fmt.Errorf("a range must ascend, as in %q", high+"-"+low)
+		return portRange{}, fmt.Errorf("a range must ascend, as in %s", quote(high+"-"+low))
 	}
 	ip, err := listenAddress(host)
 	if err != nil {
@@ -149,11 +149,11 @@ func portNumber(s string) (uint16, bool) {
 func missingParts(s string, port uint16) error {
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && numbers.MatchString(s[i+1:]) {
 		if ip, err := netip.ParseAddr(s[:i]); err == nil && ip.Is6() {
-			return fmt.Errorf("an IPv6 address needs brackets: write %q", "["+s[:i]+"]"+s[i:])
+			return fmt.Errorf("an IPv6 address needs brackets: write %s", quote("["+s[:i]+"]"+s[i:]))
 		}
 	}
 	if ip, err := netip.ParseAddr(unbracketed(s)); err == nil {
-		return fmt.Errorf("%s has no port: write %q", quote(s), netip.AddrPortFrom(ip, port))
+		return fmt.Errorf("%s has no port: write %s", quote(s), quote(netip.AddrPortFrom(ip, port).String()))
 	}
 	return nil
 }
@@ -203,7 +203,8 @@ func listenAddress(host string) (netip.Addr, error) {
 // canonical gives the one form of an address: IPv4 in IPv6 becomes IPv4. A zone says which link an address of a link
 // belongs to (RFC 4007), so no other address may have one.
 func canonical(ip netip.Addr) (netip.Addr, error) {
-	if strings.ContainsAny(ip.Zone(), "[]/: ") || strings.ContainsFunc(ip.Zone(), isControl) {
+	const longest = 15 // bytes: IFNAMSIZ of netdevice(7) without the zero at the end
+	if len(ip.Zone()) > longest || strings.ContainsAny(ip.Zone(), "[]/: ") || strings.ContainsFunc(ip.Zone(), isControl) {
 		return netip.Addr{}, fmt.Errorf("%s is not the name of a network interface", quote(ip.Zone()))
 	}
 	if ip.Zone() != "" && (ip.Is4In6() || !ip.IsLinkLocalUnicast()) {

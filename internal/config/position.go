@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,10 +14,11 @@ import (
 // source is the text of a configuration and its syntax tree: what gives a path its line and column. It does not
 // change once it is parsed, and is safe for concurrent use.
 type source struct {
-	name  string
-	data  []byte // valid UTF-8 without a byte order mark
-	root  hujson.Value
-	marks func() []place
+	name   string
+	data   []byte // UTF-8 without a byte order mark
+	padded []byte // data and a newline
+	root   hujson.Value
+	marks  func() []place
 }
 
 // place is an offset in a source with its line and column, both from 1. The column counts characters.
@@ -30,31 +30,40 @@ func (p place) String() string {
 	return fmt.Sprintf("line %d, column %d", p.line, p.column)
 }
 
+// after gives the place that a text which begins at p leads to.
+func (p place) after(text []byte) place {
+	p.offset += len(text)
+	if lines := bytes.Count(text, []byte("\n")); lines > 0 {
+		p.line += lines
+		p.column = 1
+		text = text[bytes.LastIndexByte(text, '\n')+1:]
+	}
+	p.column += utf8.RuneCount(text)
+	return p
+}
+
+// newSource makes a source of a copy of data.
 func newSource(name string, data []byte) *source {
-	s := &source{name: name, data: data}
+	padded := append(append(make([]byte, 0, len(data)+1), data...), '\n')
+	s := &source{name: name, data: padded[:len(data):len(data)], padded: padded}
 	s.marks = sync.OnceValue(func() []place { return mark(s.data) })
 	return s
 }
 
-// markEvery is the distance in bytes between two marks in one line. It bounds the work of place in a file that is one
-// long line.
+// markEvery is the distance in bytes between two marks. It bounds the work of place.
 const markEvery = 1024
 
-// mark gives the place of every start of a line, and one every markEvery bytes in a long line.
+// mark gives the place of the first character in every markEvery bytes; none of them begins with a part of one.
 func mark(data []byte) []place {
 	at := place{0, 1, 1}
-	marks := []place{at}
-	for i, last := 0, 0; i < len(data); {
-		r, size := utf8.DecodeRune(data[i:])
-		i += size
-		at.column++
-		if r == '\n' {
-			at.line, at.column = at.line+1, 1
+	marks := append(make([]place, 0, len(data)/markEvery+1), at)
+	for next := markEvery; next < len(data); next += markEvery {
+		end := next
+		for end < len(data) && !utf8.RuneStart(data[end]) {
+			end++
 		}
-		if r == '\n' || i-last >= markEvery {
-			at.offset, last = i, i
-			marks = append(marks, at)
-		}
+		at = at.after(data[at.offset:end])
+		marks = append(marks, at)
 	}
 	return marks
 }
@@ -63,10 +72,11 @@ func mark(data []byte) []place {
 func (s *source) place(offset int) place {
 	offset = min(offset, len(s.data))
 	marks := s.marks()
-	at := marks[sort.Search(len(marks), func(i int) bool { return marks[i].offset > offset })-1]
-	at.column += utf8.RuneCount(s.data[at.offset:offset])
-	at.offset = offset
-	return at
+	i := min(offset/markEvery, len(marks)-1)
+	if marks[i].offset > offset {
+		i--
+	}
+	return marks[i].after(s.data[marks[i].offset:offset])
 }
 
 // locate gives the offset of the value at a path, or of the nearest value around it that the source has.

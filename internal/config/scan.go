@@ -7,20 +7,24 @@ import (
 	"unicode/utf16"
 )
 
-// maxDepth bounds how deep objects and arrays may stand in one another. A configuration needs six.
-const maxDepth = 64
+// The limits of a configuration that keep the parser's work and memory within bounds.
+const (
+	maxDepth  = 64        // how deep objects and arrays may stand in one another; a configuration needs six
+	maxValues = 1_000_000 // keys and values; those of 1,000 apps with ten targets each are fewer than 100,000
+)
 
 // lexical is a problem below the grammar.
 type lexical struct {
 	problem
 	from  int  // where the string, comment or bracket starts
-	fatal bool // the parser must not see it
+	fatal bool // the parser must not see it, nor what follows
 }
 
 // scan looks for what the parser does not check or cannot say well: strings and comments that do not end, brackets
-// that do not match, escapes that mean nothing, and nesting that would exhaust the stack. It gives the first, or nil.
+// that do not match, escapes that mean nothing, and more than the parser is to be given. It gives the first, or nil.
 func (s *source) scan() *lexical {
 	var open []int
+	values := 1
 	for i := 0; i < len(s.data); i++ {
 		switch c := s.data[i]; c {
 		case '"':
@@ -35,7 +39,10 @@ func (s *source) scan() *lexical {
 				return &lexical{problem{offset: i, text: "this comment is never closed"}, i, false}
 			}
 			i += end
+		case ',', ':':
+			values++
 		case '{', '[':
+			values++
 			if len(open) == maxDepth {
 				return &lexical{problem{offset: i, text: fmt.Sprintf("nested more than %d levels deep", maxDepth)}, i, true}
 			}
@@ -50,6 +57,9 @@ func (s *source) scan() *lexical {
 					s.data[at]+2, s.data[at], s.place(at), c)}, i, false}
 			}
 			open = open[:len(open)-1]
+		}
+		if values > maxValues {
+			return &lexical{problem{offset: i, text: fmt.Sprintf("goes over the limit of %d keys and values", maxValues)}, i, true}
 		}
 	}
 	if len(open) > 0 {

@@ -20,8 +20,10 @@ func nearest(unknown string, known []field) string {
 
 // letters drops what people write differently: case, underscores and hyphens.
 func letters(key string) string {
-	return strings.NewReplacer("_", "", "-", "", " ", "").Replace(strings.ToLower(key))
+	return separators.Replace(strings.ToLower(key))
 }
+
+var separators = strings.NewReplacer("_", "", "-", "", " ", "")
 
 // editDistance is Levenshtein's: how many bytes to insert, drop or change to make b of a.
 func editDistance(a, b string) int {

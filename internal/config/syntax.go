@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -20,11 +19,7 @@ func (s *source) parseSyntax() *problem {
 		return &problem{offset: bad, text: fmt.Sprintf("byte 0x%02x is not UTF-8 text", s.data[bad])}
 	}
 	lexical := s.scan()
-	if lexical != nil && lexical.fatal {
-		return &lexical.problem
-	}
-	// The parser wants a newline after a line comment, and does not mind another.
-	root, err := hujson.Parse(append(slices.Clip(s.data), '\n'))
+	root, err := hujson.Parse(s.parsable(lexical))
 	if err != nil {
 		offset, cause := s.parserError(err)
 		if lexical != nil && lexical.from <= offset {
@@ -40,6 +35,14 @@ func (s *source) parseSyntax() *problem {
 	}
 	s.root = root
 	return nil
+}
+
+// parsable gives what the parser is to see, with a newline at the end, which it wants after a line comment.
+func (s *source) parsable(l *lexical) []byte {
+	if l == nil || !l.fatal {
+		return s.padded
+	}
+	return s.data[:l.offset:l.offset]
 }
 
 // invalidUTF8 gives the offset of the first byte that is not part of UTF-8 text, or -1.
@@ -61,7 +64,8 @@ var parserErrorForm = regexp.MustCompile(`(?s)line (\d+), column (\d+): (.*)$`)
 
 // parserError takes an error of the parser apart: the offset of its place, and what it says there.
 func (s *source) parserError(err error) (offset int, cause string) {
-	parts := parserErrorForm.FindStringSubmatch(err.Error())
+	text := err.Error() // may end with the whole source
+	parts := parserErrorForm.FindStringSubmatch(text[:min(len(text), maxText)])
 	if parts == nil {
 		return 0, err.Error()
 	}
@@ -77,7 +81,16 @@ func (s *source) parserError(err error) (offset int, cause string) {
 	return min(offset+column-1, len(s.data)), parts[3]
 }
 
-var word = regexp.MustCompile(`^[-+._0-9A-Za-z]+`)
+// word gives the letters, digits and signs that a text starts with.
+func word(text []byte) []byte {
+	end := bytes.IndexFunc(text, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9') && !strings.ContainsRune("-+._", r)
+	})
+	if end < 0 {
+		return text
+	}
+	return text[:end]
+}
 
 // explain says in an operator's words what the parser found at offset.
 func (s *source) explain(offset int, cause string) string {
@@ -86,7 +99,7 @@ func (s *source) explain(offset int, cause string) string {
 	if len(rest) > 0 {
 		r, _ := utf8.DecodeRune(rest)
 		found = strconv.QuoteRune(r)
-		if w := word.Find(rest); w != nil {
+		if w := word(rest); len(w) > 0 {
 			found = quote(string(w))
 		} else if r == '"' {
 			found = "a string"
@@ -96,7 +109,7 @@ func (s *source) explain(offset int, cause string) string {
 	case found == "'#'":
 		return "a comment starts with // or /*, not with #"
 	case strings.HasPrefix(cause, "invalid literal"):
-		after := bytes.TrimLeft(rest[len(word.Find(rest)):], " \t\r\n")
+		after := bytes.TrimLeft(rest[len(word(rest)):], " \t\r\n")
 		switch {
 		case bytes.HasPrefix(after, []byte(":")):
 			return fmt.Sprintf("%s needs double quotes, as every key does", strings.Trim(found, `"`))
@@ -127,8 +140,14 @@ func (s *source) explain(offset int, cause string) string {
 // quote quotes s, and shortens it if it is long.
 func quote(s string) string {
 	const longest = 80
-	if utf8.RuneCountInString(s) > longest {
-		s = string([]rune(s)[:longest-1]) + "…"
+	characters, end := 0, 0
+	for i := range s {
+		switch characters++; characters {
+		case longest:
+			end = i
+		case longest + 1:
+			return strconv.Quote(s[:end] + "…")
+		}
 	}
 	return strconv.Quote(s)
 }

@@ -10,15 +10,12 @@ import (
 
 // targets decodes the well-written elements of n.
 func (d *decoder) targets(n node) []Target {
-	elements, ok := d.array(n)
+	elements, ok := d.array(n, maxTargets, "targets")
 	if !ok {
 		return nil
 	}
 	if len(elements) == 0 {
 		d.wrong(n, "must have at least one target")
-	}
-	if len(elements) > maxTargets {
-		d.wrong(n, "has %d targets: the limit is %d", len(elements), maxTargets)
 	}
 	targets := make([]Target, 0, len(elements))
 	seen := make(map[Address]node, len(elements))
@@ -29,7 +26,7 @@ func (d *decoder) targets(n node) []Target {
 		}
 		if first, ok := seen[t.Address.key()]; ok {
 			d.wrong(e, `%v is already a target, %s at %v: to give it more sessions, set a "weight"`,
-				t.Address, first.path, d.source.place(first.StartOffset))
+				t.Address, first.path, d.at(first))
 			continue
 		}
 		seen[t.Address.key()] = e
@@ -122,22 +119,25 @@ func targetHost(host string) (string, error) {
 	}
 }
 
+// maxHost is how many characters a host name has at most, without a dot at its end (RFC 1035 section 2.3.4).
+const maxHost = 253
+
 var hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$`)
 
 // checkHost tells whether host is a host name as RFC 1123 section 2.1 has it; underscores are tolerated. One whose last
 // label is a number is an IPv4 address gone wrong.
 func checkHost(host string) error {
 	bare := strings.TrimSuffix(host, ".")
+	if len(bare) > maxHost {
+		return fmt.Errorf("a host name has at most %d characters, not %d", maxHost, len(bare))
+	}
 	labels := strings.Split(bare, ".")
 	for _, label := range labels {
 		if len(label) > 63 || !hostLabel.MatchString(label) {
 			return fmt.Errorf("%s is neither an IP address nor a host name", quote(host))
 		}
 	}
-	switch {
-	case len(bare) > 253:
-		return fmt.Errorf("a host name has at most 253 characters, not %d", len(bare))
-	case digits.MatchString(labels[len(labels)-1]):
+	if digits.MatchString(labels[len(labels)-1]) {
 		return fmt.Errorf("%s is not an IPv4 address", quote(host))
 	}
 	return nil
@@ -147,8 +147,11 @@ var serviceForm = regexp.MustCompile(`^` + servicePattern + `$`)
 
 // checkService tells whether name is that of SRV records: RFC 2782, _service._proto.name.
 func checkService(name string) error {
-	if host, number, ok := strings.Cut(name, ":"); ok && digits.MatchString(number) && checkService(host) == nil {
+	if host, number, ok := strings.Cut(name, ":"); ok && len(name) <= maxHost+len(":65535") && digits.MatchString(number) && checkService(host) == nil {
 		return fmt.Errorf("%s has a port, and so has every SRV record: write %s", quote(name), quote("srv:"+host))
+	}
+	if len(name) > maxHost+1 {
+		return checkHost(name)
 	}
 	if !serviceForm.MatchString(name) {
 		return fmt.Errorf(`%s is not a name of SRV records: it has the form "_service._proto.name", as in "srv:_web._tcp.example.internal"`, quote(name))

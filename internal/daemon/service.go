@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"tcp-proxy/internal/config"
 )
 
 // What the service manager is told, and how often.
@@ -27,7 +29,7 @@ func (d *Daemon) told(err error) {
 func (d *Daemon) statusText() string {
 	text := d.server.Status().String()
 	if d.refused != nil {
-		text += fmt.Sprintf("; reload refused: %v", d.refused)
+		text += "; reload refused: " + config.Brief(d.refused)
 	}
 	return text
 }

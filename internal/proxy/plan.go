@@ -74,24 +74,40 @@ func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 		}
 	}
 	stale := p.stale()
+	if errs := p.listenAll(stale); len(errs) > 0 {
+		if err := p.abandon(); err != nil {
+			return nil, errors.Join(errs, err)
+		}
+		return nil, errs
+	}
+	p.look()
+	return p, nil
+}
+
+// listenAll makes the sockets of all ports. After as many errors as are told it gives up.
+func (p *plan) listenAll(stale map[uint16][]stalePort) (errs config.Errors) {
 	var failed []unheard
 	for i, a := range p.apps {
 		for j, asked := range a.Ports {
 			if err := p.listen(a, asked, stale); err != nil {
 				failed = append(failed, unheard{i, j, asked, err})
 			}
+			if len(failed) > config.MaxErrors {
+				failed[config.MaxErrors].err = fmt.Errorf("%w; the ports behind it were not tried", failed[config.MaxErrors].err)
+				return p.explain(failed)
+			}
 		}
 	}
+	return p.explain(failed)
+}
+
+// explain gives an error for each port that cannot be listened on.
+func (p *plan) explain(failed []unheard) (errs config.Errors) {
 	nameHolders(failed)
-	var errs []error
 	for _, f := range failed {
-		errs = append(errs, cfg.Errorf(cfg.PortPath(f.app, f.port), "app %q cannot listen on %s: %w", p.apps[f.app].Name, f.asked, f.err))
+		errs = append(errs, p.cfg.Errorf(p.cfg.PortPath(f.app, f.port), "app %q cannot listen on %s: %w", p.apps[f.app].Name, f.asked, f.err))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, errors.Join(err, p.abandon())
-	}
-	p.look()
-	return p, nil
+	return errs
 }
 
 // want adds the sockets of a port to the plan.

@@ -3,6 +3,8 @@ package proxy
 import (
 	"sync"
 	"time"
+
+	"tcp-proxy/internal/config"
 )
 
 // reloads counts attempts to put a configuration in force. It is safe for concurrent use.
@@ -40,5 +42,5 @@ func (s *Server) reloaded(changes Changes) {
 // ReloadRefused notes that a reload came to nothing: err is of Apply, or says why it did not get that far.
 func (s *Server) ReloadRefused(err error) {
 	s.reloads.refused(err)
-	s.history.note(Event{Kind: EventReloadRefused, Text: "reload refused, the configuration of before stays in force", Reason: err.Error()})
+	s.history.note(Event{Kind: EventReloadRefused, Text: "reload refused, the configuration of before stays in force", Reason: config.Brief(err)})
 }

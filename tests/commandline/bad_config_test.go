@@ -2,6 +2,7 @@ package commandline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,6 +55,30 @@ func TestUnreadableFile(t *testing.T) {
 		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
 	expect(t, harness.RunCommand(t, command), exitConfig, file, "permission denied")
+}
+
+// Nothing that is no regular file is waited for or read to its end, and a file is not told all its mistakes without end.
+func TestUnfitFiles(t *testing.T) {
+	folder := t.TempDir()
+	fifo, huge, wrong := filepath.Join(folder, "fifo"), filepath.Join(folder, "huge"), write(t, "{"+strings.Repeat(`"x":1,`, 250_000)+"}")
+	if err := errors.Join(syscall.Mkfifo(fifo, 0o600), os.WriteFile(huge, nil, 0o600), os.Truncate(huge, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	for file, says := range map[string]string{
+		fifo:               "is a pipe or FIFO, not a regular file",
+		"/dev/full":        "is a device, not a regular file",
+		"/proc/self/fd/63": "no such file",
+		huge:               "is larger than 16 MiB",
+		wrong:              "and 249901 more errors",
+	} {
+		for _, command := range both {
+			result := harness.Run(t, command, "--config-file", file)
+			expect(t, result, exitConfig, file+": ", says)
+			if len(result.Stderr) > 50_000 {
+				t.Errorf("%s %s prints %d bytes", command, file, len(result.Stderr))
+			}
+		}
+	}
 }
 
 func TestNotJSON(t *testing.T) {
