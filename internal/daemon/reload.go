@@ -135,7 +135,7 @@ func (d *Daemon) watchFile() {
 	case !wanted:
 		d.unwatchFile()
 	case d.watch == nil:
-		f, err := watch.Open(d.source.File)
+		f, err := watch.Open(d.source.File, config.MaxSize)
 		if err != nil {
 			d.log.WithError(err).Error("a change of the configuration file will not be noticed: reload by hand")
 			return

@@ -3,18 +3,30 @@
 package watch
 
 import (
-	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
 )
 
-// settle is how long a file must be left alone before a change is told: who writes in several steps is not to be read
-// in between.
-const settle = 100 * time.Millisecond
+const (
+	again       = 5 * time.Second // when to look at a file again if something on the way to it cannot be watched
+	mostWatches = 128             // directories that are watched for one file, and the file
+)
+
+// What is wanted to be known of a directory: which entries it has, and what may be done with them. That somebody writes to
+// another file in it is not told; so a directory in which much is going on costs little.
+const ofDirectory = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ATTRIB |
+	unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+
+// What is wanted to be known of the file itself, by whichever path that is done to it.
+const ofFile = unix.IN_MODIFY | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB | unix.IN_DONT_FOLLOW
 
 // File is a file that is watched. It need not exist.
 type File struct {
@@ -23,58 +35,95 @@ type File struct {
 	Changed <-chan struct{}
 
 	path    string
+	limit   int // bytes
 	changed chan struct{}
-	watcher *fsnotify.Watcher
+	inotify *linux.Inotify
 	done    chan struct{} // closed when run has ended
+
+	// What follows is run's alone, once it is started.
+	watches map[int][]string // the entries that matter in what is watched, by the number of the watch
+	known   sum              // of the content when it was looked at last
+	add     func(path string, mask uint32) (watch int, err error)
+	again   time.Duration
 }
 
-// Open begins to watch a file, until Close. Directories that cannot be watched are left out; the error is for want of
-// inotify(7) itself.
-func Open(path string) (*File, error) {
-	watcher, err := fsnotify.NewWatcher()
+// sum stands for a content, or for the reason why there is none.
+type sum [sha256.Size]byte
+
+// Open begins to watch a file, until Close. Files of more than limit bytes are all the same to it. What cannot be watched
+// is looked at now and then; the error is for want of inotify(7) itself.
+func Open(path string, limit int) (*File, error) {
+	inotify, err := linux.NewInotify()
 	if err != nil {
 		return nil, fmt.Errorf("watch %s: %w", path, err)
 	}
-	changed := make(chan struct{}, 1)
-	f := &File{Changed: changed, path: path, changed: changed, watcher: watcher, done: make(chan struct{})}
-	f.follow()
-	go f.run(f.sum())
-	f.tell()
+	f := newFile(path, limit, inotify)
+	f.start()
 	return f, nil
+}
+
+func newFile(path string, limit int, inotify *linux.Inotify) *File {
+	changed := make(chan struct{}, 1)
+	return &File{Changed: changed, path: path, limit: limit, changed: changed, inotify: inotify, done: make(chan struct{}),
+		add: inotify.Add, again: again}
+}
+
+func (f *File) start() {
+	missing := f.follow()
+	f.known = f.sum()
+	f.tell()
+	go f.run(missing)
 }
 
 // Close ends watching. Changed gets no more values then.
 func (f *File) Close() error {
-	err := f.watcher.Close()
+	err := f.inotify.Close()
 	<-f.done
 	return err
 }
 
-// run is the goroutine that looks at the file when something has happened near it.
-func (f *File) run(known []byte) {
+// run is the goroutine that looks at the file when something has happened to it, or to the way that leads to it, and now
+// and then while a part of that way cannot be watched.
+func (f *File) run(missing bool) {
 	defer close(f.done)
-	quiet := time.NewTimer(0)
-	defer quiet.Stop()
+	var look moment
 	for {
-		select {
-		case _, open := <-f.watcher.Events:
-			if !open {
-				return
+		if missing {
+			look.noLater(time.Now().Add(f.again))
+		}
+		err := f.inotify.Events(look.due, func(watch int, mask uint32, name string) {
+			if f.matters(watch, mask, name) {
+				look.happened(time.Now())
 			}
-			quiet.Reset(settle)
-		case _, open := <-f.watcher.Errors: // more happened than was told
-			if !open {
-				return
-			}
-			quiet.Reset(settle)
-		case <-quiet.C:
-			f.follow()
-			if sum := f.sum(); !bytes.Equal(sum, known) {
-				known = sum
-				f.tell()
-			}
+		})
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrClosed):
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			look = moment{}
+			missing = f.look()
+		default: // no cause is known; whatever it is, it does not keep a processor busy
+			time.Sleep(settle)
+			look.happened(time.Now())
 		}
 	}
+}
+
+// matters reports whether an event may change what the path leads to. If the kernel has dropped events, one of those may.
+func (f *File) matters(watch int, mask uint32, name string) bool {
+	names, watched := f.watches[watch]
+	return mask&unix.IN_Q_OVERFLOW != 0 || watched && (name == "" || slices.Contains(names, name))
+}
+
+// look tells if the content is another, and reports whether a part of the way to it cannot be watched.
+func (f *File) look() (missing bool) {
+	missing = f.follow()
+	if sum := f.sum(); sum != f.known {
+		f.known = sum
+		f.tell()
+	}
+	return missing
 }
 
 func (f *File) tell() {
@@ -84,28 +133,38 @@ func (f *File) tell() {
 	}
 }
 
-// sum stands for the content; nil if it cannot be read.
-func (f *File) sum() []byte {
-	data, err := os.ReadFile(f.path)
+func (f *File) sum() sum {
+	data, err := linux.ReadRegular(f.path, f.limit)
 	if err != nil {
-		return nil
+		return sha256.Sum256([]byte("\x00" + err.Error())) // of no text
 	}
-	sum := sha256.Sum256(data)
-	return sum[:]
+	return sha256.Sum256(data)
 }
 
-// follow watches the directories in which a change can lead to another content, and no others.
-func (f *File) follow() {
-	wanted := map[string]bool{}
-	for _, dir := range directories(f.path) {
-		wanted[dir] = true
-	}
-	for _, dir := range f.watcher.WatchList() {
-		if !wanted[dir] {
-			_ = f.watcher.Remove(dir) // it may be gone
+// follow watches the way that the path leads now, and nothing else. It reports whether a part of that cannot be watched.
+func (f *File) follow() (missing bool) {
+	before := f.watches
+	f.watches = map[int][]string{}
+	watch := func(path string, mask uint32, name string) {
+		if len(f.watches) == mostWatches {
+			missing = true
+			return
+		}
+		number, err := f.add(path, mask)
+		switch {
+		case err == nil:
+			f.watches[number] = append(f.watches[number], name)
+		case !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR): // those are told by where it was
+			missing = true
 		}
 	}
-	for dir := range wanted {
-		_ = f.watcher.Add(dir) // it may be gone, which its own directory tells; for one already there it does nothing
+	if file := walk(f.path, func(directory, name string) { watch(directory, ofDirectory, name) }); file != "" {
+		watch(file, ofFile, "")
 	}
+	for number := range before {
+		if _, wanted := f.watches[number]; !wanted {
+			_ = f.inotify.Remove(number) // it fails for a number that is none
+		}
+	}
+	return missing
 }

@@ -1,12 +1,20 @@
 package watch
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +43,7 @@ func silent(t *testing.T, f *File, what string) {
 
 func watched(t *testing.T, path string) *File {
 	t.Helper()
-	f, err := Open(path)
+	f, err := Open(path, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,4 +124,222 @@ func TestLinksInACircle(t *testing.T) {
 	f := watched(t, path)
 	must(t, os.Remove(path), write(path, "one"))
 	hears(t, f, "that the circle is cut")
+}
+
+// meanwhile does something every 5 ms until the test is over, or the function that it returns is called.
+func meanwhile(t *testing.T, do func(i int) error) (end func()) {
+	t.Helper()
+	stop, done := make(chan struct{}), make(chan error)
+	go func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			if err := do(i); err != nil {
+				done <- err
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-stop:
+				done <- nil
+				return
+			}
+		}
+	}()
+	end = sync.OnceFunc(func() {
+		close(stop)
+		must(t, <-done)
+	})
+	t.Cleanup(end)
+	return end
+}
+
+// A change is told however much is going on beside the file, and in it.
+func TestAFolderThatIsNeverQuiet(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.json")
+	must(t, write(path, "one"))
+	f := watched(t, path)
+	end := meanwhile(t, func(i int) error {
+		other := filepath.Join(dir, fmt.Sprint("other", i%3))
+		return errors.Join(write(other, fmt.Sprint(i)), os.Rename(other, filepath.Join(dir, "another")))
+	})
+	silent(t, f, "what goes on beside the file")
+	must(t, write(path, "two"))
+	hears(t, f, "writing beside others")
+	must(t, write(path+".new", "three"), os.Rename(path+".new", path))
+	hears(t, f, "a rename beside others")
+	end()
+	meanwhile(t, func(i int) error { return write(path, fmt.Sprint("step ", i)) })
+	for range 2 {
+		hears(t, f, "writing that never ends")
+	}
+}
+
+// The file is looked at when it was left alone, and no later than a bound.
+func TestMoment(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	var m moment
+	if !m.due.IsZero() {
+		t.Error("due before anything has happened")
+	}
+	m.happened(begin)
+	m.happened(begin.Add(30 * time.Millisecond))
+	if want := begin.Add(30*time.Millisecond + settle); m.due != want {
+		t.Errorf("due at %v, want %v", m.due, want)
+	}
+	for at := time.Duration(0); at < 2*latest; at += settle / 2 {
+		m.happened(begin.Add(at))
+	}
+	if want := begin.Add(latest); m.due != want {
+		t.Errorf("due at %v, want %v", m.due, want)
+	}
+	m = moment{}
+	m.noLater(begin.Add(time.Hour))
+	m.noLater(begin.Add(2 * time.Hour))
+	if want := begin.Add(time.Hour); m.due != want {
+		t.Errorf("due at %v, want %v", m.due, want)
+	}
+	m.happened(begin)
+	if want := begin.Add(settle); m.due != want {
+		t.Errorf("due at %v, want %v", m.due, want)
+	}
+}
+
+// A folder anywhere on the way is replaced, also by one that was made beforehand.
+func TestAFolderThatIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "b", "c", "config.json")
+	other := filepath.Join(dir, "other", "c", "config.json")
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755), write(path, "one"), os.MkdirAll(filepath.Dir(other), 0o755), write(other, "two"))
+	f := watched(t, path)
+	must(t, os.Rename(filepath.Join(dir, "a", "b"), filepath.Join(dir, "old")), os.Rename(filepath.Join(dir, "other"), filepath.Join(dir, "a", "b")))
+	hears(t, f, "a folder in place of another")
+	must(t, write(path, "three"))
+	hears(t, f, "writing in the new folder")
+	must(t, write(filepath.Join(dir, "old", "c", "config.json"), "four"))
+	silent(t, f, "writing in the old folder")
+}
+
+// The file is one by whichever path it is written.
+func TestAHardLink(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "here", "config.json"), filepath.Join(dir, "there", "file")
+	must(t, os.Mkdir(filepath.Dir(path), 0o755), os.Mkdir(filepath.Dir(other), 0o755), write(path, "one"), os.Link(path, other))
+	f := watched(t, path)
+	must(t, write(other, "two"))
+	hears(t, f, "writing by another path")
+}
+
+// What is no file to read a configuration from is told of, not waited for.
+func TestNoRegularFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	must(t, write(path, "one"))
+	f := watched(t, path)
+	must(t, os.Remove(path), unix.Mkfifo(path, 0o600))
+	hears(t, f, "a FIFO")
+	must(t, os.Remove(path), os.Symlink("/dev/zero", path))
+	hears(t, f, "a device")
+	must(t, os.Remove(path), os.WriteFile(path, make([]byte, 1001), 0o600))
+	hears(t, f, "a file that is too large")
+	must(t, os.Truncate(path, 1<<40))
+	silent(t, f, "another that is too large")
+	must(t, os.Truncate(path, 1000))
+	hears(t, f, "a file that is not")
+}
+
+// Events that the kernel has dropped may have been about the file.
+func TestOverflow(t *testing.T) {
+	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
+	must(t, err)
+	most, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	must(t, err)
+	if most > 100_000 {
+		t.Skipf("a queue of %d events is long to fill", most)
+	}
+	inotify, err := linux.NewInotify()
+	must(t, err)
+	dir := t.TempDir()
+	path, one, two := filepath.Join(dir, "config.json"), filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	must(t, write(path, "one"), write(one, ""))
+	f := newFile(path, 1000, inotify)
+	f.follow()
+	f.known = f.sum()
+	for range most/4 + 1 { // two events for each rename
+		must(t, os.Rename(one, two), os.Rename(two, one))
+	}
+	must(t, write(path+".new", "two"), os.Rename(path+".new", path))
+	go f.run(false)
+	defer f.Close()
+	hears(t, f, "a change whose events were dropped")
+}
+
+// Close ends whatever is under way.
+func TestCloseAtAnyTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	meanwhile(t, func(i int) error { return write(path, fmt.Sprint(i)) })
+	for range 50 {
+		f, err := Open(path, 1000)
+		must(t, err)
+		must(t, f.Close())
+	}
+	inotify, err := linux.NewInotify()
+	must(t, err)
+	f := newFile(path, 1000, inotify)
+	f.add, f.again = func(string, uint32) (int, error) { return 0, unix.ENOSPC }, time.Nanosecond // it does nothing but look
+	f.start()
+	for range 3 {
+		hears(t, f, "a change")
+	}
+	must(t, f.Close())
+}
+
+// Without watches a file is looked at again and again.
+func TestWhatCannotBeWatched(t *testing.T) {
+	inotify, err := linux.NewInotify()
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "config.json")
+	f := newFile(path, 1000, inotify)
+	f.add, f.again = func(string, uint32) (int, error) { return 0, unix.ENOSPC }, 10*time.Millisecond
+	f.start()
+	defer f.Close()
+	hears(t, f, "the start")
+	for _, content := range []string{"one", "two"} {
+		must(t, write(path, content))
+		hears(t, f, "a change")
+	}
+}
+
+// What is watched does not grow with the changes, nor without bound with the path.
+func TestWatchesAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a", "config.json")
+	must(t, os.Mkdir(filepath.Dir(path), 0o755), write(path, "one"))
+	f := watched(t, path)
+	least := watches(t)
+	for i := range 10 {
+		must(t, os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, fmt.Sprint("old", i))), os.Mkdir(filepath.Dir(path), 0o755), write(path, fmt.Sprint(i)))
+		hears(t, f, "a folder in place of another")
+	}
+	if n := watches(t); n != least {
+		t.Errorf("%d watches after changes, %d before", n, least)
+	}
+	long := filepath.Join(dir, strings.Repeat("d/", 2*mostWatches))
+	must(t, os.MkdirAll(long, 0o755))
+	watched(t, filepath.Join(long, "config.json"))
+	if n := watches(t); n != least+mostWatches {
+		t.Errorf("%d watches more on a path of %d folders", n-least, 2*mostWatches)
+	}
+}
+
+// watches counts those of this process (proc(5), /proc/PID/fdinfo).
+func watches(t *testing.T) (n int) {
+	t.Helper()
+	infos, err := filepath.Glob("/proc/self/fdinfo/*")
+	must(t, err)
+	for _, info := range infos {
+		text, _ := os.ReadFile(info) // it may be gone
+		n += strings.Count(string(text), "inotify wd:")
+	}
+	return n
 }

@@ -1,9 +1,12 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"tcp-proxy/tests/harness"
@@ -54,6 +57,19 @@ func TestReloadCommand(t *testing.T) {
 			t.Errorf("the status does not tell:\n%s", shown.Stdout)
 		}
 
+		for what, put := range map[string]func(string) error{
+			"a pipe or FIFO": func(path string) error { return syscall.Mkfifo(path, 0o600) },
+			"a device":       func(path string) error { return os.Symlink("/dev/full", path) },
+		} {
+			if err := errors.Join(os.RemoveAll(r.Path("config.json")), put(r.Path("config.json"))); err != nil {
+				t.Fatal(err)
+			}
+			reload(78, "the configuration of before stays in force", "config.json: is "+what+", not a regular file")
+			if err := os.Remove(r.Path("config.json")); err != nil {
+				t.Fatal(err)
+			}
+		}
+
 		taken := r.Listen()
 		config.Apps[1].Ports = []any{taken.Address}
 		s.change(config)
@@ -62,7 +78,7 @@ func TestReloadCommand(t *testing.T) {
 		config.Apps = config.Apps[:1]
 		s.change(config)
 		reload(0, "removed new")
-		if got := s.status(); got.Reloads.Refused != 2 || got.Reloads.Problem != "" {
+		if got := s.status(); got.Reloads.Refused != 4 || got.Reloads.Problem != "" {
 			t.Errorf("the status is %+v", got.Reloads)
 		}
 	})

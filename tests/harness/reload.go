@@ -27,8 +27,14 @@ func (p *Proxy) ReloadText(text, want string) {
 	}
 	entry := func(l Line) bool { return strings.HasPrefix(l.Message, want) }
 	before := p.Log.Count(entry)
+	p.Hangup()
+	Eventually(p.t, "the log says "+want, func() bool { return p.Log.Count(entry) > before })
+}
+
+// Hangup tells the proxy to read its configuration again, and waits for nothing.
+func (p *Proxy) Hangup() {
+	p.t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {
 		p.t.Fatalf("signal the proxy: %v", err)
 	}
-	Eventually(p.t, "the log says "+want, func() bool { return p.Log.Count(entry) > before })
 }
