@@ -93,7 +93,6 @@ func (p *plan) listenAll(stale map[uint16][]stalePort) (errs config.Errors) {
 				failed = append(failed, unheard{i, j, asked, err})
 			}
 			if len(failed) > config.MaxErrors {
-				failed[config.MaxErrors].err = fmt.Errorf("%w; the ports behind it were not tried", failed[config.MaxErrors].err)
 				return p.explain(failed)
 			}
 		}
@@ -105,7 +104,11 @@ func (p *plan) listenAll(stale map[uint16][]stalePort) (errs config.Errors) {
 func (p *plan) explain(failed []unheard) (errs config.Errors) {
 	nameHolders(failed)
 	for _, f := range failed {
-		errs = append(errs, p.cfg.Errorf(p.cfg.PortPath(f.app, f.port), "app %q cannot listen on %s: %w", p.apps[f.app].Name, f.asked, f.err))
+		further := ""
+		if len(errs) == config.MaxErrors {
+			further = "; the ports behind it were not tried"
+		}
+		errs = append(errs, p.cfg.Errorf(p.cfg.PortPath(f.app, f.port), "app %q cannot listen on %s: %w%s", p.apps[f.app].Name, f.asked, f.err, further))
 	}
 	return errs
 }

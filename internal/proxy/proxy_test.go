@@ -158,6 +158,28 @@ func TestEveryPortThatFailsIsReported(t *testing.T) {
 	refuses(t, ip+":1")
 }
 
+// Of many ports that fail no more are told than of other errors, and the rest is not tried.
+func TestManyPortsThatFail(t *testing.T) {
+	ip := ownAddress()
+	for port := 1; port <= config.MaxErrors+20; port++ {
+		l, err := net.Listen("tcp", fmt.Sprint(ip, ":", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
+	_, err := New(parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1-500"], "targets": ["IP:501"]}]}`), quiet(), nil)
+	var errs config.Errors
+	if !errors.As(err, &errs) || len(errs) != config.MaxErrors+1 || !errors.Is(err, unix.EADDRINUSE) {
+		t.Fatalf("%d errors: %.500v", len(errs), err)
+	}
+	for i, e := range errs {
+		if last := strings.HasSuffix(e.Text, "; the ports behind it were not tried"); last != (i == config.MaxErrors) {
+			t.Errorf("error %d: %v", i, e)
+		}
+	}
+}
+
 func TestUnixPorts(t *testing.T) {
 	ip, dir := ownAddress(), t.TempDir()
 	serveName(t, "tcp", ip+":9", "target")
