@@ -45,9 +45,11 @@ func (l *loop) stepChoose(s *session) {
 		switch {
 		case t != nil:
 		case cause != "":
+			l.attempts -= attemptsInARow // to see that none of many is left takes as long
 			l.end(s, cause, err)
 			return
 		default:
+			l.attempts--
 			l.awaitPlace(s, b)
 			return
 		}
