@@ -220,17 +220,22 @@ func (l *loop) reopen() {
 		return
 	}
 	l.wake = never
+	tried := 0
 	for _, d := range l.doors {
-		switch {
-		case d == nil || d.state != resting:
-		case d.until > l.now:
-			l.wake = min(l.wake, d.until)
-		case l.watchDoor(d) == nil:
-			l.resting--
-		default:
-			d.until = l.now + int64(mostPause)
-			l.wake = min(l.wake, d.until)
+		if d == nil || d.state != resting {
+			continue
 		}
+		if d.until > l.now || tried == acceptsPerTurn {
+			l.wake = min(l.wake, d.until)
+			continue
+		}
+		tried++
+		if l.watchDoor(d) == nil {
+			l.resting--
+			continue
+		}
+		d.until = l.now + int64(mostPause)
+		l.wake = min(l.wake, d.until)
 	}
 }
 

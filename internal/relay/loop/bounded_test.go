@@ -352,3 +352,63 @@ func TestNothingIsSentToATargetThatCannotBeWatched(t *testing.T) {
 	}
 	s.end(x, relay.Internal, err)
 }
+
+// Ports that rest are watched again over several turns, each of them once.
+func TestPortsThatRestComeBack(t *testing.T) {
+	s := newStill(t)
+	const ports = 2*acceptsPerTurn + 1
+	s.now = s.engine.clock()
+	for i := range ports {
+		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		s.doors = append(s.doors, &door{listener: &listener{fd: fd, number: uint32(i)}, state: resting, until: s.now - int64(i)})
+	}
+	s.resting = ports
+	for turn := 1; turn <= 3; turn++ {
+		s.reopen()
+		left := max(0, ports-turn*acceptsPerTurn)
+		if s.resting != left || left > 0 && s.patience() != 0 {
+			t.Fatalf("after %d turns %d ports rest, want %d", turn, s.resting, left)
+		}
+	}
+}
+
+// Pipes that are stuck are emptied over several turns.
+func TestPipesThatAreStuckAreEmptiedBitByBit(t *testing.T) {
+	s := newStill(t)
+	const flows = 2*unloadsPerTurn + 1
+	s.now = s.engine.clock()
+	var sessions []*session
+	for range flows {
+		x := s.slab.take()
+		x.state = relaying
+		if !s.pipes.take(x, client, s.now) {
+			t.Fatal("there is no pipe")
+		}
+		f := &x.flow[client]
+		n, err := unix.Write(s.pipes.in(f), []byte("stuck"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.pending = int32(n)
+		s.pipes.stall(f, s.now)
+		sessions = append(sessions, x)
+	}
+	s.now += 2 * tidyInterval
+	for turn := 1; turn <= 3; turn++ {
+		s.tidyPipes()
+		emptied := 0
+		for _, x := range sessions {
+			if held := s.slab.besideOf(x).held[client]; x.flow[client].pipe == 0 && string(held) == "stuck" {
+				emptied++
+			}
+		}
+		if want := min(flows, turn*unloadsPerTurn); emptied != want || (emptied < flows) != (s.pipes.next() <= s.now) {
+			t.Fatalf("after %d turns %d pipes are empty, want %d", turn, emptied, want)
+		}
+	}
+	s.pipes.trim(0)
+}

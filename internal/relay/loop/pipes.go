@@ -30,6 +30,7 @@ type pipes struct {
 	least int     // the fewest that were idle since tidied
 	tidy  int64   // when to tidy next
 	retry int64   // when to try to make one again
+	more  bool    // tidying was not done with those that are stuck
 }
 
 type pipe struct {
@@ -146,14 +147,26 @@ func (l *loop) tidyPipes() {
 	if at := p.next(); at < 0 || l.now < at {
 		return
 	}
-	p.tidy = l.now + tidyInterval
-	p.trim(len(p.idle) - p.least)
-	for i := range p.all {
-		if x := &p.all[i]; x.session >= 0 && x.stuck > 0 && l.now-x.stuck >= tidyInterval && l.unloaded < maxUnloaded {
-			l.unload(l.slab.at(x.session), int(x.flow))
-		}
+	if !p.more {
+		p.trim(len(p.idle) - p.least)
 	}
+	p.more = false
+	for i, n := 0, 0; i < len(p.all) && l.unloaded < maxUnloaded; i++ {
+		x := &p.all[i]
+		if x.session < 0 || x.stuck == 0 || l.now-x.stuck < tidyInterval {
+			continue
+		}
+		if n++; n > unloadsPerTurn {
+			p.more = true
+			return
+		}
+		l.unload(l.slab.at(x.session), int(x.flow))
+	}
+	p.tidy = l.now + tidyInterval
 }
+
+// unloadsPerTurn is how many pipes a turn empties at most, each of up to pipeSize bytes.
+const unloadsPerTurn = 4
 
 // unload moves what is in the flow's pipe to memory and gives the pipe back.
 func (l *loop) unload(s *session, d int) {
