@@ -22,8 +22,8 @@ import (
 // there is no telling who asks: nobody is let through.
 func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		g, ok := r.Context().Value(guestKey{}).(*guest)
-		if !ok {
+		g := guestOf(r)
+		if g == nil {
 			answerProblem(w, http.StatusForbidden, Problem{Error: "actions are for unix sockets"})
 			return
 		}

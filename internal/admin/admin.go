@@ -19,8 +19,9 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// Descriptors is the most descriptors that so many addresses hold.
-func Descriptors(addresses int) uint64 { return uint64(addresses) * (1 + mostGuests) }
+// Descriptors is the most descriptors that so many addresses hold: each the one that it listens with, those of its
+// guests, and that of one more until another has made room for it.
+func Descriptors(addresses int) uint64 { return uint64(addresses) * (2 + mostGuests) }
 
 // Node is the proxy that is shown and told. Its methods are called from many goroutines at once.
 type Node interface {

@@ -16,7 +16,7 @@ import (
 
 // What one address takes at most.
 const (
-	mostGuests    = 128              // connections; beyond them the one that came first makes room
+	mostGuests    = 128              // connections; beyond them one makes room: see lobby
 	headerTimeout = 5 * time.Second  // for the header of a request
 	readTimeout   = 10 * time.Second // for a whole request
 	writeTimeout  = 30 * time.Second // for the answer, from the end of the header
@@ -43,7 +43,7 @@ func (s *Server) open(address config.AdminAddress) (*door, error) {
 	}
 	d := &door{address: address, listener: newLobby(l, mostGuests)}
 	d.http = http.Server{
-		Handler:           s.handler(address.Network == "unix", newPace(requestsPerSecond, requestBurst)),
+		Handler:           s.handler(address.Network == "unix", newPace(doorRate)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,16 +13,16 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// handler serves the API at one address. Actions are for unix sockets only; paced bounds what is asked there.
-func (s *Server) handler(unix bool, paced *pace) http.Handler {
+// handler serves the API at one address. Actions are for unix sockets only; door bounds what is asked there.
+func (s *Server) handler(unix bool, door *pace) http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodGet, h)) }
 	post := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodPost, s.entitled(h))) }
 
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerLine(w, http.StatusOK, "ok") })
 	get("/readyz", s.readyz)
-	get("/metrics", s.show(metricsView, "text/plain; version=0.0.4; charset=utf-8", paced))
-	get("/api/v1/status", s.show(statusView, "application/json", paced))
+	get("/metrics", s.show(metricsView, "text/plain; version=0.0.4; charset=utf-8"))
+	get("/api/v1/status", s.show(statusView, "application/json"))
 	post("/api/v1/reload", s.reload)
 	post("/api/v1/drain", s.drain(true))
 	post("/api/v1/undrain", s.drain(false))
@@ -32,16 +33,18 @@ func (s *Server) handler(unix bool, paced *pace) http.Handler {
 	get("/page/{file}", pages.ServeHTTP)
 	mux.HandleFunc("/", nothing)
 
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		w, guest := &outcome{ResponseWriter: to}, guestOf(r)
 		defer s.recovered(w)
 		s.dress(w.Header())
-		if paced.wait(1) > 0 {
+		toll := guest.asks(door)
+		if !toll.open() {
 			w.Header().Set("Connection", "close")
 			w.Header().Set("Retry-After", "1")
 			answerProblem(w, http.StatusTooManyRequests, Problem{Error: "too many requests at this address"})
 			return
 		}
-		paced.charge(1)
+		toll.charge(1)
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
 		case !unix && !reads:
@@ -50,7 +53,10 @@ func (s *Server) handler(unix bool, paced *pace) http.Handler {
 			answerProblem(w, http.StatusForbidden, Problem{Error: fmt.Sprintf(
 				"an address of this machine alone does not answer to the name %q: use localhost or the IP address", r.Host)})
 		default:
-			mux.ServeHTTP(w, r)
+			mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tollKey{}, toll)))
+		}
+		if w.good() {
+			guest.answered()
 		}
 	})
 }
@@ -59,6 +65,9 @@ func (s *Server) handler(unix bool, paced *pace) http.Handler {
 func nothing(w http.ResponseWriter, r *http.Request) {
 	answerProblem(w, http.StatusNotFound, Problem{Error: "there is nothing at " + r.URL.Path})
 }
+
+// tollKey is the key of a request's toll in its context.
+type tollKey struct{}
 
 // dress sets what every answer has: nothing keeps it, frames it, or takes it for what it is not.
 func (s *Server) dress(h http.Header) {
@@ -118,7 +127,7 @@ func drained(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // show answers with a view of the node.
-func (s *Server) show(v view, kind string, paced *pace) http.HandlerFunc {
+func (s *Server) show(v view, kind string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		gzipped := takesGzip(r)
 		body, err := s.pictures.draw(v, gzipped)
@@ -127,7 +136,7 @@ func (s *Server) show(v view, kind string, paced *pace) http.HandlerFunc {
 			answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
 			return
 		}
-		paced.charge(float64(len(body) / chunk))
+		r.Context().Value(tollKey{}).(toll).charge(float64(len(body) / chunk))
 		h := w.Header()
 		h.Set("Content-Type", kind)
 		h.Set("Content-Length", fmt.Sprint(len(body)))

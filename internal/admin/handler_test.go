@@ -202,7 +202,8 @@ func TestTooMuch(t *testing.T) {
 	}
 	defer conn.Close()
 	answers := bufio.NewReader(conn)
-	for n := range 20 * requestBurst {
+	burst := int(sourceRate.burst + regularRate.burst) // it becomes a regular
+	for n := range 20 * burst {
 		if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +216,7 @@ func TestTooMuch(t *testing.T) {
 			continue
 		}
 		a.expect(answer{response.StatusCode, response.Header, string(body)}, http.StatusTooManyRequests, "too many")
-		if n < requestBurst || response.Header.Get("Retry-After") == "" || !response.Close {
+		if n < burst || response.Header.Get("Retry-After") == "" || !response.Close {
 			t.Errorf("after %d answers: %v", n, response.Header)
 		}
 		return

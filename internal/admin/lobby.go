@@ -4,42 +4,68 @@ import (
 	"container/list"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// A lobby is a listener that holds a bounded number of connections. When it is full, the one that has been there
-// longest makes room for who comes, unless it is about an action; so nobody can keep others out by staying. More than
-// acceptsPerSecond wait in the backlog of the kernel. Errors of accept are waited out.
+// How many of a lobby's guests may be regulars.
+const (
+	mostRegulars    = 32
+	sourceRegulars  = 8                // of one source
+	regularPatience = 90 * time.Second // without a request; then another may have its place as a regular
+)
+
+// A lobby is a listener that holds a bounded number of connections, and takes whoever comes at once. When it is full,
+// one makes room for who comes, so that nobody can keep others out by staying: of the source that has the most
+// connections, the one that has done nothing for longest. Connected, asked and been answered is what counts as done.
+//
+// Two kinds are never cut off: who is about an action, and regulars. A regular is a connection that was answered well
+// and comes back: of those there are a bounded number, of each source too, and whoever stays away for regularPatience
+// loses that to the next that is answered. So a scraper that was there before a flood goes on being served in it.
+//
+// More than acceptsPerSecond wait in the backlog of the kernel. Errors of accept are waited out.
 type lobby struct {
 	net.Listener
-	most int
-	pace *pace
-	shut chan struct{} // closed by Close
-	once sync.Once
+	most  int
+	pace  *pace
+	shut  chan struct{} // closed by Close
+	once  sync.Once
+	seats chan struct{} // one for each connection that http.Server has: also those that were cut off until it sees that
 
-	mu     sync.Mutex // guards guests
-	guests *list.List // of *guest, the one that came first in front
+	mu       sync.Mutex // guards what follows
+	guests   list.List  // of *guest, the one that has done nothing for longest in front
+	sources  sources
+	regulars int
 }
-
-// A guest is a connection in a lobby.
-type guest struct {
-	net.Conn
-	lobby  *lobby
-	place  *list.Element // nil once it is gone; guarded by lobby.mu
-	acting atomic.Bool   // it is about an action, and must not be cut off
-}
-
-// guestKey is the key of a request's guest in its context.
-type guestKey struct{}
 
 func newLobby(l net.Listener, most int) *lobby {
-	return &lobby{Listener: l, most: most, pace: newPace(acceptsPerSecond, acceptBurst), shut: make(chan struct{}), guests: list.New()}
+	return &lobby{
+		Listener: l, most: most,
+		pace:    newPace(rate{acceptsPerSecond, acceptBurst}),
+		shut:    make(chan struct{}),
+		seats:   make(chan struct{}, 2*most),
+		sources: sources{known: map[netip.Prefix]*source{}},
+	}
 }
 
 // Accept waits for a connection that there is room for.
 func (l *lobby) Accept() (net.Conn, error) {
+	select {
+	case l.seats <- struct{}{}:
+	case <-l.shut:
+		return nil, net.ErrClosed
+	}
+	g, err := l.accept()
+	if err != nil {
+		<-l.seats
+		return nil, err
+	}
+	g.seated = true
+	return g, nil
+}
+
+func (l *lobby) accept() (*guest, error) {
 	const first, most = 5 * time.Millisecond, time.Second
 	for trouble := first; ; {
 		if !l.pause(l.pace.wait(1)) {
@@ -93,27 +119,96 @@ func (l *lobby) Close() error {
 // welcome takes a connection in, and returns nil if there is no room.
 func (l *lobby) welcome(conn net.Conn) *guest {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.guests.Len() >= l.most && !l.makeRoom() {
-		l.mu.Unlock()
 		return nil
 	}
-	g := &guest{Conn: conn, lobby: l}
+	g := &guest{Conn: conn, lobby: l, source: l.sources.enter(sourceKey(conn))}
 	g.place = l.guests.PushBack(g)
-	l.mu.Unlock()
 	return g
 }
 
-// makeRoom cuts off the guest that has been there longest. The caller holds mu.
+// makeRoom cuts one guest off. The caller holds mu.
 func (l *lobby) makeRoom() bool {
+	var least *guest
 	for e := l.guests.Front(); e != nil; e = e.Next() {
-		if g := e.Value.(*guest); !g.acting.Load() {
-			l.guests.Remove(e)
-			g.place = nil
-			g.Conn.Close()
-			return true
+		g := e.Value.(*guest)
+		if g.regular == nil && !g.acting.Load() && (least == nil || g.source.guests > least.source.guests) {
+			least = g
 		}
 	}
-	return false
+	if least == nil {
+		return false
+	}
+	l.remove(least)
+	least.Conn.Close()
+	return true
+}
+
+// moved says that a guest has just done something. The caller holds mu.
+func (l *lobby) moved(g *guest) {
+	if g.place != nil {
+		l.guests.MoveToBack(g.place)
+	}
+}
+
+// befriend makes a guest a regular, if there is a place for one more. The caller holds mu.
+func (l *lobby) befriend(g *guest) {
+	if g.place == nil || g.regular != nil {
+		return
+	}
+	var full *source // of which one has to go; nil: any
+	switch {
+	case g.source.regulars == sourceRegulars:
+		full = g.source
+	case l.regulars < mostRegulars:
+		g.regular = newPace(regularRate)
+		g.source.regulars++
+		l.regulars++
+		return
+	}
+	for e := l.guests.Front(); e != nil; e = e.Next() {
+		other := e.Value.(*guest)
+		if other.regular == nil || full != nil && other.source != full {
+			continue
+		}
+		if time.Since(other.asked) >= regularPatience { // it is the one that has been away for longest
+			l.estrange(other)
+			l.befriend(g)
+		}
+		return
+	}
+}
+
+// estrange ends that a guest is a regular. The caller holds mu.
+func (l *lobby) estrange(g *guest) {
+	if g.regular != nil {
+		g.regular = nil
+		g.source.regulars--
+		l.regulars--
+	}
+}
+
+// remove forgets a guest. The caller holds mu.
+func (l *lobby) remove(g *guest) {
+	if g.place == nil {
+		return
+	}
+	l.estrange(g)
+	l.guests.Remove(g.place)
+	g.place = nil
+	l.sources.leave(g.source)
+}
+
+// leave is called when http.Server is done with a guest.
+func (l *lobby) leave(g *guest) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(g)
+	if g.seated {
+		g.seated = false
+		<-l.seats
+	}
 }
 
 // empty cuts off all guests.
@@ -121,27 +216,8 @@ func (l *lobby) empty() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for e := l.guests.Front(); e != nil; e = l.guests.Front() {
-		l.guests.Remove(e)
-		e.Value.(*guest).place = nil
-		e.Value.(*guest).Conn.Close()
+		g := e.Value.(*guest)
+		l.remove(g)
+		g.Conn.Close()
 	}
-}
-
-// Close closes the connection and gives back its place.
-func (g *guest) Close() error {
-	g.lobby.mu.Lock()
-	if g.place != nil {
-		g.lobby.guests.Remove(g.place)
-		g.place = nil
-	}
-	g.lobby.mu.Unlock()
-	return g.Conn.Close()
-}
-
-// CloseWrite finishes what goes to the client, who may still be about to read why.
-func (g *guest) CloseWrite() error {
-	if half, ok := g.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
 }

@@ -85,7 +85,7 @@ func TestSqueezeLosesNothing(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(10, 5)
+		p := newPace(rate{10, 5})
 		for range 5 {
 			if p.wait(1) != 0 {
 				t.Fatal("the burst has to wait")
@@ -113,11 +113,17 @@ func TestPace(t *testing.T) {
 func TestLobbyIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLobby(&failing{}, 1)
+		leave := func() { // as http.Server does with who was cut off
+			for range len(l.seats) {
+				<-l.seats
+			}
+		}
 		begun := time.Now()
 		for range acceptBurst + 2*acceptsPerSecond {
 			if _, err := l.Accept(); err != nil {
 				t.Fatal(err)
 			}
+			leave()
 		}
 		if took := time.Since(begun); took < 2*time.Second-50*time.Millisecond || took > 2100*time.Millisecond {
 			t.Errorf("it took %v", took)
