@@ -69,16 +69,18 @@ var forbidden = []struct {
 		why:     "config does no input or output but Load",
 	},
 	{
-		imports: []string{"github.com/sirupsen/logrus"},
+		imports: []string{module + "/internal/logging"},
 		where: func(name string) bool {
 			return floor(name) >= 0 && floor(name) <= 1 && !below("internal/logging")(name)
 		},
 		why: "the two lowest floors return errors and do not log",
 	},
 	{
-		imports: []string{"log", "log/slog"},
-		where:   below("cmd", "internal"),
-		why:     "there is one log, and internal/logging sets it up",
+		imports: []string{"github.com/sirupsen/logrus", "log", "log/slog"},
+		where: func(name string) bool {
+			return below("cmd", "internal")(name) && !below("internal/logging")(name)
+		},
+		why: "who logs must not wait for the log: a logging.Logger is the way to it, and has no other",
 	},
 	{
 		imports: []string{"os/signal", "github.com/spf13/cobra", "github.com/spf13/pflag"},
@@ -222,6 +224,42 @@ func TestConfigDoesNoIO(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Who writes to standard error waits for whoever reads it, which may be nobody: the log alone does, on a goroutine of its
+// own. What else the commands have to say goes through cobra or logging.Fail.
+func TestNobodyWritesToStandardError(t *testing.T) {
+	for _, p := range packages(t) {
+		if !below("cmd", "internal")(p.name) || below("internal/logging")(p.name) {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, file), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(parsed, func(node ast.Node) bool {
+				switch n := node.(type) {
+				case *ast.CallExpr: // logging.New(os.Stderr, …) is the log itself
+					if called, ok := n.Fun.(*ast.SelectorExpr); ok && isName(called, "logging", "New") {
+						return false
+					}
+				case *ast.SelectorExpr:
+					for _, bad := range [][2]string{{"os", "Stderr"}, {"os", "Stdout"}, {"fmt", "Print"}, {"fmt", "Printf"}, {"fmt", "Println"}} {
+						if isName(n, bad[0], bad[1]) {
+							t.Errorf("%s/%s uses %s.%s", p.name, file, bad[0], bad[1])
+						}
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+func isName(s *ast.SelectorExpr, pkg, name string) bool {
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg && s.Sel.Name == name
 }
 
 // A reader finds what a package is for in one place. What `go doc` shows comes from the package itself; a package that is

@@ -44,7 +44,7 @@ func run(args []string) int {
 		logging.Fail(err)
 		return f.code
 	}
-	fmt.Fprintf(os.Stderr, "tcp-proxy: %v\nTry 'tcp-proxy --help'.\n", err)
+	logging.Fail(fmt.Errorf("tcp-proxy: %w\n%s", err, "Try 'tcp-proxy --help'."))
 	return exitUsage
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -36,22 +37,26 @@ func (s *settings) run() error {
 	if err != nil {
 		return err
 	}
+	told, release := onSignals()
+	defer release()
 	log, err := logging.New(os.Stderr, cfg.Log)
 	if err != nil {
 		return failure{exitConfig, err}
 	}
+	defer log.Close() // there is nobody to tell that it stands still
+	log.TakeStandard()
 	manager, err := systemd.NewNotifier()
 	if err != nil {
-		log.WithError(err).Warn("the service manager is not told everything")
+		log.Warn("the service manager is not told everything", logging.Fields{logging.ErrorKey: err})
 	}
 	sockets, err := systemd.Sockets()
 	if err != nil {
 		return failure{exitConfig, err}
 	}
-	told, release := onSignals()
-	defer release()
-	d, err := daemon.New(cfg, daemon.Source{Read: s.load, File: s.file}, version, log, manager, sockets)
+	d, err := daemon.New(told.Stop, cfg, daemon.Source{Read: s.load, File: s.file}, version, log, manager, sockets)
 	switch {
+	case err != nil && told.Stop.Err() != nil:
+		return nil // stopped before it has started
 	case errors.Is(err, proxy.ErrLeadsBack):
 		return failure{exitConfig, err}
 	case err != nil:
@@ -63,8 +68,12 @@ func (s *settings) run() error {
 	return nil
 }
 
+// lastResort is how long the daemon may take to end when it was told to hurry.
+const lastResort = 10 * time.Second
+
 // onSignals tells a daemon to stop on the first SIGTERM or SIGINT, to hurry on a SIGINT after that, and to reload on
-// SIGHUP; one reload that has not begun yet stands for all. release gives the signals back.
+// SIGHUP; one reload that has not begun yet stands for all. A daemon that does not hurry is ended after lastResort. release
+// gives the signals back.
 func onSignals() (told daemon.Signals, release func()) {
 	stop, stopNow := context.WithCancel(context.Background())
 	hurry, hurryNow := context.WithCancel(context.Background())
@@ -81,8 +90,12 @@ func onSignals() (told daemon.Signals, release func()) {
 				}
 				continue
 			}
-			if stop.Err() != nil && sig == unix.SIGINT {
+			if stop.Err() != nil && sig == unix.SIGINT && hurry.Err() == nil {
 				hurryNow()
+				time.AfterFunc(lastResort, func() {
+					logging.Fail(fmt.Errorf("tcp-proxy: it was told to hurry, and did not end in %v", lastResort))
+					os.Exit(exitFailure)
+				})
 			}
 			stopNow()
 		}

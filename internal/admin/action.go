@@ -11,12 +11,14 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 )
+
+// toldTo are the entries of actions: each is logged, unless a user takes more than 20 in a second.
+var toldTo = logging.Kind{Name: "action", Burst: 20, Every: time.Second, Total: 50, Keys: 64}
 
 // entitled lets root, the service's own user and members of its group through, and answers others with 403. Over TCP
 // there is no telling who asks: nobody is let through.
@@ -42,7 +44,7 @@ func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
 		defer g.acting.Store(false)
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actionTimeout)) // of a connection, which has one
 		defer s.pictures.outdate()
-		s.log.WithFields(logrus.Fields{"uid": peer.UID, "pid": peer.PID}).Infof("admin: told to %s", r.URL.Path)
+		s.log.Throttled(toldTo, fmt.Sprint(peer.UID), logging.Info, "admin: told to "+r.URL.Path, logging.Fields{"uid": peer.UID, "pid": peer.PID})
 		h(w, r)
 	}
 }

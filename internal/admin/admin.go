@@ -10,12 +10,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 )
 
@@ -33,21 +33,23 @@ type Node interface {
 }
 
 // Server is the admin API of a node. Make it with New, give it addresses with Prepare, any number of times, and Close it.
-// Those are called one at a time.
+// Those are called one at a time, but that Close need not wait for Prepare.
 type Server struct {
 	node     Node
-	log      *logrus.Logger
+	log      *logging.Logger
 	version  string
 	pictures *pictures
-	doors    map[config.AdminAddress]*door
 	leaving  sync.WaitGroup     // for doors that are closed
 	last     time.Duration      // how long their requests may take
 	life     context.Context    // done: they have no more time
 	end      context.CancelFunc // of it
+
+	mu    sync.Mutex // guards doors: Close may come while Prepare waits for the system
+	doors map[config.AdminAddress]*door
 }
 
 // New makes a server that has no address yet. The version is that of the program.
-func New(node Node, version string, log *logrus.Logger) *Server {
+func New(node Node, version string, log *logging.Logger) *Server {
 	s := &Server{
 		node:     node,
 		log:      log,
@@ -71,6 +73,9 @@ type Plan struct {
 // error, and then nothing has changed.
 func (s *Server) Prepare(listen []config.AdminAddress) (*Plan, error) {
 	p := &Plan{server: s}
+	s.mu.Lock()
+	doors := maps.Clone(s.doors)
+	s.mu.Unlock()
 	wanted := map[config.AdminAddress]bool{}
 	var errs []error
 	for i, address := range listen {
@@ -78,7 +83,7 @@ func (s *Server) Prepare(listen []config.AdminAddress) (*Plan, error) {
 			continue
 		}
 		wanted[address] = true
-		if s.doors[address] != nil {
+		if doors[address] != nil {
 			continue
 		}
 		d, err := s.open(address)
@@ -92,7 +97,7 @@ func (s *Server) Prepare(listen []config.AdminAddress) (*Plan, error) {
 		p.Abandon()
 		return nil, errors.Join(errs...)
 	}
-	for address, d := range s.doors {
+	for address, d := range doors {
 		if !wanted[address] {
 			p.closed = append(p.closed, d)
 		}
@@ -125,6 +130,8 @@ func (p *Plan) Abandon() {
 // answered.
 func (p *Plan) Commit() {
 	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, d := range p.opened {
 		s.doors[d.address] = d
 		d.serve()
@@ -147,9 +154,11 @@ const lastAnswers = 10 * time.Second
 func (s *Server) Close(ctx context.Context) {
 	defer s.end()
 	defer context.AfterFunc(ctx, s.end)()
+	s.mu.Lock()
 	for address, d := range s.doors {
 		delete(s.doors, address)
 		s.leaving.Go(func() { d.close(ctx) })
 	}
+	s.mu.Unlock()
 	s.leaving.Wait()
 }

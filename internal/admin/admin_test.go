@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/tests/fakenode"
 )
 
@@ -28,20 +28,33 @@ type api struct {
 	*testing.T
 	*Server
 	node   *fakenode.Node
-	log    *strings.Builder
+	logger *logging.Logger
+	text   *strings.Builder // of the log, once it is closed
 	socket config.AdminAddress
 	tcp    config.AdminAddress
 }
 
 func start(t *testing.T) *api {
 	t.Helper()
-	a := &api{T: t, node: fakenode.New(3, 10), log: &strings.Builder{}, socket: unixAddress(t), tcp: tcpAddress(t)}
-	log := logrus.New()
-	log.SetOutput(a.log) // logrus writes one at a time
-	a.Server = New(a.node, "1.2.3", log)
+	a := &api{T: t, node: fakenode.New(3, 10), text: &strings.Builder{}, socket: unixAddress(t), tcp: tcpAddress(t)}
+	log, err := logging.New(a.text, config.Log{Level: "info", Format: "text"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	a.logger, a.Server = log, New(a.node, "1.2.3", log)
 	t.Cleanup(func() { a.Server.Close(context.Background()) })
 	a.serve(a.socket, a.tcp)
 	return a
+}
+
+// logged gives what was logged, and ends the log.
+func (a *api) logged() string {
+	a.Helper()
+	if err := a.logger.Close(); err != nil {
+		a.Error(err)
+	}
+	return a.text.String()
 }
 
 func (a *api) serve(addresses ...config.AdminAddress) {

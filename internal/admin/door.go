@@ -49,6 +49,7 @@ func (s *Server) open(address config.AdminAddress) (*door, error) {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    mostHeader,
+		ErrorLog:          s.log.Standard("admin"),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, guestKey{}, c.(*guest))
 		},

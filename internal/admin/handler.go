@@ -8,8 +8,10 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"tcp-proxy/internal/admin/page"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 )
 
@@ -132,7 +134,7 @@ func (s *Server) show(v view, kind string) http.HandlerFunc {
 		gzipped := takesGzip(r)
 		body, err := s.pictures.draw(v, gzipped)
 		if err != nil {
-			s.log.WithError(err).Error("admin: a request cannot be answered")
+			s.log.Throttled(mistakes, "", logging.Error, "admin: a request cannot be answered", logging.Fields{logging.ErrorKey: err})
 			answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
 			return
 		}
@@ -157,10 +159,14 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	answerLine(w, http.StatusOK, "ready")
 }
 
+// mistakes are the entries of handlers that have died.
+var mistakes = logging.Kind{Name: "mistake", Burst: 1, Every: 10 * time.Second, Total: 1, Keys: 1}
+
 // recovered logs what a handler died of.
 func (s *Server) recovered(w http.ResponseWriter) {
 	if cause := recover(); cause != nil {
-		s.log.WithField("stack", string(debug.Stack())).Errorf("admin: a request could not be answered: %v", cause)
+		s.log.Throttled(mistakes, "", logging.Error, fmt.Sprintf("admin: a request could not be answered: %v", cause),
+			logging.Fields{logging.StackKey: string(debug.Stack())})
 		w.Header().Set("Connection", "close")
 		answerProblem(w, http.StatusInternalServerError, Problem{Error: "the proxy made a mistake here; its log has more"})
 	}

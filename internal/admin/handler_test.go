@@ -234,7 +234,7 @@ func TestPanic(t *testing.T) {
 	a.Server.node = broken{a.node}
 	a.expect(a.ask(a.socket, http.MethodGet, "/readyz"), http.StatusInternalServerError, "mistake")
 	a.expect(a.ask(a.socket, http.MethodGet, "/healthz"), http.StatusOK, "")
-	if text := a.log.String(); !strings.Contains(text, "out of order") || !strings.Contains(text, "readyz") {
+	if text := a.logged(); !strings.Contains(text, "out of order") || !strings.Contains(text, "readyz") {
 		t.Errorf("the log has %s", text)
 	}
 }

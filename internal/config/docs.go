@@ -12,7 +12,7 @@ var docs = map[string]string{
 	"log.level": "Records below this level are dropped. \"warn\" is another word for \"warning\".",
 	"log.format": "\"journal\" for the journal of systemd, with fields, \"text\" for people, \"json\" for machines. " +
 		"\"auto\" is \"journal\" where the standard error is the journal, else \"text\".",
-	"log.sessions": "Whether a session gets a record when it ends. A number is one record for so many sessions that end well; those that do not always have theirs.",
+	"log.sessions": "Whether a session gets a record when it ends. A number is one record for so many sessions that end well. Those that end otherwise have theirs, up to 20 in a second for each app and cause, 500 in all; of more, the last one in a second has, and its field left_out says how many had none. At the level \"debug\" all have.",
 
 	"admin": "Where the proxy can be looked at and told what to do, over HTTP.",
 	"admin.listen": "The absolute path of a unix socket, which its owner and group can use, or an IP address with a port number, " +

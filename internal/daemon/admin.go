@@ -41,9 +41,10 @@ func (d *Daemon) prepareAdmin(cfg *config.Config) (*admin.Plan, error) {
 	return nil, errors.Join(errs...)
 }
 
-// closeAdmin ends the admin API. It is the last to go, so that it tells of the stop as long as that takes.
-func (d *Daemon) closeAdmin() {
-	ctx, cancel := context.WithTimeout(context.Background(), lastAnswers)
+// closeAdmin ends the admin API. It is the last to go, so that it tells of the stop as long as that takes. Who is told to
+// hurry does not wait for answers that are under way.
+func (d *Daemon) closeAdmin(hurry context.Context) {
+	ctx, cancel := context.WithTimeout(hurry, lastAnswers)
 	defer cancel()
 	d.admin.Close(ctx)
 }

@@ -10,10 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
 	"tcp-proxy/internal/watch"
@@ -21,7 +20,7 @@ import (
 
 // Daemon is a proxy that listens. Make it with New, then Run it.
 type Daemon struct {
-	log     *logrus.Logger
+	log     *logging.Logger
 	source  Source
 	server  *proxy.Server
 	admin   *admin.Server
@@ -35,7 +34,10 @@ type Daemon struct {
 	// What follows is Run's alone.
 	cfg     *config.Config // in force
 	refused error          // what was wrong with the last reload; nil if it was not refused
+	under   *reload        // that is under way; nil: none
+	missed  bool           // the file has changed while a reload was stuck
 	status  string         // as the service manager knows it
+	unready bool           // it has not been told that the last start or reload is over
 	watch   *watch.File    // nil while a change of the file does not bring a reload
 }
 
@@ -53,8 +55,9 @@ type Signals struct {
 }
 
 // New listens on every port of the configuration, using the sockets that systemd has handed over, and on the addresses
-// of the admin API. On an error nothing is left behind but what was handed over. The version is that of the program.
-func New(cfg *config.Config, source Source, version string, log *logrus.Logger, manager *systemd.Notifier,
+// of the admin API. On an error nothing is left behind but what was handed over. It gives up when the context is done. The
+// version is that of the program.
+func New(ctx context.Context, cfg *config.Config, source Source, version string, log *logging.Logger, manager *systemd.Notifier,
 	sockets []systemd.Socket) (*Daemon, error) {
 	inherited := make([]proxy.Inherited, len(sockets))
 	for i, s := range sockets {
@@ -74,7 +77,7 @@ func New(cfg *config.Config, source Source, version string, log *logrus.Logger, 
 	if d.first, err = d.prepareAdmin(cfg); err != nil {
 		return nil, err
 	}
-	if d.server, err = proxy.New(cfg, log, inherited); err != nil {
+	if d.server, err = proxy.New(ctx, cfg, log, inherited); err != nil {
 		d.first.Abandon()
 		return nil, err
 	}
@@ -86,14 +89,14 @@ func New(cfg *config.Config, source Source, version string, log *logrus.Logger, 
 // until it is told to hurry, ends the rest, and returns when everything is given back.
 func (d *Daemon) Run(told Signals) error {
 	d.first.Commit()
-	defer d.closeAdmin()
+	defer d.closeAdmin(told.Hurry)
 	if err := d.server.Start(); err != nil {
 		cut, cancel := context.WithCancel(told.Hurry)
 		cancel()
 		return errors.Join(fmt.Errorf("start: %w", err), d.server.Stop(cut))
 	}
 	size := proxy.SizeOf(d.cfg)
-	d.log.WithFields(logrus.Fields{"workers": size.Workers, "engine": size.Engine}).Infof("ready: %s", size)
+	d.log.Info("ready: "+size.String(), logging.Fields{"workers": size.Workers, "engine": size.Engine})
 	d.tellReady()
 
 	fed, cancel := context.WithCancel(context.Background())
@@ -106,27 +109,44 @@ func (d *Daemon) Run(told Signals) error {
 
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
-	for serving := true; serving; {
-		select {
-		case <-tick.C:
-			d.tellStatus()
-		case <-told.Reload:
-			d.reload()
-		case <-d.fileChanged():
-			d.reloadChanged()
-		case o := <-d.orders:
-			changes, err := d.reload()
-			o.done <- outcome{changes, err}
-		case <-told.Stop.Done():
-			serving = false
-		}
+	for told.Stop.Err() == nil {
+		d.await(told, tick.C)
 	}
 	close(d.ended)
+	d.leaveReload()
 	return d.stop(told.Hurry)
 }
 
+// await does the next thing that there is to do. While a reload is under way no other one begins.
+func (d *Daemon) await(told Signals, tick <-chan time.Time) {
+	signalled, changed, orders := told.Reload, d.fileChanged(), (<-chan order)(d.orders)
+	var ready <-chan prepared
+	var late <-chan time.Time
+	if r := d.under; r != nil {
+		ready = r.ready
+		if !r.givenUp {
+			signalled, changed, orders, late = nil, nil, nil, r.late.C
+		}
+	}
+	select {
+	case <-tick:
+		d.tellStatus()
+	case <-signalled:
+		d.beginReload(nil, false)
+	case <-changed:
+		d.beginReload(nil, true)
+	case o := <-orders:
+		d.beginReload(&o, false)
+	case p := <-ready:
+		d.finishReload(p)
+	case <-late:
+		d.giveUpReload()
+	case <-told.Stop.Done():
+	}
+}
+
 func (d *Daemon) stop(hurry context.Context) error {
-	d.log.WithField("drain_timeout", d.cfg.DrainTimeout.String()).Info("stopping: no new sessions")
+	d.log.Info("stopping: no new sessions", logging.Fields{"drain_timeout": d.cfg.DrainTimeout.String()})
 	d.server.Stopping()
 	d.told(d.manager.Stopping("stopping"))
 	draining, cancel := context.WithTimeout(hurry, d.cfg.DrainTimeout)
@@ -137,6 +157,6 @@ func (d *Daemon) stop(hurry context.Context) error {
 	if err := d.server.Stop(draining); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
-	d.log.Info("stopped: every session is over")
+	d.log.Info("stopped: every session is over", nil)
 	return nil
 }

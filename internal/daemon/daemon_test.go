@@ -13,11 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
-	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
 )
@@ -105,9 +104,11 @@ func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Sock
 	t.Helper()
 	r := &running{reload: make(chan struct{}), ended: make(chan error, 1), log: &syncBuffer{}}
 	r.reread = func() (*config.Config, error) { return cfg, nil }
-	log := logrus.New()
-	log.SetOutput(r.log)
-	d, err := New(cfg, Source{Read: func() (*config.Config, error) {
+	log, err := logging.New(r.log, config.Log{Level: "info", Format: "text"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(t.Context(), cfg, Source{Read: func() (*config.Config, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.reread()
@@ -117,7 +118,10 @@ func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Sock
 	}
 	stop, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
-	go func() { r.ended <- d.Run(Signals{Stop: stop, Hurry: context.Background(), Reload: r.reload}) }()
+	go func() {
+		err := d.Run(Signals{Stop: stop, Hurry: context.Background(), Reload: r.reload})
+		r.ended <- errors.Join(err, log.Close())
+	}()
 	return r
 }
 
@@ -206,10 +210,8 @@ func TestTheAdminAPITells(t *testing.T) {
 	port, socket := freePort(t), filepath.Join(t.TempDir(), "admin.sock")
 	cfg := parse(t, `{"admin": {"listen": ["unix:`+socket+`"]}, "drain_timeout": "1m",
 		"apps": [{"name": "a", "ports": ["127.0.0.1:`+port+`"], "targets": ["`+target.Addr().String()+`"]}]}`)
-	log := logrus.New()
-	log.SetOutput(io.Discard)
 	m := newManager(t)
-	d, err := New(cfg, Source{Read: func() (*config.Config, error) { return cfg, nil }}, "1.2.3", log, m.Notifier, nil)
+	d, err := New(t.Context(), cfg, Source{Read: func() (*config.Config, error) { return cfg, nil }}, "1.2.3", logging.Discard(), m.Notifier, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +233,9 @@ func TestTheAdminAPITells(t *testing.T) {
 	if s := d.server.Snapshot(); s.State != proxy.Starting || len(s.Apps) != 0 {
 		t.Errorf("before the start: %+v", s)
 	}
-	d.first = &admin.Plan{} // it is committed
+	if d.first, err = d.prepareAdmin(cfg); err != nil { // that before is committed
+		t.Fatal(err)
+	}
 	stop, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(Signals{Stop: stop, Hurry: context.Background()}) }()
@@ -262,7 +266,7 @@ func TestTheAdminAPITells(t *testing.T) {
 func TestTheAdminAPICannotBe(t *testing.T) {
 	port := freePort(t)
 	cfg := parse(t, `{"admin": {"listen": ["unix:/no/such/folder/admin.sock"]}, "apps": [{"ports": ["127.0.0.1:`+port+`"], "targets": ["127.0.0.1:1"]}]}`)
-	_, err := New(cfg, Source{}, "", logrus.New(), newManager(t).Notifier, nil)
+	_, err := New(t.Context(), cfg, Source{}, "", logging.Discard(), newManager(t).Notifier, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "config.json:1:23: admin.listen[0]: admin cannot listen on unix:/no/such/folder/admin.sock: no such file") {
 		t.Errorf("%v", err)
 	}
@@ -273,7 +277,7 @@ func TestTheAdminAPICannotBe(t *testing.T) {
 	defer l.Close()
 	socket := filepath.Join(t.TempDir(), "admin.sock")
 	cfg = parse(t, `{"admin": {"listen": ["unix:`+socket+`"]}, "apps": [{"ports": ["127.0.0.1:`+port+`"], "targets": ["127.0.0.1:1"]}]}`)
-	if _, err := New(cfg, Source{}, "", logrus.New(), newManager(t).Notifier, nil); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if _, err := New(t.Context(), cfg, Source{}, "", logging.Discard(), newManager(t).Notifier, nil); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("%v", err)
 	}
 	if _, err := net.Dial("unix", socket); err == nil {

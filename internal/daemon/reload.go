@@ -6,12 +6,24 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
+	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/watch"
+)
+
+// How long a reload may take.
+const (
+	reloadTimeout  = time.Minute            // to read the configuration and to prepare what it asks for
+	abandonTimeout = 250 * time.Millisecond // to come to an end when the daemon stops; then it is left alone
+)
+
+// Why a reload came to nothing, other than for what is in the configuration.
+var (
+	errStopping = errors.New("the proxy is stopping")
+	errStuck    = errors.New("the reload before this one has not ended: it waits for the system")
+	errTooLong  = fmt.Errorf("the configuration could not be read and prepared in %v", reloadTimeout)
 )
 
 // order is a reload that somebody waits for.
@@ -26,85 +38,202 @@ type outcome struct {
 
 // Reload reads the configuration again and puts it in force, and tells what that has changed. It may be called from any
 // goroutine, and waits while another reload is on. With an error all goes on as before: it is config.Errors if there
-// are mistakes in the file.
+// are mistakes in the file. When the context is done it returns, whatever becomes of the reload.
 func (d *Daemon) Reload(ctx context.Context) (proxy.Changes, error) {
 	o := order{make(chan outcome, 1)}
 	select {
 	case d.orders <- o:
-		result := <-o.done
-		return result.changes, result.err
 	case <-d.ended:
-		return proxy.Changes{}, errors.New("the proxy is stopping")
+		return proxy.Changes{}, errStopping
+	case <-ctx.Done():
+		return proxy.Changes{}, ctx.Err()
+	}
+	select {
+	case result := <-o.done:
+		return result.changes, result.err
 	case <-ctx.Done():
 		return proxy.Changes{}, ctx.Err()
 	}
 }
 
-// reload reads the configuration again and puts it in force. What comes of it is logged, and told the service manager.
-func (d *Daemon) reload() (proxy.Changes, error) {
-	d.told(d.manager.Reloading())
-	defer d.tellReady()
-	begun := time.Now()
-	cfg, err := d.source.Read()
-	if err != nil {
-		return proxy.Changes{}, d.refuse(err)
-	}
-	return d.enforce(cfg, begun)
+// reload is one that is under way. What may take long is done by a goroutine, so that Run serves signals, orders and the
+// service manager meanwhile.
+type reload struct {
+	begun   time.Time
+	order   *order // who waits for it; nil: nobody
+	changed bool   // it is for a change of the file, and says nothing if that means nothing
+	cancel  context.CancelCauseFunc
+	late    *time.Timer
+	ready   chan prepared // has room for one
+	givenUp bool          // it took too long, and that was told: what comes of it is thrown away
 }
 
-// reloadChanged does the same when the file may have changed, but says nothing if it means the same.
-func (d *Daemon) reloadChanged() {
-	begun := time.Now()
-	cfg, err := d.source.Read()
-	if err == nil && proxy.ChangesOf(d.cfg, cfg).Nothing() && d.refused == nil {
-		return
-	}
-	d.told(d.manager.Reloading())
-	defer d.tellReady()
-	if err != nil {
-		d.refuse(err)
-		return
-	}
-	d.enforce(cfg, begun)
+// prepared is a configuration that can be put in force, or why there is none.
+type prepared struct {
+	cfg    *config.Config // nil if it could not be read
+	server *proxy.Plan
+	admin  *admin.Plan
+	err    error
 }
 
-// enforce puts a configuration in force.
-func (d *Daemon) enforce(cfg *config.Config, begun time.Time) (proxy.Changes, error) {
-	changes, err := d.apply(cfg)
+// beginReload reads the configuration again, for somebody who waits or nobody, and prepares what it asks for. The caller
+// is Run, and no reload is under way, but for one that was given up.
+func (d *Daemon) beginReload(o *order, changed bool) {
+	if !changed {
+		d.tellReloading()
+	}
+	if d.under != nil {
+		d.missed = d.missed || changed
+		if !changed {
+			d.endReload(o, proxy.Changes{}, d.refuse(errStuck))
+		}
+		return
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	d.under = &reload{
+		begun:   time.Now(),
+		order:   o,
+		changed: changed,
+		cancel:  cancel,
+		late:    time.NewTimer(reloadTimeout),
+		ready:   make(chan prepared, 1),
+	}
+	go d.prepare(ctx, d.cfg, d.under.ready)
+}
+
+// prepare is the goroutine of a reload. It reads nothing of the daemon that changes, and ends when it is through, whoever
+// waits for it.
+func (d *Daemon) prepare(ctx context.Context, before *config.Config, ready chan<- prepared) {
+	var p prepared
+	if p.cfg, p.err = d.source.Read(); p.err == nil {
+		p.err = context.Cause(ctx)
+	}
+	if p.err == nil {
+		p.err = logStays(before, p.cfg)
+	}
+	if p.err == nil {
+		p.admin, p.err = d.prepareAdmin(p.cfg)
+	}
+	if p.err == nil {
+		if p.server, p.err = d.server.Prepare(ctx, p.cfg); p.err != nil {
+			p.admin.Abandon()
+			p.admin = nil
+		}
+	}
+	if p.err == nil && ctx.Err() != nil { // nobody may be left to take it
+		p.abandon()
+		p.err = context.Cause(ctx)
+	}
+	ready <- p
+}
+
+// logStays reports an error if a configuration asks for what a running log cannot become.
+func logStays(before, after *config.Config) error {
+	if was := before.Log.Format; after.Log.Format != was {
+		return after.Errorf("log.format", "%q cannot take over from %q while the proxy runs: it takes a restart", after.Log.Format, was)
+	}
+	return nil
+}
+
+// abandon gives back what was prepared.
+func (p *prepared) abandon() {
+	if p.err != nil {
+		return
+	}
+	p.admin.Abandon()
+	_ = p.server.Abandon() // its ports were never accepted on
+}
+
+// finishReload puts in force what was prepared.
+func (d *Daemon) finishReload(p prepared) {
+	r := d.under
+	d.under = nil
+	r.late.Stop()
+	defer r.cancel(nil)
+	if r.givenUp {
+		p.abandon()
+		if d.missed {
+			d.missed = false
+			d.beginReload(nil, true)
+		}
+		return
+	}
+	if r.changed {
+		if p.cfg != nil && d.refused == nil && proxy.ChangesOf(d.cfg, p.cfg).Nothing() {
+			p.abandon()
+			return
+		}
+		d.tellReloading()
+	}
+	if p.err != nil {
+		d.endReload(r.order, proxy.Changes{}, d.refuse(p.err))
+		return
+	}
+	changes, err := d.enforce(p, r.begun)
+	d.endReload(r.order, changes, err)
+}
+
+// endReload tells those who wait for a reload what has become of it.
+func (d *Daemon) endReload(o *order, changes proxy.Changes, err error) {
+	d.tellReady()
+	if o != nil {
+		o.done <- outcome{changes, err}
+	}
+}
+
+// giveUpReload ends the wait for a reload that takes too long.
+func (d *Daemon) giveUpReload() {
+	r := d.under
+	r.cancel(errTooLong)
+	r.givenUp = true
+	if r.changed {
+		d.tellReloading()
+	}
+	d.endReload(r.order, proxy.Changes{}, d.refuse(errTooLong))
+}
+
+// leaveReload ends the wait for a reload because the daemon stops. What it has prepared by then is given back; if it is
+// not through with that in time, it is left alone, and gives it back itself.
+func (d *Daemon) leaveReload() {
+	r := d.under
+	if r == nil {
+		return
+	}
+	d.under = nil
+	r.late.Stop()
+	r.cancel(errStopping)
+	if !r.givenUp && !r.changed {
+		d.endReload(r.order, proxy.Changes{}, errStopping)
+	}
+	patience := time.NewTimer(abandonTimeout)
+	defer patience.Stop()
+	select {
+	case p := <-r.ready:
+		p.abandon()
+	case <-patience.C:
+		d.log.Warn("the reload that is under way is left alone: it waits for the system", nil)
+	}
+}
+
+// enforce puts a configuration in force that was prepared.
+func (d *Daemon) enforce(p prepared, begun time.Time) (proxy.Changes, error) {
+	changes, err := p.server.Commit()
 	if err != nil {
+		p.admin.Abandon()
 		return proxy.Changes{}, d.refuse(err)
 	}
-	d.cfg, d.refused = cfg, nil
+	p.admin.Commit()
+	if err := d.log.SetLevel(p.cfg.Log.Level); err != nil {
+		d.log.Error("the level of the log stays", logging.Fields{logging.ErrorKey: err}) // the configuration was checked
+	}
+	d.cfg, d.refused = p.cfg, nil
 	d.watchFile()
-	size := proxy.SizeOf(cfg)
-	d.log.WithFields(logrus.Fields{
+	size := proxy.SizeOf(p.cfg)
+	d.log.Info("reloaded: "+size.String(), logging.Fields{
 		"workers": size.Workers,
 		"changes": changes.String(),
 		"took":    time.Since(begun).Round(time.Microsecond).String(),
-	}).Infof("reloaded: %s", size)
-	return changes, nil
-}
-
-// apply puts a configuration in force. With an error nothing has changed.
-func (d *Daemon) apply(cfg *config.Config) (proxy.Changes, error) {
-	if was := d.cfg.Log.Format; cfg.Log.Format != was {
-		return proxy.Changes{}, cfg.Errorf("log.format", "%q cannot take over from %q while the proxy runs: it takes a restart", cfg.Log.Format, was)
-	}
-	level, err := logrus.ParseLevel(cfg.Log.Level)
-	if err != nil {
-		return proxy.Changes{}, fmt.Errorf("log level: %w", err)
-	}
-	plan, err := d.prepareAdmin(cfg)
-	if err != nil {
-		return proxy.Changes{}, err
-	}
-	changes, err := d.server.Apply(cfg)
-	if err != nil {
-		plan.Abandon()
-		return proxy.Changes{}, err
-	}
-	plan.Commit()
-	d.log.SetLevel(level)
+	})
 	return changes, nil
 }
 
@@ -113,8 +242,8 @@ func (d *Daemon) refuse(err error) error {
 	d.refused = err
 	d.server.ReloadRefused(err)
 	for _, problem := range problems(err) {
-		d.log.WithField(logging.EventKey, logging.ReloadRefused).
-			Errorf("reload refused, the configuration of before stays in force: %v", problem)
+		d.log.Error(fmt.Sprintf("reload refused, the configuration of before stays in force: %v", problem),
+			logging.Fields{logging.EventKey: logging.ReloadRefused})
 	}
 	return err
 }
@@ -137,7 +266,7 @@ func (d *Daemon) watchFile() {
 	case d.watch == nil:
 		f, err := watch.Open(d.source.File, config.MaxSize)
 		if err != nil {
-			d.log.WithError(err).Error("a change of the configuration file will not be noticed: reload by hand")
+			d.log.Error("a change of the configuration file will not be noticed: reload by hand", logging.Fields{logging.ErrorKey: err})
 			return
 		}
 		d.watch = f
@@ -149,7 +278,7 @@ func (d *Daemon) unwatchFile() {
 		return
 	}
 	if err := d.watch.Close(); err != nil {
-		d.log.WithError(err).Warn("the watch on the configuration file was not closed in good order")
+		d.log.Warn("the watch on the configuration file was not closed in good order", logging.Fields{logging.ErrorKey: err})
 	}
 	d.watch = nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 )
 
 // What the service manager is told, and how often.
@@ -16,13 +17,14 @@ const (
 	proofTimeout = 5 * time.Second  // how long the server may take to prove that it makes progress
 )
 
-// told takes what came of telling the service manager something. A manager that cannot be told is logged once, until it
-// can be again.
-func (d *Daemon) told(err error) {
+// told takes what came of telling the service manager something, and reports whether it was told. A manager that cannot
+// be told is logged once, until it can be again.
+func (d *Daemon) told(err error) bool {
 	if d.deaf.Swap(err != nil) || err == nil {
-		return
+		return err == nil
 	}
-	d.log.WithError(err).Warn("the service manager cannot be told")
+	d.log.Warn("the service manager cannot be told", logging.Fields{logging.ErrorKey: err})
+	return false
 }
 
 // statusText is the line that systemctl status shows.
@@ -34,18 +36,27 @@ func (d *Daemon) statusText() string {
 	return text
 }
 
-// tellStatus tells the service manager how the service is doing, unless it knows.
+// tellStatus tells the service manager how the service is doing, unless it knows; and that it is ready, if that could not
+// be told when it became so.
 func (d *Daemon) tellStatus() {
+	if d.unready {
+		d.tellReady()
+		return
+	}
 	if text := d.statusText(); text != d.status {
 		d.status = text
 		d.told(d.manager.Status(text))
 	}
 }
 
-// tellReady tells the service manager that the service has started, or has finished reloading.
+// tellReloading tells the service manager that a reload begins: tellReady has to follow.
+func (d *Daemon) tellReloading() { d.told(d.manager.Reloading()) }
+
+// tellReady tells the service manager that the service has started, or has finished reloading. A manager that cannot be
+// told now is told later: it waits for that.
 func (d *Daemon) tellReady() {
 	d.status = d.statusText()
-	d.told(d.manager.Ready(d.status))
+	d.unready = !d.told(d.manager.Ready(d.status))
 }
 
 // feedWatchdog gives the watchdog its signs of life until the context is done.
@@ -55,7 +66,7 @@ func (d *Daemon) feedWatchdog(ctx context.Context) {
 		defer cancel()
 		err := d.server.Alive(limited)
 		if err != nil && ctx.Err() == nil {
-			d.log.WithError(err).Error("no progress: the watchdog gets no sign of life")
+			d.log.Error("no progress: the watchdog gets no sign of life", logging.Fields{logging.ErrorKey: err})
 		}
 		return err == nil
 	}))

@@ -1,17 +1,14 @@
 package logging
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/systemd"
 )
@@ -19,42 +16,35 @@ import (
 // identifier is SYSLOG_IDENTIFIER, the name that journalctl -t takes.
 const identifier = "tcp-proxy"
 
-// journal writes entries to the journal with their fields: a logrus.Hook that stands in for the logger's output. An
-// entry that the journal does not take goes to fallback, as a line that begins with its priority in the form that
-// journald reads from a standard error of its own (systemd.exec(5): SyslogLevelPrefix=).
+// journal is a sink that writes entries to the journal with their fields. An entry that the journal does not take goes to
+// fallback, as a line that begins with its priority in the form that journald reads from a standard error of its own
+// (systemd.exec(5): SyslogLevelPrefix=).
 type journal struct {
 	send     func([]systemd.Field) error
 	fallback io.Writer
 }
 
-// install makes the logger write to the journal alone.
-func (j journal) install(log *logrus.Logger) {
-	log.SetOutput(io.Discard)
-	log.SetFormatter(silent{})
-	log.ReplaceHooks(logrus.LevelHooks{})
-	log.AddHook(j)
+// openJournal connects to the journal. The connection stays open as long as the process runs.
+func openJournal(fallback io.Writer) (journal, error) {
+	native, err := systemd.OpenJournal()
+	if err != nil {
+		return journal{}, err
+	}
+	return journal{native.Send, fallback}, nil
 }
 
-// silent formats nothing: what it would be written to is discarded.
-type silent struct{}
-
-func (silent) Format(*logrus.Entry) ([]byte, error) { return nil, nil }
-
-// Levels implements logrus.Hook.
-func (journal) Levels() []logrus.Level { return logrus.AllLevels }
-
-// Fire implements logrus.Hook.
-func (j journal) Fire(entry *logrus.Entry) error {
-	message, priority := message(entry), priority(entry.Level)
+// write implements sink.
+func (j journal) write(e *entry) error {
+	message, priority := message(e), priority(e.level)
 	fields := []systemd.Field{
 		{Name: "MESSAGE", Value: message},
 		{Name: "PRIORITY", Value: strconv.Itoa(priority)},
 		{Name: "SYSLOG_IDENTIFIER", Value: identifier},
 	}
-	if event, ok := entry.Data[EventKey].(Event); ok {
+	if event, ok := e.fields[EventKey].(Event); ok {
 		fields = append(fields, systemd.Field{Name: "MESSAGE_ID", Value: event.MessageID()})
 	}
-	for key, value := range entry.Data {
+	for key, value := range e.fields {
 		fields = append(fields, systemd.Field{Name: fieldName(key), Value: fmt.Sprint(value)})
 	}
 	err := j.send(fields)
@@ -63,8 +53,8 @@ func (j journal) Fire(entry *logrus.Entry) error {
 	}
 	prefix := fmt.Sprintf("<%d>", priority)
 	lines := strings.ReplaceAll(message, "\n", "\n"+prefix)
-	if _, err := fmt.Fprintf(j.fallback, "%s%s\n", prefix, lines); err != nil {
-		return fmt.Errorf("write a log entry: %w", err)
+	if _, fallbackErr := fmt.Fprintf(j.fallback, "%s%s\n", prefix, lines); fallbackErr != nil {
+		return fmt.Errorf("%w; instead of it: %w", err, fallbackErr)
 	}
 	return nil
 }
@@ -84,27 +74,27 @@ func fieldName(key string) string {
 }
 
 // message gives an entry as the line that journalctl shows: what happened, then the fields in order, the error last.
-func message(entry *logrus.Entry) string {
+func message(e *entry) string {
 	var b strings.Builder
-	b.WriteString(entry.Message)
-	for _, key := range slices.Sorted(maps.Keys(entry.Data)) {
-		if key == EventKey || key == logrus.ErrorKey {
+	b.WriteString(e.message)
+	for _, key := range slices.Sorted(maps.Keys(e.fields)) {
+		if key == EventKey || key == ErrorKey {
 			continue
 		}
-		if value := fmt.Sprint(entry.Data[key]); value == "" || strings.ContainsAny(value, " \"=\n") {
+		if value := fmt.Sprint(e.fields[key]); value == "" || strings.ContainsAny(value, " \"=\n") {
 			fmt.Fprintf(&b, " %s=%q", key, value)
 		} else {
 			fmt.Fprintf(&b, " %s=%s", key, value)
 		}
 	}
-	if err, ok := entry.Data[logrus.ErrorKey]; ok {
+	if err, ok := e.fields[ErrorKey]; ok {
 		fmt.Fprintf(&b, ": %v", err)
 	}
 	return b.String()
 }
 
 // priority gives the priority that syslog(3) has for a level.
-func priority(level logrus.Level) int {
+func priority(level Level) int {
 	switch level {
 	case logrus.PanicLevel:
 		return 0
@@ -119,23 +109,4 @@ func priority(level logrus.Level) int {
 	default:
 		return 7
 	}
-}
-
-// Fail says on standard error why the process ends: as an entry of priority 3 (error) where that is the journal, else
-// as plain text.
-func Fail(err error) {
-	if systemd.StderrIsJournal() {
-		if native, openErr := systemd.OpenJournal(); openErr == nil {
-			defer native.Close()
-			log := logrus.New()
-			journal{native.Send, os.Stderr}.install(log)
-			entry := logrus.NewEntry(log)
-			if errors.Is(err, unix.EADDRINUSE) {
-				entry = entry.WithField(EventKey, PortInUse)
-			}
-			entry.Error(err)
-			return
-		}
-	}
-	fmt.Fprintln(os.Stderr, err)
 }

@@ -8,18 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/systemd"
 )
 
-// toFake makes a logger whose journal is send.
-func toFake(send func([]systemd.Field) error) (*logrus.Logger, *bytes.Buffer) {
+// toFake makes a journal of a function.
+func toFake(send func([]systemd.Field) error) (journal, *bytes.Buffer) {
 	var fallback bytes.Buffer
-	log := logrus.New()
-	journal{send, &fallback}.install(log)
-	return log, &fallback
+	return journal{send, &fallback}, &fallback
 }
 
 func TestJournalFields(t *testing.T) {
@@ -30,8 +26,10 @@ func TestJournalFields(t *testing.T) {
 		}
 		return nil
 	})
-	log.WithFields(logrus.Fields{EventKey: TargetDead, "app": "web", "bytes_up": int64(7), "target": "10.0.0.1:80"}).
-		WithError(errors.New("no route")).Warn("target is dead")
+	if err := log.write(newEntry(Warn, "target is dead", Fields{EventKey: TargetDead, "app": "web", "bytes_up": int64(7),
+		"target": "10.0.0.1:80", ErrorKey: errors.New("no route")})); err != nil {
+		t.Fatal(err)
+	}
 	slices.Sort(got)
 	want := []string{
 		"APP=web",
@@ -58,11 +56,12 @@ func TestJournalPriorities(t *testing.T) {
 		got = append(got, fields[1].Value)
 		return nil
 	})
-	log.SetLevel(logrus.TraceLevel)
-	for _, level := range []logrus.Level{logrus.TraceLevel, logrus.DebugLevel, logrus.InfoLevel, logrus.WarnLevel, logrus.ErrorLevel} {
-		log.Log(level, "so")
+	for _, level := range []Level{Debug, Info, Warn, Error} {
+		if err := log.write(newEntry(level, "so", nil)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if want := []string{"7", "7", "6", "4", "3"}; !slices.Equal(got, want) {
+	if want := []string{"7", "6", "4", "3"}; !slices.Equal(got, want) {
 		t.Errorf("priorities %v, want %v", got, want)
 	}
 }
@@ -70,7 +69,9 @@ func TestJournalPriorities(t *testing.T) {
 // What the journal does not take is not lost.
 func TestJournalFull(t *testing.T) {
 	log, fallback := toFake(func([]systemd.Field) error { return errors.New("full") })
-	log.WithField("app", "two words").Warn("first\nsecond")
+	if err := log.write(&entry{level: Warn, message: "first\nsecond", fields: Fields{"app": "two words"}}); err != nil {
+		t.Errorf("it went to the fallback: %v", err)
+	}
 	if got, want := fallback.String(), "<4>first\n<4>second app=\"two words\"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -100,11 +101,11 @@ func BenchmarkJournalRecord(b *testing.B) {
 	log, _ := toFake(func([]systemd.Field) error { return nil })
 	b.ReportAllocs()
 	for b.Loop() {
-		log.WithFields(logrus.Fields{
+		log.write(newEntry(Info, "session ended: client_closed", Fields{
 			"app": "web", "port": "5001", "client": "10.1.2.3:45678", "target": "10.0.0.1:80", "attempts": 1,
 			"connect_usec": int64(120), "duration_usec": int64(123456), "bytes_up": int64(1), "bytes_down": int64(2),
 			"cause": "client_closed",
-		}).Info("session ended: client_closed")
+		}))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 )
 
 // appLine is an app with ports and targets.
@@ -172,7 +173,7 @@ func TestInheritedSocketsThatLeadBack(t *testing.T) {
 func TestApplyRefusesACircle(t *testing.T) {
 	ip := ownAddress()
 	bad := parse(t, ip, `{"apps": [`+appLine("a", `"IP:5001"`, `"IP:5002"`)+`,`+appLine("b", `"IP:5002"`, `"IP:5001"`)+`]}`)
-	if _, err := New(bad, quiet(), nil); !errors.Is(err, ErrLeadsBack) {
+	if _, err := New(t.Context(), bad, logging.Discard(), nil); !errors.Is(err, ErrLeadsBack) {
 		t.Fatalf("New: %v", err)
 	}
 	s := start(t, parse(t, ip, `{"apps": [`+appLine("a", `"IP:5001"`, `"IP:5003"`)+`]}`))

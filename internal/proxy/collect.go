@@ -20,7 +20,7 @@ func (s *Server) Snapshot() Snapshot {
 		}},
 		Reloads: s.reloads.read(),
 		Names:   s.names(),
-		Events:  s.history.events(),
+		Events:  s.history.read(),
 	}
 	s.mu.Lock()
 	snapshot.Started, snapshot.State = s.started, s.stage()

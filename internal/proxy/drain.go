@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/target"
 )
 
@@ -16,7 +17,7 @@ func (s *Server) Drain(on bool) {
 	if !on {
 		text = "not draining any more: ready"
 	}
-	s.log.Info(text)
+	s.log.Info(text, nil)
 	s.history.note(Event{Kind: EventDraining, Text: text})
 }
 
@@ -46,7 +47,7 @@ func (s *Server) DrainTarget(appName, name string, on bool) error {
 			if !on {
 				text = "target takes new sessions again"
 			}
-			s.log.WithField("app", appName).WithField("target", t.Name).Info(text)
+			s.log.Info(text, logging.Fields{"app": appName, "target": t.Name})
 			s.history.note(Event{Kind: EventTargetDrained, App: appName, Target: t.Name, Text: text})
 		}
 		if !found {

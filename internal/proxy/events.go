@@ -3,12 +3,26 @@ package proxy
 import (
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
+
+// Entries that may repeat without end. What changes its state has as many as it takes to tell that it flaps, and then the
+// last state of every interval.
+var (
+	badEnds     = logging.Kind{Name: "session", Burst: 20, Every: time.Second, Total: 500, Keys: 4096}
+	refusals    = logging.Kind{Name: "refused", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	failures    = logging.Kind{Name: "connect", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	targetState = logging.Kind{Name: "target", Burst: 4, Every: again, Total: 200, Keys: 1 << 14}
+	nameState   = logging.Kind{Name: "name", Burst: 4, Every: again, Total: 50, Keys: 4096}
+	overtaken   = logging.Kind{Name: "overtaken", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	portState   = logging.Kind{Name: "port", Burst: 2, Every: again, Total: 50, Keys: 4096}
+	poolState   = logging.Kind{Name: "pool", Burst: 2, Every: again, Total: 10, Keys: 1}
+)
+
+// again is how often the same trouble is logged.
+const again = 10 * time.Second
 
 // events is what the engine tells the server.
 func (s *Server) events() relay.Events {
@@ -23,21 +37,31 @@ func (s *Server) events() relay.Events {
 }
 
 // ended logs the record of a session. One in which the client never sent a byte (a port scan, a health check) is for
-// those who look for it, as is one that was refused at the door, of which there may be any number: those are told of
-// sparingly.
+// those who look for it, as is one that was refused at the door. Of sessions of an app that end badly for the same cause
+// there may be any number, and so many have a record as badEnds says; at the level debug all have.
 func (s *Server) ended(r *relay.Record) {
-	level := logrus.InfoLevel
+	level := logging.Info
 	switch {
 	case r.Refused != "":
-		level = logrus.DebugLevel
+		level = logging.Debug
 		s.refused(r)
 	case r.Upload == 0 && (r.Cause == relay.ClientClosed || r.Cause == relay.ClientReset):
-		level = logrus.DebugLevel
+		level = logging.Debug
 	}
-	if !s.diary.Enabled(level) || !s.records(r) {
+	if !s.log.Enabled(level) || !s.records(r) {
 		return
 	}
-	fields := logrus.Fields{
+	text := "session ended: " + string(r.Cause)
+	if endedWell(r) || s.log.Enabled(logging.Debug) {
+		s.log.Record(level, text, recordFields(r))
+		return
+	}
+	s.log.ThrottledRecord(badEnds, r.App+" "+string(r.Cause), level, text, recordFields(r))
+}
+
+// recordFields are the fields of a session's record.
+func recordFields(r *relay.Record) logging.Fields {
+	fields := logging.Fields{
 		"app":           r.App,
 		"port":          r.Port,
 		"client":        r.Client,
@@ -56,15 +80,21 @@ func (s *Server) ended(r *relay.Record) {
 		fields["refused"] = string(r.Refused)
 	}
 	if r.Err != nil {
-		fields[logrus.ErrorKey] = r.Err
+		fields[logging.ErrorKey] = r.Err
 	}
-	s.diary.Log(level, "session ended: "+string(r.Cause), fields)
+	return fields
 }
 
-// records reports whether the session is one that has a record in the log. Of those that end well it may be a sample.
+// endedWell reports whether both sides of a session were done.
+func endedWell(r *relay.Record) bool {
+	return r.Err == nil && (r.Cause == relay.ClientClosed || r.Cause == relay.TargetClosed)
+}
+
+// records reports whether the session is one that may have a record in the log. Of those that end well it may be a
+// sample.
 func (s *Server) records(r *relay.Record) bool {
 	n := s.oneIn.Load()
-	if n > 1 && r.Err == nil && (r.Cause == relay.ClientClosed || r.Cause == relay.TargetClosed) {
+	if n > 1 && endedWell(r) {
 		return s.endings.Add(1)%uint64(n) == 0
 	}
 	return n > 0
@@ -73,11 +103,11 @@ func (s *Server) records(r *relay.Record) bool {
 // refused tells of clients that an app's gate keeps out.
 func (s *Server) refused(r *relay.Record) {
 	const text = "clients are refused"
-	if s.diary.Sparingly("refused "+r.App+" "+string(r.Refused), logrus.WarnLevel, text, logrus.Fields{
+	key := r.App + " " + string(r.Refused)
+	s.log.Throttled(refusals, key, logging.Warn, text, logging.Fields{
 		logging.EventKey: logging.Refusals, "app": r.App, "port": r.Port, "client": r.Client, "refused": string(r.Refused),
-	}) {
-		s.history.note(Event{Kind: EventRefusals, App: r.App, Port: r.Port, Text: text + ", such as " + r.Client, Reason: string(r.Refused)})
-	}
+	})
+	s.history.note(Event{Kind: EventRefusals, App: r.App, Port: r.Port, Text: text + ", such as " + r.Client, Reason: string(r.Refused)})
 }
 
 func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died bool) {
@@ -86,16 +116,16 @@ func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died
 		s.targetDead(r.App, t, err)
 		return
 	}
-	s.diary.Sparingly("connect "+r.App+" "+t.Name, logrus.DebugLevel, "connecting to target failed again",
-		logrus.Fields{"app": r.App, "target": t.Name, logrus.ErrorKey: err})
+	s.log.Throttled(failures, r.App+" "+t.Name, logging.Debug, "connecting to target failed again",
+		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
 }
 
 func (s *Server) targetDead(app string, t *target.Target, err error) {
-	fields := logrus.Fields{logging.EventKey: logging.TargetDead, "app": app, "target": t.Name, logrus.ErrorKey: err}
+	fields := logging.Fields{logging.EventKey: logging.TargetDead, "app": app, "target": t.Name, logging.ErrorKey: err}
 	if retry := t.Retry(); retry > 0 {
 		fields["retry_in"] = retry.Round(time.Millisecond).String()
 	}
-	s.diary.Log(logrus.WarnLevel, "target is dead", fields)
+	s.log.Throttled(targetState, app+" "+t.Name, logging.Warn, "target is dead", fields)
 	s.history.note(Event{Kind: EventTargetDead, App: app, Target: t.Name, Text: "target is dead", Reason: err.Error()})
 }
 
@@ -104,14 +134,15 @@ func (s *Server) targetBack(r *relay.Route, t *target.Target) {
 }
 
 func (s *Server) triedSecond(r *relay.Route, t *target.Target) {
-	s.diary.Log(logrus.InfoLevel, "address of a name does not answer in time and is tried after the others of that name", logrus.Fields{
+	s.log.Throttled(overtaken, r.App+" "+t.Name, logging.Info, "address of a name does not answer in time and is tried after the others of that name", logging.Fields{
 		"app": r.App, "target": t.Name, "for": t.Second().Round(time.Second).String(),
 	})
 }
 
 func (s *Server) targetAlive(app string, t *target.Target, why string) {
 	const text = "target is alive again"
-	s.diary.Log(logrus.InfoLevel, text, logrus.Fields{logging.EventKey: logging.TargetBack, "app": app, "target": t.Name})
+	s.log.Throttled(targetState, app+" "+t.Name, logging.Info, text,
+		logging.Fields{logging.EventKey: logging.TargetBack, "app": app, "target": t.Name})
 	s.history.note(Event{Kind: EventTargetBack, App: app, Target: t.Name, Text: text, Reason: why})
 }
 
@@ -120,30 +151,26 @@ func (s *Server) acceptFailing(p *relay.Port, err error) {
 	s.failing.Store(p, err.Error())
 	s.pauses.Add(1)
 	app := p.Route.Load().App
-	if s.diary.Sparingly("accept "+p.Name, logrus.ErrorLevel, text, logrus.Fields{"app": app, "port": p.Name, logrus.ErrorKey: err}) {
-		s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name, Text: text, Reason: err.Error()})
-	}
+	s.log.Throttled(portState, p.Name, logging.Error, text, logging.Fields{"app": app, "port": p.Name, logging.ErrorKey: err})
+	s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name, Text: text, Reason: err.Error()})
 }
 
 func (s *Server) acceptResumed(p *relay.Port, after time.Duration) {
 	const text = "accepting works again"
 	s.failing.Delete(p)
 	app := p.Route.Load().App
-	if s.diary.Sparingly("accept again "+p.Name, logrus.InfoLevel, text, logrus.Fields{"app": app, "port": p.Name, "after": after.String()}) {
-		s.history.note(Event{Kind: EventAcceptResumed, App: app, Port: p.Name, Text: text})
-	}
+	s.log.Throttled(portState, p.Name, logging.Info, text, logging.Fields{"app": app, "port": p.Name, "after": after.String()})
+	s.history.note(Event{Kind: EventAcceptResumed, App: app, Port: p.Name, Text: text})
 }
 
 func (s *Server) poolFull(max int) {
 	const text = "all workers are busy: new connections wait until one is free"
-	if s.diary.Sparingly("pool full", logrus.WarnLevel, text, logrus.Fields{logging.EventKey: logging.PoolFull, "workers": max}) {
-		s.history.note(Event{Kind: EventPoolFull, Text: text})
-	}
+	s.log.Throttled(poolState, "", logging.Warn, text, logging.Fields{logging.EventKey: logging.PoolFull, "workers": max})
+	s.history.note(Event{Kind: EventPoolFull, Text: text})
 }
 
 func (s *Server) poolFree(after time.Duration) {
 	const text = "workers are free again"
-	if s.diary.Sparingly("pool free", logrus.InfoLevel, text, logrus.Fields{"after": after.Round(time.Millisecond).String()}) {
-		s.history.note(Event{Kind: EventPoolFree, Text: text})
-	}
+	s.log.Throttled(poolState, "", logging.Info, text, logging.Fields{"after": after.Round(time.Millisecond).String()})
+	s.history.note(Event{Kind: EventPoolFree, Text: text})
 }

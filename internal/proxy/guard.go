@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
@@ -163,14 +161,14 @@ func (s *Server) lookAtNames() {
 	for name, u := range found {
 		if _, ok := before[name]; !ok {
 			const text = "name of targets has addresses that cannot be targets: they are left out"
-			s.diary.Log(logrus.WarnLevel, text, logrus.Fields{logging.EventKey: logging.NameFailing, "name": name, logrus.ErrorKey: u.why})
+			s.log.Throttled(nameState, "addresses of "+name, logging.Warn, text, logging.Fields{logging.EventKey: logging.NameFailing, "name": name, logging.ErrorKey: u.why})
 			s.history.note(Event{Kind: EventNameFailing, Target: name, Text: text, Reason: u.why})
 		}
 	}
 	for name := range before {
 		if _, ok := found[name]; !ok {
 			const text = "name of targets has only addresses that can be targets again"
-			s.diary.Log(logrus.InfoLevel, text, logrus.Fields{logging.EventKey: logging.NameBack, "name": name})
+			s.log.Throttled(nameState, "addresses of "+name, logging.Info, text, logging.Fields{logging.EventKey: logging.NameBack, "name": name})
 			s.history.note(Event{Kind: EventNameBack, Target: name, Text: text})
 		}
 	}

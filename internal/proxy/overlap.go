@@ -6,6 +6,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/logging"
 )
 
 // A TCP port may be asked for that has addresses in common with one that is given up: "5001" instead of
@@ -102,7 +103,7 @@ func (s *Server) retire(old *port) {
 		case <-s.stopping.Done():
 		}
 		if err := s.engine.Close(&old.Port); err != nil {
-			s.log.WithError(err).Warn("a port that is given up was not closed in good order")
+			s.log.Warn("a port that is given up was not closed in good order", logging.Fields{logging.ErrorKey: err})
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -40,8 +41,9 @@ type plan struct {
 }
 
 // prepare makes what is new, listening on new ports without accepting yet. Every target that leads back to its app, or
-// else every port that cannot be listened on, is reported, and then nothing has changed.
-func (s *Server) prepare(cfg *config.Config) (*plan, error) {
+// else every port that cannot be listened on, is reported, and then nothing has changed; nor has it if the context is done
+// before all is.
+func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error) {
 	if s.cfg != nil && cfg.Engine != s.cfg.Engine {
 		return nil, cfg.Errorf("engine", "%q cannot take over from %q while the proxy runs: it takes a restart", cfg.Engine, s.cfg.Engine)
 	}
@@ -74,21 +76,27 @@ func (s *Server) prepare(cfg *config.Config) (*plan, error) {
 		}
 	}
 	stale := p.stale()
-	if errs := p.listenAll(stale); len(errs) > 0 {
+	if errs := p.listenAll(ctx, stale); len(errs) > 0 {
 		if err := p.abandon(); err != nil {
 			return nil, errors.Join(errs, err)
 		}
 		return nil, errs
 	}
-	p.look()
+	p.look(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return nil, errors.Join(err, p.abandon())
+	}
 	return p, nil
 }
 
-// listenAll makes the sockets of all ports. After as many errors as are told it gives up.
-func (p *plan) listenAll(stale map[uint16][]stalePort) (errs config.Errors) {
+// listenAll makes the sockets of all ports. After as many errors as are told it gives up, and when the context is done.
+func (p *plan) listenAll(ctx context.Context, stale map[uint16][]stalePort) (errs config.Errors) {
 	var failed []unheard
 	for i, a := range p.apps {
 		for j, asked := range a.Ports {
+			if ctx.Err() != nil {
+				return nil
+			}
 			if err := p.listen(a, asked, stale); err != nil {
 				failed = append(failed, unheard{i, j, asked, err})
 			}

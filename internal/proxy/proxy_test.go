@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/target"
 )
 
@@ -46,16 +46,10 @@ func parse(t *testing.T, ip, text string) *config.Config {
 	return cfg
 }
 
-func quiet() *logrus.Logger {
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	return log
-}
-
 // start runs a server until the end of the test.
 func start(t *testing.T, cfg *config.Config, inherited ...Inherited) *Server {
 	t.Helper()
-	s, err := New(cfg, quiet(), inherited)
+	s, err := New(t.Context(), cfg, logging.Discard(), inherited)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,9 +135,9 @@ func TestEveryPortThatFailsIsReported(t *testing.T) {
 		}
 		defer l.Close()
 	}
-	_, err := New(parse(t, ip, `{"apps": [
+	_, err := New(t.Context(), parse(t, ip, `{"apps": [
 		{"name": "a", "ports": ["IP:1", "IP:2"], "targets": ["IP:9"]},
-		{"name": "b", "ports": ["IP:3"], "targets": ["IP:9"]}]}`), quiet(), nil)
+		{"name": "b", "ports": ["IP:3"], "targets": ["IP:9"]}]}`), logging.Discard(), nil)
 	if err == nil || !errors.Is(err, unix.EADDRINUSE) {
 		t.Fatal(err)
 	}
@@ -168,7 +162,7 @@ func TestManyPortsThatFail(t *testing.T) {
 		}
 		defer l.Close()
 	}
-	_, err := New(parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1-500"], "targets": ["IP:501"]}]}`), quiet(), nil)
+	_, err := New(t.Context(), parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1-500"], "targets": ["IP:501"]}]}`), logging.Discard(), nil)
 	var errs config.Errors
 	if !errors.As(err, &errs) || len(errs) != config.MaxErrors+1 || !errors.Is(err, unix.EADDRINUSE) {
 		t.Fatalf("%d errors: %.500v", len(errs), err)
@@ -196,7 +190,7 @@ func TestUnixPorts(t *testing.T) {
 	serveName(t, "unix", live, "another")
 
 	for path, want := range map[string]string{file: "not a socket", live: "address already in use"} {
-		_, err := New(parse(t, ip, `{"apps": [{"name": "a", "ports": ["unix:`+path+`"], "targets": ["IP:9"]}]}`), quiet(), nil)
+		_, err := New(t.Context(), parse(t, ip, `{"apps": [{"name": "a", "ports": ["unix:`+path+`"], "targets": ["IP:9"]}]}`), logging.Discard(), nil)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
@@ -393,12 +387,14 @@ func TestInheritedSockets(t *testing.T) {
 	inherited = append(inherited, Inherited{"unix", l})
 
 	var logged bytes.Buffer
-	log := quiet()
-	log.SetOutput(&logged)
+	log, err := logging.New(&logged, config.Log{Level: "info", Format: "text"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	const apps = `{"apps": [
 		{"name": "by-name", "ports": ["systemd:web"], "targets": ["IP:8"]},
 		{"name": "by-address", "ports": ["IP:3", "unix:PATH"], "targets": ["IP:8"]}]}`
-	s, err := New(parse(t, ip, strings.ReplaceAll(apps, "PATH", path)), log, inherited)
+	s, err := New(t.Context(), parse(t, ip, strings.ReplaceAll(apps, "PATH", path)), log, inherited)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,6 +405,9 @@ func TestInheritedSockets(t *testing.T) {
 		reaches(t, "tcp", ip+":"+port, "eight")
 	}
 	reaches(t, "unix", path, "eight")
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if got := logged.String(); strings.Count(got, "handed over") != 1 || !strings.Contains(got, "unused") {
 		t.Errorf("of sockets that are not used: %s", got)
 	}

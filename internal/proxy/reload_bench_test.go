@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 )
 
 // A reload of 1,000 apps with 10,000 targets, in its parts: reading the text, what can fail, and what cannot. In
@@ -43,7 +44,7 @@ func BenchmarkReload(b *testing.B) {
 				}
 				return cfg
 			}
-			s, err := New(parse(0), quiet(), nil)
+			s, err := New(b.Context(), parse(0), logging.Discard(), nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -65,7 +66,7 @@ func BenchmarkReload(b *testing.B) {
 				cfg := parse(i)
 				read += time.Since(begun)
 				begun = time.Now()
-				p, err := s.prepare(cfg)
+				p, err := s.prepare(b.Context(), cfg)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
@@ -23,8 +21,7 @@ import (
 // Server runs a configuration. Make it with New; then Start; Apply any number of times; and at last Stop. Those are
 // called one at a time.
 type Server struct {
-	log       *logrus.Logger
-	diary     *logging.Diary // for what must not wait for the log
+	log       *logging.Logger
 	workers   *admit.Workers
 	engine    relay.Engine
 	inherited []Inherited
@@ -52,16 +49,10 @@ type Server struct {
 	started time.Time // zero before Start
 }
 
-// sameAgain is how often the same trouble is logged.
-const sameAgain = 10 * time.Second
-
-// lastWords is how long stopping waits for a log that stands still.
-const lastWords = 5 * time.Second
-
 // New makes a server of a configuration and listens on every port, without accepting yet. A port that an inherited
 // socket serves is not made again. All ports that cannot be listened on are one error, and then nothing is left open
-// but what was inherited, which is the server's only if there is no error.
-func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server, error) {
+// but what was inherited, which is the server's only if there is no error. It gives up when the context is done.
+func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited []Inherited) (*Server, error) {
 	s := &Server{
 		log:       log,
 		workers:   admit.NewWorkers(cfg.MaxWorkers),
@@ -79,8 +70,7 @@ func New(cfg *config.Config, log *logrus.Logger, inherited []Inherited) (*Server
 		return nil, errors.Join(err, s.prober.Close())
 	}
 	s.resolver = resolve.New(s.looked)
-	s.diary = logging.NewDiary(log, sameAgain)
-	if s.first, err = s.prepare(cfg); err != nil {
+	if s.first, err = s.prepare(ctx, cfg); err != nil {
 		return nil, errors.Join(err, s.free())
 	}
 	return s, nil
@@ -102,39 +92,68 @@ func (s *Server) Start() error {
 	s.mu.Unlock()
 	s.history.note(Event{Kind: EventStarted, Text: "started: " + SizeOf(p.cfg).String()})
 	for _, i := range s.unused() {
-		s.log.Warnf("the socket %s, which was handed over, is not a port of any app: who connects to it waits", i)
+		s.log.Warn(fmt.Sprintf("the socket %s, which was handed over, is not a port of any app: who connects to it waits", i), nil)
 	}
 	return nil
 }
 
-// Apply has the server run another configuration. What the configuration does not change goes on untouched: listening
-// sockets, sessions, and what is known of targets. Open sessions keep the policy that they began with, also those of
-// ports and targets that are gone. A configuration that means the same touches nothing. With an error everything is
-// as before.
+// Apply has the server run another configuration: Prepare and Commit in one.
 func (s *Server) Apply(cfg *config.Config) (Changes, error) {
-	changes := ChangesOf(s.cfg, cfg)
-	if changes.Nothing() && cfg.Engine == s.cfg.Engine {
-		s.reloaded(changes)
-		return changes, nil
-	}
-	p, err := s.prepare(cfg)
+	p, err := s.Prepare(context.Background(), cfg)
 	if err != nil {
 		return Changes{}, err
 	}
-	if err := p.open(); err != nil {
-		return Changes{}, err
+	return p.Commit()
+}
+
+// Plan is a way to another configuration. It wants exactly one of Commit and Abandon.
+type Plan struct {
+	server  *Server
+	changes Changes
+	plan    *plan // nil: the configuration means the same
+}
+
+// Prepare does what takes time on the way to another configuration: it listens on new ports, without accepting, and looks
+// up names. Until the context is done, it may take as long as that. What the configuration does not change goes on
+// untouched then: listening sockets, sessions, and what is known of targets. Open sessions keep the policy that they began
+// with, also those of ports and targets that are gone. A configuration that means the same touches nothing. With an error
+// everything is as before. Stop may be called meanwhile, once the context is done; the plan is of no use then.
+func (s *Server) Prepare(ctx context.Context, cfg *config.Config) (*Plan, error) {
+	p := &Plan{server: s, changes: ChangesOf(s.cfg, cfg)}
+	if p.changes.Nothing() && cfg.Engine == s.cfg.Engine {
+		return p, nil
 	}
-	// From here on nothing can fail.
-	s.enforce(p)
-	s.reloaded(changes)
-	return changes, nil
+	var err error
+	p.plan, err = s.prepare(ctx, cfg)
+	return p, err
+}
+
+// Commit puts the configuration in force. With an error everything is as before.
+func (p *Plan) Commit() (Changes, error) {
+	if p.plan != nil {
+		if err := p.plan.open(); err != nil {
+			return Changes{}, err
+		}
+		// From here on nothing can fail.
+		p.server.enforce(p.plan)
+	}
+	p.server.reloaded(p.changes)
+	return p.changes, nil
+}
+
+// Abandon gives back what Prepare took.
+func (p *Plan) Abandon() error {
+	if p.plan == nil {
+		return nil
+	}
+	return p.plan.abandon()
 }
 
 // enforce commits an opened plan.
 func (s *Server) enforce(p *plan) {
 	before := s.apps
 	if err := p.commit(); err != nil {
-		s.log.WithError(err).Warn("a port that is given up was not closed in good order")
+		s.log.Warn("a port that is given up was not closed in good order", logging.Fields{logging.ErrorKey: err})
 	}
 	s.protect(p.apps)
 	p.care(before)
@@ -174,10 +193,7 @@ func (s *Server) Stop(ctx context.Context) error {
 // free gives back what New has made, but for listening sockets.
 func (s *Server) free() error {
 	s.resolver.Close()
-	err := errors.Join(s.prober.Close(), s.engine.Stop())
-	writing, cancel := context.WithTimeout(context.Background(), lastWords)
-	defer cancel()
-	return errors.Join(err, s.diary.Close(writing))
+	return errors.Join(s.prober.Close(), s.engine.Stop())
 }
 
 // socketsFor gives the inherited sockets that serve a port.

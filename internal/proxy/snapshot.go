@@ -30,7 +30,7 @@ type Snapshot struct {
 	Reloads Reloads   `json:"reloads"`
 	Names   []Name    `json:"names"` // of targets, that are looked up
 	Apps    []App     `json:"apps"`
-	Events  []Event   `json:"events"` // the last ones, oldest first
+	Events  []Event   `json:"events"` // oldest first; of those that repeat, the oldest have gone
 }
 
 // Stage is what a server is about.
@@ -128,7 +128,7 @@ type Probe struct {
 
 // Event is a change of state, why, and since when.
 type Event struct {
-	Number uint64    `json:"number"` // from 1, without gaps
+	Number uint64    `json:"number"` // all are counted from 1; those that are missing have gone
 	Time   time.Time `json:"time"`
 	Kind   string    `json:"kind"` // one of the Event constants
 	App    string    `json:"app,omitempty"`

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/probe"
@@ -20,8 +18,8 @@ const firstAnswer = 2 * time.Second
 
 // look has the names of targets looked up that the plan has and the server has not: what is known of them is there when
 // it is put in force.
-func (p *plan) look() {
-	ctx, cancel := context.WithTimeout(context.Background(), firstAnswer)
+func (p *plan) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
 	defer cancel()
 	var sets []*target.Set
 	for _, a := range p.apps {
@@ -121,15 +119,15 @@ func (s *Server) app(name string) *app {
 
 // looked is told when a name begins to fail, with an error, and when it works again.
 func (s *Server) looked(name config.Address, err error, since time.Time) {
-	fields := logrus.Fields{"name": name.String()}
+	fields := logging.Fields{"name": name.String()}
 	if err == nil {
 		fields[logging.EventKey], fields["after"] = logging.NameBack, time.Since(since).Round(time.Millisecond).String()
-		s.diary.Log(logrus.InfoLevel, "name of targets is known again", fields)
+		s.log.Throttled(nameState, name.String(), logging.Info, "name of targets is known again", fields)
 		s.history.note(Event{Kind: EventNameBack, Target: name.String(), Text: "name of targets is known again"})
 		return
 	}
-	fields[logging.EventKey], fields[logrus.ErrorKey] = logging.NameFailing, err
-	s.diary.Log(logrus.WarnLevel, "name of targets cannot be looked up: the last answer stays in force", fields)
+	fields[logging.EventKey], fields[logging.ErrorKey] = logging.NameFailing, err
+	s.log.Throttled(nameState, name.String(), logging.Warn, "name of targets cannot be looked up: the last answer stays in force", fields)
 	s.history.note(Event{Kind: EventNameFailing, Target: name.String(), Text: "name of targets cannot be looked up", Reason: err.Error()})
 }
 

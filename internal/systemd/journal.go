@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -16,8 +17,11 @@ import (
 // journalSocket is where journald takes entries (systemd-journald.service(8)).
 const journalSocket = "/run/systemd/journal/socket"
 
-// journalTimeout is how long an entry waits for a journal that is full.
-const journalTimeout = 100 * time.Millisecond
+// How long an entry waits for a journal that is full, and for one that was full for the last entry.
+const (
+	journalTimeout = 100 * time.Millisecond
+	journalGlance  = time.Millisecond
+)
 
 // Field is a field of a journal entry. Its name has upper-case letters, digits and underscores, and begins with a
 // letter.
@@ -38,6 +42,7 @@ type Journal struct {
 
 	mu   sync.Mutex // guards what follows
 	conn *net.UnixConn
+	full bool // it did not take the last entry in time
 	data []byte
 }
 
@@ -62,7 +67,7 @@ func (j *Journal) connect() error {
 }
 
 // Send writes an entry. It fails if the journal stays full for a tenth of a second, is gone, or does not take an entry
-// of that length.
+// of that length. A journal that stayed full is not waited for again before it has taken an entry.
 func (j *Journal) Send(fields []Field) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -85,10 +90,15 @@ func (j *Journal) Send(fields []Field) error {
 }
 
 func (j *Journal) write() error {
-	if err := j.conn.SetWriteDeadline(time.Now().Add(journalTimeout)); err != nil {
+	wait := journalTimeout
+	if j.full {
+		wait = journalGlance
+	}
+	if err := j.conn.SetWriteDeadline(time.Now().Add(wait)); err != nil {
 		return err
 	}
 	_, err := j.conn.Write(j.data)
+	j.full = errors.Is(err, os.ErrDeadlineExceeded)
 	return err
 }
 

@@ -13,11 +13,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/tests/fakenode"
 )
@@ -28,9 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func start(t *testing.T) (*fakenode.Node, *Client) {
 	t.Helper()
 	node, path := fakenode.New(2, 10), filepath.Join(t.TempDir(), "admin.sock")
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	server := admin.New(node, "1.2.3", log)
+	server := admin.New(node, "1.2.3", logging.Discard())
 	plan, err := server.Prepare([]config.AdminAddress{{Network: "unix", Path: path}})
 	if err != nil {
 		t.Fatal(err)

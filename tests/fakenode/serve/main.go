@@ -10,10 +10,9 @@ import (
 	"os/signal"
 	"strings"
 
-	"github.com/sirupsen/logrus"
-
 	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/tests/fakenode"
 )
 
@@ -39,7 +38,7 @@ func run(listen string, apps, targets int) error {
 		}
 		address = config.AdminAddress{Network: "tcp", Addr: at}
 	}
-	s := admin.New(fakenode.New(apps, targets), "development", logrus.New())
+	s := admin.New(fakenode.New(apps, targets), "development", logging.Discard())
 	plan, err := s.Prepare([]config.AdminAddress{address})
 	if err != nil {
 		return err

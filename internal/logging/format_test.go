@@ -3,10 +3,8 @@ package logging
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"tcp-proxy/internal/config"
@@ -28,8 +26,11 @@ func TestFormats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		log.WithField("app", "web").Debug("not this")
-		log.WithField("app", "web").Warn("it is so")
+		log.Log(Debug, "not this", Fields{"app": "web"})
+		log.Warn("it is so", Fields{"app": "web"})
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
 		if lines := strings.Count(out.String(), "\n"); lines != 1 || !check(out.String()) {
 			t.Errorf("%s: %s", format, &out)
 		}
@@ -42,33 +43,4 @@ func TestWhatItDoesNotKnow(t *testing.T) {
 			t.Errorf("%+v is taken", c)
 		}
 	}
-}
-
-func TestSparing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSparing(10 * time.Second)
-		say := func(kind string, wantLeftOut int, want bool) {
-			t.Helper()
-			if n, ok := s.pass(kind); ok != want || n != wantLeftOut {
-				t.Errorf("%s: %v with %d left out, want %v with %d", kind, ok, n, want, wantLeftOut)
-			}
-		}
-		say("a", 0, true)
-		say("b", 0, true)
-		for range 3 {
-			say("a", 0, false)
-		}
-		time.Sleep(10 * time.Second)
-		say("a", 3, true)
-		time.Sleep(10 * time.Second)
-		say("a", 0, true)
-		for i := range 2 * manyKinds {
-			s.pass(fmt.Sprint(i))
-		}
-		if len(s.kinds) > manyKinds {
-			t.Errorf("it remembers %d kinds", len(s.kinds))
-		}
-		time.Sleep(10 * time.Second)
-		say("one more", 0, true) // kinds that are over make room
-	})
 }

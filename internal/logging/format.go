@@ -1,0 +1,95 @@
+package logging
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/sirupsen/logrus"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/systemd"
+)
+
+// timestamp is RFC 3339 with milliseconds.
+const timestamp = "2006-01-02T15:04:05.000Z07:00"
+
+// New makes a logger that writes to w as c says. The format "journal" writes to the journal, and to w what the journal
+// does not take. The format "auto" is "journal" if w is the standard error and that goes to a journal which can be
+// opened; else it is text, with colours when w is a terminal.
+func New(w io.Writer, c config.Log) (*Logger, error) {
+	level, err := parseLevel(c.Level)
+	if err != nil {
+		return nil, err
+	}
+	to, err := sinkFor(w, c.Format)
+	if err != nil {
+		return nil, fmt.Errorf("log format %w", err)
+	}
+	return newLogger(to, level), nil
+}
+
+func parseLevel(name string) (Level, error) {
+	level, err := logrus.ParseLevel(name)
+	if err != nil {
+		return 0, fmt.Errorf("log level: %w", err)
+	}
+	return level, nil
+}
+
+func sinkFor(w io.Writer, format string) (sink, error) {
+	switch format {
+	case "auto":
+		if w == os.Stderr && systemd.StderrIsJournal() {
+			if to, err := openJournal(w); err == nil {
+				return to, nil
+			}
+		}
+		return newLines(w, &logrus.TextFormatter{FullTimestamp: true, TimestampFormat: timestamp}), nil
+	case "text":
+		return newLines(w, &logrus.TextFormatter{FullTimestamp: true, TimestampFormat: timestamp}), nil
+	case "journal":
+		to, err := openJournal(w)
+		if err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		return to, nil
+	case "json":
+		return newLines(w, &logrus.JSONFormatter{TimestampFormat: timestamp}), nil
+	}
+	return nil, fmt.Errorf("%q is none of auto, journal, text and json", format)
+}
+
+// lines is a sink that writes lines.
+type lines struct {
+	formatter logrus.Formatter
+	logger    *logrus.Logger // for the formatter, which looks whether its output is a terminal; nothing is logged to it
+	to        io.Writer
+	broken    bool // the last line was not written to its end
+}
+
+func newLines(w io.Writer, formatter logrus.Formatter) *lines {
+	logger := logrus.New()
+	logger.SetOutput(w)
+	return &lines{formatter: formatter, logger: logger, to: w}
+}
+
+// write implements sink.
+func (l *lines) write(e *entry) error {
+	text, err := l.formatter.Format(e.logrus(l.logger))
+	if err != nil {
+		return fmt.Errorf("format a log entry: %w", err)
+	}
+	if l.broken {
+		text = append([]byte{'\n'}, text...)
+	}
+	n, err := l.to.Write(text)
+	if n > 0 {
+		l.broken = n < len(text)
+	}
+	return err
+}
+
+func (e *entry) logrus(logger *logrus.Logger) *logrus.Entry {
+	return &logrus.Entry{Logger: logger, Time: e.time, Level: e.level, Message: e.message, Data: logrus.Fields(e.fields)}
+}

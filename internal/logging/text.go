@@ -1,0 +1,52 @@
+package logging
+
+import (
+	"fmt"
+
+	"tcp-proxy/internal/sanitize"
+)
+
+// How long a text may be in an entry, in bytes.
+const (
+	mostMessage = 2 << 10
+	mostField   = 1 << 10
+	mostStack   = 16 << 10 // of the field StackKey
+)
+
+// StackKey is the field of a stack trace, which may be longer than others.
+const StackKey = "stack"
+
+// bound makes every text of an entry one line of bounded length: what is logged comes from outside in part. The size of
+// the entry is known then.
+func (e *entry) bound() {
+	e.message = sanitize.Text(e.message, mostMessage)
+	e.size = int64(len(e.message)) + 256
+	for key, value := range e.fields {
+		most := mostField
+		if key == StackKey {
+			most = mostStack
+		}
+		fit, size := bounded(value, most)
+		e.fields[key] = fit
+		e.size += int64(len(key)+size) + 64
+	}
+}
+
+// bounded gives a value that is a number, a truth, or a bounded text, and its length if it is a text.
+func bounded(value any, most int) (any, int) {
+	var text string
+	switch v := value.(type) {
+	case nil, bool, int, int32, int64, uint, uint32, uint64, float64:
+		return v, 0
+	case Event: // a constant
+		return v, len(v)
+	case string:
+		text = v
+	case error:
+		text = v.Error()
+	default:
+		text = fmt.Sprint(v)
+	}
+	text = sanitize.Text(text, most)
+	return text, len(text)
+}
