@@ -412,3 +412,29 @@ func TestPipesThatAreStuckAreEmptiedBitByBit(t *testing.T) {
 	}
 	s.pipes.trim(0)
 }
+
+// What is posted while orders from before are still to be done is done after them: the bell has rung for it, and will not
+// ring again before it is fetched.
+func TestOrdersAreNotForgotten(t *testing.T) {
+	s := newStill(t)
+	done := ""
+	post := func(name string) {
+		s.inbox.post(func() {
+			done += name
+			for end := s.engine.clock() + slice; s.engine.clock() < end; { // a slice for each
+			}
+		})
+	}
+	post("a")
+	post("b")
+	s.obey()
+	post("c") // its bell rings in the turn of b
+	for range 10 {
+		if s.inbox.left() { // what has the loop obey without a bell
+			s.obey()
+		}
+	}
+	if done != "abc" {
+		t.Errorf("done: %q", done)
+	}
+}

@@ -167,6 +167,7 @@ func (l *loop) obey() {
 	l.inbox.fetch()
 	for end := l.engine.clock() + slice; l.inbox.left(); {
 		l.inbox.do()
+		l.inbox.fetch() // the bell has rung for what was posted meanwhile, and does not ring again before that
 		if l.engine.clock() >= end {
 			return
 		}
