@@ -2,10 +2,10 @@ package admit
 
 // Pace is how fast bytes may flow one way in one session. It is plain data without pointers, for one goroutine at a time.
 //
-// What may go at once, after any pause, is a twentieth of a second's worth; so in no second do more bytes go than 1.05
-// times the rate, nor less than the rate if there are always some to move and the caller is no later than a fortieth of a
-// second. Permission is given in portions of at least a fortieth of a second's worth, or 256 KiB if that is less: a slow
-// flow costs its engine 40 turns a second, not one for each byte.
+// What may go at once, after any pause, is a twentieth of a second's worth, and two bytes at any rate; so in no second do
+// more bytes go than 1.05 times the rate and two, nor less than the rate if there are always some to move and the caller
+// is no later than a fortieth of a second. Permission is given in portions of at least a fortieth of a second's worth, or
+// 256 KiB if that is less: a flow costs its engine no more than 80 turns a second, not one for each byte.
 type Pace struct {
 	Rate int64 // bytes a second, up to 1e11; 0 is no limit
 
@@ -46,5 +46,12 @@ func (p *Pace) Next(now int64) int64 {
 	return now + max(0, (lacking+p.Rate-1)/p.Rate)
 }
 
-func (p *Pace) depth() int64   { return max(1, p.Rate/20) }
-func (p *Pace) portion() int64 { return max(1, min(p.depth()/2, largestPortion)) }
+// depth is what may go at once. Where bytes are few it leaves room, beside a portion, for those of a caller that is late.
+func (p *Pace) depth() int64 {
+	if p.Rate < 1000 {
+		return p.portion() + (p.Rate+39)/40
+	}
+	return p.Rate / 20
+}
+
+func (p *Pace) portion() int64 { return max(1, min(p.Rate/40, largestPortion)) }

@@ -114,8 +114,8 @@ const (
 
 // BytesPerSecond bounds one session. 0 is no limit.
 type BytesPerSecond struct {
-	Upload   int `json:"upload" min:"1024" max:"100000000000" zero:"true"`   // client to target
-	Download int `json:"download" min:"1024" max:"100000000000" zero:"true"` // target to client
+	Upload   int `json:"upload" min:"0" max:"100000000000"`   // client to target
+	Download int `json:"download" min:"0" max:"100000000000"` // target to client
 }
 
 // AcceptProxyProtocol says which peers have to begin with a PROXY protocol header, version 1 or 2, that names the

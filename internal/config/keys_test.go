@@ -66,7 +66,7 @@ func TestKeys(t *testing.T) {
 		{Path: "apps[].keepalive", Type: "true, false or object", Default: "true"},
 		{Path: "admin.listen", Type: "list of addresses", Default: "[]", Range: adminForms},
 		{Path: "apps[].allow", Type: "list of networks", Default: "[]", Range: networkForms},
-		{Path: "defaults.bytes_per_second.upload", Type: "whole number", Default: "0", Range: "0 or 1024 to 100000000000"},
+		{Path: "defaults.bytes_per_second.upload", Type: "whole number", Default: "0", Range: "0 to 100000000000"},
 		{Path: "apps[].accept_proxy_protocol", Type: "false or object", Default: "false"},
 		{Path: "defaults.accept_proxy_protocol.from", Type: "list of networks", Range: networkForms},
 		{Path: "apps[].send_proxy_protocol", Type: "string", Default: `""`, Range: `"", "v1" or "v2"`},

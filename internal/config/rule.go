@@ -21,7 +21,6 @@ type field struct {
 type rule struct {
 	min, max  string            // tags min and max: both or none, inclusive, a whole number or a duration
 	low, high int64             // the same as numbers; durations in nanoseconds, strings in bytes, lists in elements
-	zero      bool              // tag zero: 0 is allowed too
 	unit      time.Duration     // tag unit: a duration is a multiple of this
 	enum      []string          // tag enum: the values, with commas
 	alias     map[string]string // tag alias: other=value, also accepted
@@ -46,7 +45,7 @@ func init() {
 
 // newRule panics at a tag that it cannot read: that is a mistake in this package.
 func newRule(f reflect.StructField) rule {
-	r := rule{min: f.Tag.Get("min"), max: f.Tag.Get("max"), zero: f.Tag.Get("zero") != ""}
+	r := rule{min: f.Tag.Get("min"), max: f.Tag.Get("max")}
 	if r.min != "" {
 		r.low, r.high = limit(f, r.min), limit(f, r.max)
 	}
@@ -80,7 +79,7 @@ func limit(f reflect.StructField, tag string) int64 {
 
 // allows reports whether a number, or a duration in nanoseconds, is one of the rule's.
 func (r rule) allows(n int64) bool {
-	return n == 0 && r.zero || n >= r.low && n <= r.high && (r.unit == 0 || n%int64(r.unit) == 0)
+	return n >= r.low && n <= r.high && (r.unit == 0 || n%int64(r.unit) == 0)
 }
 
 // rangeText gives the numbers or durations that the rule allows: "1 to 256"; empty if it has none.
@@ -88,8 +87,6 @@ func (r rule) rangeText() string {
 	switch {
 	case r.min == "":
 		return ""
-	case r.zero:
-		return fmt.Sprintf("0 or %s to %s", r.min, r.max)
 	case r.unit != 0:
 		return fmt.Sprintf("%s to %s in steps of %s", r.min, r.max, r.unit)
 	default:
@@ -99,9 +96,6 @@ func (r rule) rangeText() string {
 
 // want gives the same for a sentence that begins with "must be".
 func (r rule) want() string {
-	if r.zero {
-		return fmt.Sprintf("0 or from %s to %s", r.min, r.max)
-	}
 	return "from " + r.rangeText()
 }
 

@@ -107,11 +107,7 @@ func (e entry) typeSchema() *schema {
 	case bool:
 		return &schema{Type: "boolean"}
 	case int:
-		numbers := &schema{Type: "integer", Minimum: &e.rule.low, Maximum: &e.rule.high}
-		if e.rule.zero {
-			return &schema{AnyOf: []*schema{{Type: "integer", Minimum: new(int64), Maximum: new(int64)}, numbers}}
-		}
-		return numbers
+		return &schema{Type: "integer", Minimum: &e.rule.low, Maximum: &e.rule.high}
 	case string:
 		if len(e.rule.enum) == 0 {
 			return &schema{Type: "string", Pattern: bytesPattern}

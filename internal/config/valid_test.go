@@ -234,7 +234,7 @@ var validConfigs = map[string]*Config{
 	"bytes-per-second": configOf(
 		appWith("port-1", 1, func(a *App) { a.BytesPerSecond = BytesPerSecond{2000, 3000} }),
 		appWith("port-2", 2, func(a *App) { a.BytesPerSecond = BytesPerSecond{0, 3000} }),
-		appWith("port-3", 3, func(a *App) { a.BytesPerSecond = BytesPerSecond{2000, 1024} }),
+		appWith("port-3", 3, func(a *App) { a.BytesPerSecond = BytesPerSecond{2000, 1} }),
 	),
 
 	"source-address": configOf(

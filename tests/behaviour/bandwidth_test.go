@@ -62,7 +62,7 @@ func counted(c *harness.Conn, seed uint64) (*atomic.Int64, <-chan error) {
 // before the clock is: so more than may have is never seen by mistake. That less comes may be the machine's fault, and
 // then a later second will do.
 func TestBytesPerSecond(t *testing.T) {
-	for _, b := range []bound{{"upload", 20_000}, {"download", 1 << 20}, {"upload", 16 << 20}, {"download", 64 << 20}} {
+	for _, b := range []bound{{"upload", 39}, {"download", 100}, {"upload", 20_000}, {"download", 1 << 20}, {"upload", 16 << 20}, {"download", 64 << 20}} {
 		t.Run(fmt.Sprintf("%s_%d", b.direction, b.rate), func(t *testing.T) {
 			harness.EachEngine(t, func(t *testing.T, engine string) {
 				r := harness.New(t, engine)
@@ -180,11 +180,17 @@ func TestBytesPerSecondIsOfOneSession(t *testing.T) {
 
 // While bytes are held back the proxy sleeps.
 func TestHoldingBytesBackCostsLittle(t *testing.T) {
+	for _, rates := range []harness.BytesPerSecond{{Upload: 1024, Download: 1024}, {Upload: 100, Download: 1}} {
+		t.Run(fmt.Sprint(rates.Upload), func(t *testing.T) { holdBack(t, rates) })
+	}
+}
+
+func holdBack(t *testing.T, rates harness.BytesPerSecond) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		const sessions = 20
 		r := harness.New(t, engine)
 		target := r.Listen()
-		p := r.StartApp(harness.App{Targets: harness.To(target), BytesPerSecond: &harness.BytesPerSecond{Upload: 1024, Download: 1024}})
+		p := r.StartApp(harness.App{Targets: harness.To(target), BytesPerSecond: &rates})
 		for range sessions {
 			client, server := p.Session(target)
 			go harness.WritePattern(client, harness.NewPattern(1), 1<<40, harness.NewChunks(65536)) // until it is closed

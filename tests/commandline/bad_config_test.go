@@ -147,7 +147,7 @@ func TestBadPolicies(t *testing.T) {
     {"name": "b", "ports": [5002], "targets": ["10.0.0.1:80"], "allow": ["10.0.0.5/8"], "deny": ["everybody"]},
     {"name": "c", "ports": [5003], "targets": ["[fd00::1]:80"], "source_address": "10.0.0.9"},
     {"name": "d", "ports": [5004], "targets": ["10.0.0.1:80"], "max_sessions": -1, "sessions_per_second_per_source": 1e3},
-    {"name": "e", "ports": [5005], "targets": ["10.0.0.1:80"], "bytes_per_second": {"upload": 100}, "max_session_duration": "1d"},
+    {"name": "e", "ports": [5005], "targets": ["10.0.0.1:80"], "bytes_per_second": {"upload": -5}, "max_session_duration": "1d"},
     {"name": "f", "ports": [5006], "targets": ["10.0.0.1:80"], "accept_proxy_protocol": true, "send_proxy_protocol": "v3"},
     {"name": "g", "ports": [5007], "targets": ["10.0.0.1:80"], "probe": {"http": {"status": "2xx"}, "expect": "\\q"}},
     {"name": "h", "ports": [5008], "targets": ["10.0.0.1:80"], "probe": {"when": "never"}, "on_dead": "close"}
@@ -166,7 +166,7 @@ func TestBadPolicies(t *testing.T) {
 		{`"10.0.0.9"`, `apps[2].source_address: the source address 10.0.0.9 is IPv4`},
 		{`-1`, `apps[3].max_sessions: must be from 0 to 1000000`},
 		{`1e3`, `apps[3].sessions_per_second_per_source: must be a whole number`},
-		{`100}`, `apps[4].bytes_per_second.upload: must be 0 or from 1024 to `},
+		{`-5}`, `apps[4].bytes_per_second.upload: must be from 0 to `},
 		{`"1d"`, `apps[4].max_session_duration: must be a duration`},
 		{`true`, `apps[5].accept_proxy_protocol: must be false or an object, not true`},
 		{`"v3"`, `apps[5].send_proxy_protocol: must be "", "v1" or "v2"`},

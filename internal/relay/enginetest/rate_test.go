@@ -41,8 +41,39 @@ func TestRate(t *testing.T) {
 	})
 }
 
+// A rate of a few bytes is kept like any other: all arrive, none too early, and what is behind the last one too.
+func TestRateOfFewBytes(t *testing.T) {
+	const up, down = 100, 3 // a second
+	eachTransport(t, func(r *relay.Route) {
+		r.Upload, r.Download = up, down
+		r.IdleTimeout, r.HalfCloseTimeout = 300*time.Millisecond, 300*time.Millisecond
+	}, func(r *rig) {
+		client, server := r.session()
+		begun := time.Now()
+		oneWay := func(from, to stream, seed byte, rate, n int) error {
+			if err := send(from, seed, n, n); err != nil {
+				return err
+			}
+			from.CloseWrite()
+			if err := receive(&slow{Reader: to, begun: begun, rate: rate}, seed, n); err != nil {
+				return err
+			}
+			r.expectEOF(to)
+			return nil
+		}
+		err := both(func() error { return oneWay(client, server, 1, up, 60) }, func() error { return oneWay(server, client, 2, down, 4) })
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.Logf("it took %v", time.Since(begun))
+		if rec := r.record(); rec.Upload != 60 || rec.Download != 4 || rec.Err != nil {
+			r.Errorf("%+v", rec)
+		}
+	})
+}
+
 // slow wants that not more has been read at any time than may have come since it began: the rate, and a tenth of a
-// second's worth at once.
+// second's worth at once, or two bytes.
 type slow struct {
 	io.Reader
 	begun time.Time
@@ -53,7 +84,7 @@ type slow struct {
 func (x *slow) Read(p []byte) (int, error) {
 	n, err := x.Reader.Read(p)
 	x.got += n
-	if most := float64(x.rate) * (time.Since(x.begun).Seconds() + 0.1); float64(x.got) > most {
+	if most := float64(x.rate)*(time.Since(x.begun).Seconds()+0.1) + 2; float64(x.got) > most {
 		return n, fmt.Errorf("%d bytes after %v at %d bytes a second", x.got, time.Since(x.begun), x.rate)
 	}
 	return n, err
@@ -64,11 +95,11 @@ func TestPacedSessionIsNotQuiet(t *testing.T) {
 	eachTCP(t, func(r *relay.Route) { r.Upload, r.IdleTimeout = 2, 500*time.Millisecond }, func(r *rig) {
 		release := r.take()
 		client := r.dial()
-		if err := send(client, 1, 4, 4); err != nil {
+		if err := send(client, 1, 5, 5); err != nil {
 			r.Fatal(err)
 		}
 		release()
-		if err := receive(r.accept(), 1, 4); err != nil {
+		if err := receive(r.accept(), 1, 5); err != nil {
 			r.Fatal(err)
 		}
 		if rec := r.expectCause(relay.IdleTimeout); rec.Duration < 1500*time.Millisecond {
