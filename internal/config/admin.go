@@ -81,6 +81,9 @@ func parseAdmin(s string) (portRange, error) {
 	if err == nil && !ip.IsValid() {
 		err = fmt.Errorf("%s is not an IP address: the admin API can listen on %s", quote(s[:colon]), adminForms)
 	}
+	if err == nil {
+		err = refuseNoZone(ip, netip.AddrPortFrom(ip.WithZone(exampleZone), port).String())
+	}
 	return portRange{first: Port{Network: "tcp", Addr: netip.AddrPortFrom(ip, port)}, last: port}, err
 }
 

@@ -35,13 +35,15 @@ func (d *decoder) checkPorts(doc *document) {
 			return false
 		}
 		if other := taken.take(r); other != nil {
-			d.wrong(r.at, "%v is taken by %v, %s at %v", r, other, other.at.path, d.at(other.at))
+			d.wrong(r.at, "%v is taken by %v%s, %s at %v", r, other, other.of(r), other.at.path, d.at(other.at))
 		}
 		return true
 	}
 	for i := range doc.Apps {
 		for j := range doc.Apps[i].Ports {
-			if !take(&doc.Apps[i].Ports[j]) {
+			r := &doc.Apps[i].Ports[j]
+			r.app = &doc.Apps[i]
+			if !take(r) {
 				return
 			}
 		}

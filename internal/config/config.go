@@ -195,7 +195,7 @@ func (p Port) String() string {
 // Target is what an app's connections can go to: one place, or as many as its name has addresses.
 type Target struct {
 	Address     Address `json:"address"`
-	Weight      int     `json:"weight" min:"1" max:"256"`           // 1 to 256
+	Weight      int     `json:"weight" min:"1" max:"256" nought:": write \"down\": true for a target that takes no sessions"`
 	Backup      bool    `json:"backup"`                             // takes sessions only while no other target can
 	MaxSessions int     `json:"max_sessions" min:"0" max:"1000000"` // 0: no limit
 	Down        bool    `json:"down"`                               // takes no sessions at all

@@ -232,7 +232,11 @@ func (d *decoder) int(n node, i *int, r rule) {
 	}
 	value, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || !r.allows(value) {
-		d.wrong(n, "must be %s, not %s", r.want(), short(number))
+		hint := ""
+		if err == nil && value == 0 {
+			hint = r.nought
+		}
+		d.wrong(n, "must be %s, not %s%s", r.want(), short(number), hint)
 		return
 	}
 	*i = int(value)
@@ -265,6 +269,11 @@ func (d *decoder) enum(n node, s *string, r rule) {
 }
 
 func (d *decoder) duration(n node, t *time.Duration, r rule) {
+	if kindOf(n) == "a number" {
+		number := string(n.Value.Value.(hujson.Literal))
+		d.wrong(n, `must be a duration such as "5s", not a number%s`, meantDuration(number, r))
+		return
+	}
 	if kindOf(n) != "a string" {
 		d.wrongType(n, `a duration such as "5s"`)
 		return
@@ -273,7 +282,7 @@ func (d *decoder) duration(n node, t *time.Duration, r rule) {
 	value, err := time.ParseDuration(given)
 	switch {
 	case err != nil && !durationForm.MatchString(strings.TrimPrefix(given, "-")):
-		d.wrong(n, `must be a duration such as "250ms", "5s" or "1h30m", not %s`, quote(given))
+		d.wrong(n, `must be a duration such as "250ms", "5s" or "1h30m", not %s%s`, quote(given), meantDuration(given, r))
 	case err != nil || given[0] == '-' || !r.allows(int64(value)): // an error of a duration in form: it is too long
 		d.wrong(n, "must be %s, not %s", r.want(), quote(given))
 	default:

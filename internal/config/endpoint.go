@@ -7,7 +7,7 @@ import (
 
 // CheckEndpoint tells why no connection can go to an address; nil if one can. Connecting to 0.0.0.0 or :: reaches this
 // machine itself (connect(2), tcp_v4_connect and tcp_v6_connect in the kernel); multicast and broadcast addresses stand
-// for many machines, and port 0 for none (RFC 6335, section 6). An IPv4 address in IPv6 counts as what it maps to.
+// for many machines, and port 0 for none (RFC 6335, section 6); an address of a link needs its network interface. An IPv4 address in IPv6 counts as what it maps to.
 func CheckEndpoint(at netip.AddrPort) error {
 	switch ip := at.Addr().Unmap(); {
 	case at.Port() == 0:
@@ -19,5 +19,5 @@ func CheckEndpoint(at netip.AddrPort) error {
 	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return fmt.Errorf("%v cannot be a target: it is the broadcast address, which stands for many machines", at)
 	}
-	return nil
+	return refuseNoZone(at.Addr(), netip.AddrPortFrom(at.Addr().WithZone(exampleZone), at.Port()).String())
 }

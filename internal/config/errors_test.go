@@ -105,7 +105,7 @@ func TestErrorsArePrintable(t *testing.T) {
 // One line for an element that overlaps, however many ports it has.
 func TestOverlapsAreBounded(t *testing.T) {
 	_, err := Parse("f", []byte(`{"apps": [{"name": "a", "ports": ["1-32000"], "targets": ["a:1"]}, {"name": "b", "ports": ["1-32000"], "targets": ["a:1"]}]}`))
-	want := "f:1:92: apps[1].ports[0]: 1-32000 is taken by 1-32000, apps[0].ports[0] at line 1, column 35"
+	want := "f:1:92: apps[1].ports[0]: 1-32000 is taken by 1-32000 of app \"a\", apps[0].ports[0] at line 1, column 35"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

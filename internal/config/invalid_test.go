@@ -88,14 +88,14 @@ func TestInvalidBytes(t *testing.T) {
 	}
 	for _, test := range []struct{ name, data, want string }{
 		{"not UTF-8", "{\n  \"a\": \"\xff\"}", `f:2:9: byte 0xff is not UTF-8 text`},
-		{"UTF-16", "\xff\xfe{\x00}\x00", `f:1:1: byte 0xff is not UTF-8 text`},
+		{"UTF-16", "\xff\xfe{\x00}\x00", `f:1:1: this is UTF-16: a configuration is UTF-8, save it as that`},
 		{"cut off in a character", "// \xe6\x97", `f:1:4: byte 0xe6 is not UTF-8 text`},
 		{"NUL", "{\"a\": \x00}", `f:1:7: expected a value, found '\x00'`},
 		{"line separator in a comment", "// \u2028\n{}", `f:1:4: invalid character '\u2028' in line comment`},
 		{"BOM alone", "\uFEFF", `f:1:1: there is no configuration here: a small one is {"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}]}`},
 		{"BOM is no column", "\uFEFF{}", `f:1:1: has no "apps"`},
-		{"second BOM", "\uFEFF\uFEFF{}", `f:1:1: expected a value, found '\ufeff'`},
-		{"slash", "/", `f:1:1: expected a value, found '/'`},
+		{"second BOM", "\uFEFF\uFEFF{}", `f:1:1: this is a character that cannot be seen (U+FEFF): delete it, or write an ordinary space`},
+		{"slash", "/", `f:1:1: this is not JSON: a configuration begins with {, and this file with '/'`},
 		{"open at the end without a newline", `{"a": [1`, `f:1:9: the file ends here, but the '[' of line 1, column 7 is still open`},
 		{"open in a comment", "{\n// x", `f:2:5: the file ends here, but the '{' of line 1, column 1 is still open`},
 		{"string at the end", `{"a`, `f:1:2: this string has no closing quote`},

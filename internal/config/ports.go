@@ -16,6 +16,7 @@ type portRange struct {
 	last    uint16 // tcp
 	element int    // its index in "ports"
 	at      node   // where it stands
+	app     *app   // nil: the admin API
 }
 
 // size is how many sockets the range stands for.
@@ -40,6 +41,14 @@ func (r portRange) String() string {
 		return r.first.String()
 	}
 	return fmt.Sprintf("%v-%d", r.first, r.last)
+}
+
+// of names the app of the range, if another range has another one.
+func (r *portRange) of(another *portRange) string {
+	if r.app == nil || r.app == another.app || r.app.Name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" of app %q", r.app.Name)
 }
 
 // expand gives all ports of the ranges, and for each the element of "ports" that it came from.
@@ -108,6 +117,9 @@ func parsePort(s string) (portRange, error) {
 	if err := missingParts(s, 5001); err != nil {
 		return portRange{}, err
 	}
+	if err := refuseURL(s, func(s string) error { _, err := parsePort(s); return err }); err != nil {
+		return portRange{}, err
+	}
 	host, tail := "", s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 {
 		host, tail = s[:i], s[i+1:]
@@ -128,6 +140,9 @@ func parsePort(s string) (portRange, error) {
 		return portRange{}, fmt.Errorf("a range must ascend, as in %s", quote(high+"-"+low))
 	}
 	ip, err := listenAddress(host)
+	if err == nil {
+		err = refuseNoZone(ip, "["+ip.WithZone(exampleZone).String()+"]:"+tail)
+	}
 	if err != nil {
 		return portRange{}, err
 	}

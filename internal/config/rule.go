@@ -22,6 +22,7 @@ type rule struct {
 	min, max  string            // tags min and max: both or none, inclusive, a whole number or a duration
 	low, high int64             // the same as numbers; durations in nanoseconds, strings in bytes, lists in elements
 	unit      time.Duration     // tag unit: a duration is a multiple of this
+	nought    string            // tag nought: the end of the sentence that refuses 0
 	enum      []string          // tag enum: the values, with commas
 	alias     map[string]string // tag alias: other=value, also accepted
 }
@@ -45,7 +46,7 @@ func init() {
 
 // newRule panics at a tag that it cannot read: that is a mistake in this package.
 func newRule(f reflect.StructField) rule {
-	r := rule{min: f.Tag.Get("min"), max: f.Tag.Get("max")}
+	r := rule{min: f.Tag.Get("min"), max: f.Tag.Get("max"), nought: f.Tag.Get("nought")}
 	if r.min != "" {
 		r.low, r.high = limit(f, r.min), limit(f, r.max)
 	}

@@ -21,6 +21,7 @@ var beyondSchema = map[string]string{
 	"duplicate-key":                      "a schema sees one value a key",
 	"duration-out-of-range":              "a pattern does not compare durations",
 	"keepalive-whole-seconds":            "a pattern does not compare durations",
+	"link-local-without-zone":            "a pattern does not know the kinds of IPv6 addresses",
 	"max-session-duration":               "a pattern does not compare durations",
 	"name-cannot-be-made":                "a default is made of another value",
 	"name-taken":                         "names are compared between apps",

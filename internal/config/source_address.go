@@ -26,6 +26,10 @@ func (d *decoder) sourceAddress(n node, into *netip.Addr) {
 	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		d.wrong(n, "%s is the address of many: nobody connects from it", quote(s))
 	default:
+		if err := refuseNoZone(ip, ip.WithZone(exampleZone).String()); err != nil {
+			d.wrong(n, "%v", err)
+			return
+		}
 		*into = ip
 	}
 }

@@ -15,6 +15,9 @@ import (
 
 // parseSyntax parses the text of s into s.root, or gives the one thing that is wrong with its syntax.
 func (s *source) parseSyntax() *problem {
+	if other := otherText(s.data); other != "" {
+		return &problem{text: other}
+	}
 	if bad := invalidUTF8(s.data); bad >= 0 {
 		return &problem{offset: bad, text: fmt.Sprintf("byte 0x%02x is not UTF-8 text", s.data[bad])}
 	}
@@ -98,6 +101,9 @@ func (s *source) explain(offset int, cause string) string {
 	found := "the end of the file"
 	if len(rest) > 0 {
 		r, _ := utf8.DecodeRune(rest)
+		if odd := oddCharacter(r); odd != "" {
+			return odd
+		}
 		found = strconv.QuoteRune(r)
 		if w := word(rest); len(w) > 0 {
 			found = quote(string(w))
@@ -106,6 +112,10 @@ func (s *source) explain(offset int, cause string) string {
 		}
 	}
 	switch {
+	case strings.HasSuffix(cause, "in line comment"):
+		return cause
+	case s.atBegin(offset) && !isObject(rest):
+		return "this is not JSON: a configuration begins with {, and this file with " + found
 	case found == "'#'":
 		return "a comment starts with // or /*, not with #"
 	case strings.HasPrefix(cause, "invalid literal"):

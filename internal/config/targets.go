@@ -43,7 +43,7 @@ func (d *decoder) target(n node) (Target, bool) {
 		d.address(n, &t.Address)
 	case "an object":
 		if given, _ := d.object(n, &t); !has(given, "address") {
-			d.wrong(n, `has no "address"`)
+			d.wrong(n, `has no "address"%s`, meantAddress(n))
 		}
 	default:
 		d.wrongType(n, "a string or an object")
@@ -84,6 +84,9 @@ func parseAddress(s string) (Address, error) {
 		return Address{Network: "srv", Host: name}, checkService(name)
 	}
 	if err := missingParts(s, 80); err != nil {
+		return Address{}, err
+	}
+	if err := refuseURL(s, func(s string) error { _, err := parseAddress(s); return err }); err != nil {
 		return Address{}, err
 	}
 	colon := strings.LastIndexByte(s, ':')

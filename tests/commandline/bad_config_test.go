@@ -157,7 +157,7 @@ func TestBadPolicies(t *testing.T) {
 	file := write(t, text)
 	wants := []struct{ what, about string }{
 		{`9901`, `admin.listen[1]: a port alone would be open to every address: name one, as in "127.0.0.1:9901"`},
-		{`"127.0.0.1:5001"`, `admin.listen[2]: 127.0.0.1:5001 is taken by 5001, apps[0].ports[0]`},
+		{`"127.0.0.1:5001"`, `admin.listen[2]: 127.0.0.1:5001 is taken by 5001 of app "a", apps[0].ports[0]`},
 		{`"always"`, `reload: must be "signal" or "auto"`},
 		{`"srv:_web.example.internal"`, `apps[0].targets[1]: "_web.example.internal" is not a name of SRV records`},
 		{`"fastest"`, `apps[0].balance: must be "round_robin", `},
@@ -212,7 +212,7 @@ func TestTwoAppsOnOnePort(t *testing.T) {
   {"name": "shop", "ports": ["5000-5010"], "targets": ["10.0.0.1:80"]},
   {"name": "mail", "ports": [5005], "targets": ["10.0.0.1:25"]}
 ]}`)
-	expect(t, harness.Run(t, "check", "--config-file", file), exitConfig, file+":3:30: ", "apps[1].ports[0]", "apps[0].ports[0]")
+	expect(t, harness.Run(t, "check", "--config-file", file), exitConfig, file+":3:30: ", "apps[1].ports[0]", `of app "shop"`, "apps[0].ports[0] at line 2, ")
 }
 
 func TestMoreWorkersThanDescriptors(t *testing.T) {
