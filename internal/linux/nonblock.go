@@ -97,6 +97,16 @@ func Abort(fd int) {
 	CloseNow(fd)
 }
 
+// Inline has urgent data of a stream socket read in its place among the other bytes (SO_OOBINLINE of socket(7)), as RFC
+// 6093, section 6, wants it: out of band it is skipped by recv(2), and lost. A TCP socket inherits it from its listener.
+// It fails on a socket of Multipath TCP, which has no urgent data; but what such a listener accepts is TCP, mostly.
+func Inline(fd int) syscall.Errno {
+	on := int32(1)
+	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_OOBINLINE,
+		uintptr(unsafe.Pointer(&on)), 4, 0)
+	return errno
+}
+
 // NoDelay turns Nagle's algorithm off (TCP_NODELAY of tcp(7)). It fails only on what is not TCP.
 func NoDelay(fd int) {
 	on := int32(1)

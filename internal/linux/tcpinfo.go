@@ -58,6 +58,16 @@ func Broken(conn syscall.RawConn) bool {
 	return err == nil && info.State == tcpClose
 }
 
+// Backlog is how many connections of a listening TCP socket wait to be accepted: tcpi_unacked of TCP_INFO, which has
+// that meaning there (tcp_get_info() in the kernel's net/ipv4/tcp.c).
+func Backlog(fd int) (int, error) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, fmt.Errorf("read TCP_INFO: %w", err)
+	}
+	return int(info.Unacked), nil
+}
+
 // Acknowledged returns how many bytes of the TCP connection its peer has acknowledged. The SYN of a connection that was
 // made from here counts as one, and a FIN may. It is 0 for a socket that is not TCP, or closed.
 func Acknowledged(conn syscall.RawConn) int64 {

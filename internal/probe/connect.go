@@ -28,6 +28,7 @@ func (p *Prober) connect(c *check) {
 		return
 	}
 	event := p.take(c, fd)
+	linux.Inline(fd)
 	if family != unix.AF_UNIX {
 		if err := c.prepare(); err != nil {
 			p.failed(c, err)

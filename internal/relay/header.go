@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/proxyproto"
 )
 
@@ -43,3 +46,57 @@ func (r *Route) AppendHeader(b []byte, names proxyproto.Header) ([]byte, error) 
 // Internal. A client without an address is one of a unix socket: networks and limits for each source do not apply to it.
 // So nothing else may pass for one.
 var ErrNoPeer = errors.New("accept: the kernel does not tell the address of the client")
+
+// TakeHeader reads the PROXY header with which a connection begins, once it is there in full, and nothing of what comes
+// behind it. Without one and without an error there is more to come, which is an event; what has come so far is moved to
+// kept, as a look at what waits does not go past urgent data (tcp(7)). buffer is scratch space, into which the header may
+// point. Errors are those of HeaderLength, or of recv(2) as they are.
+func TakeHeader(fd int, buffer []byte, kept *[]byte) (header []byte, err error) {
+	for {
+		there, errno := linux.Peek(fd, buffer)
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			return nil, nil
+		case unix.EINTR:
+			continue
+		default:
+			return nil, errno
+		}
+		all := buffer[:there]
+		if len(*kept) > 0 {
+			all = append(*kept, all...)
+		}
+		length, err := HeaderLength(all, there == 0)
+		if err != nil {
+			return nil, err
+		}
+		part := there
+		if length > 0 {
+			part = length - len(*kept)
+		}
+		if err := receive(fd, buffer[:part]); err != nil {
+			return nil, err
+		}
+		if length > 0 {
+			return all[:length], nil
+		}
+		*kept = append(*kept, buffer[:part]...)
+	}
+}
+
+// receive reads what Peek has shown.
+func receive(fd int, p []byte) error {
+	for len(p) > 0 {
+		n, errno := linux.Receive(fd, p)
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return errno
+		case n == 0: // somebody else has read it
+			return unix.EPIPE
+		}
+		p = p[n:]
+	}
+	return nil
+}

@@ -6,7 +6,8 @@
 //
 // What an engine does with a connection, in this order: it takes the PROXY header, if the route WantsHeader; has the
 // Approach Admit the client; connects to what Next and Rival return until one stands; sends the target its PROXY header;
-// moves bytes; closes; and hands the Record to Over.
+// moves bytes; closes; and hands the Record to Over. Urgent data (tcp(7)) is bytes like all others: it arrives in its
+// place, and not as urgent any more.
 //
 // How a session ends, in any engine:
 //

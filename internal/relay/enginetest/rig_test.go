@@ -120,7 +120,9 @@ func listen(t *testing.T, network string) net.Listener {
 	if network == "unix" {
 		address = filepath.Join(t.TempDir(), "s")
 	}
-	l, err := net.Listen(network, address)
+	lc := net.ListenConfig{}
+	lc.SetMultipathTCP(false) // as the proxy's own
+	l, err := lc.Listen(t.Context(), network, address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ type listening struct {
 	closing chan struct{} // closed to end the accept goroutine
 	done    chan struct{} // closed by it when it has ended
 	rounds  atomic.Uint64 // of its loop, each a connection or an error of accept
+	heirs   *relay.Inheritance
 }
 
 // How long accepting pauses after an error: at first, and at most.
@@ -33,6 +34,13 @@ func (e *Engine) Open(p *relay.Port) error {
 		return errors.Join(err, p.Listener.Close())
 	}
 	l := &listening{Port: p, ready: ready, closing: make(chan struct{}), done: make(chan struct{})}
+	err = linux.Control(p.Listener, func(fd int) (err error) {
+		l.heirs, err = relay.Inherit(fd, p.Listener.Addr().Network() == "unix")
+		return err
+	})
+	if err != nil {
+		return errors.Join(err, ready.Close(), p.Listener.Close())
+	}
 	e.mu.Lock()
 	e.ports[p] = l
 	e.mu.Unlock()
@@ -69,6 +77,7 @@ func (e *Engine) accept(l *listening) {
 				e.events.AcceptResumed(l.Port, time.Since(failing))
 				pause = 0
 			}
+			l.complete(conn.(stream))
 			go e.begin(l.Port, conn.(stream)).serve()
 			continue
 		}
@@ -85,6 +94,17 @@ func (e *Engine) accept(l *listening) {
 			return
 		}
 	}
+}
+
+// complete gives a connection what it has not inherited.
+func (l *listening) complete(conn stream) {
+	if !l.heirs.Lacks() {
+		return
+	}
+	_ = linux.Control(conn, func(fd int) error { // fails only if it is closed
+		l.heirs.Complete(fd, l.Route.Load().Keepalive)
+		return nil
+	})
 }
 
 // rest waits; it reports false if the port is closed first.

@@ -30,6 +30,7 @@ func TestAliveWhenStuck(t *testing.T) {
 	}
 	stuck := &listening{
 		Port:    &relay.Port{Name: "stuck", Listener: l},
+		heirs:   &relay.Inheritance{},
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
@@ -214,7 +215,7 @@ func (s *session) dial(ctx context.Context, t *target.Target) (a answer) {
 // as well.
 func (s *session) prepare(network, address string, c syscall.RawConn) error {
 	if network == "unix" {
-		return nil
+		return c.Control(func(fd uintptr) { linux.Inline(int(fd)) })
 	}
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -222,6 +223,7 @@ func (s *session) prepare(network, address string, c syscall.RawConn) error {
 	}
 	var optErr error
 	err = c.Control(func(fd uintptr) {
+		linux.Inline(int(fd))
 		err := unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		optErr = errors.Join(os.NewSyscallError("setsockopt SO_LINGER", err), s.route.BindSource(int(fd), to.Addr()))
 	})

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,8 +61,10 @@ func (s *session) greet() bool {
 
 // awaitHeader waits for the header, whose error is headerErr; or gives the error of waiting, after which the session is over.
 func (s *session) awaitHeader() (header []byte, headerErr, err error) {
+	const ordinary = 256 // bytes: most headers are shorter
+	buffer, kept := make([]byte, ordinary), []byte(nil)
 	take := func(fd uintptr) bool {
-		header, headerErr = takeHeader(int(fd))
+		header, headerErr = relay.TakeHeader(int(fd), buffer, &kept)
 		return header != nil || headerErr != nil
 	}
 	limit := s.route.ProxyTimeout
@@ -86,47 +87,6 @@ func (s *session) awaitHeader() (header []byte, headerErr, err error) {
 			return nil, s.route.HeaderOverdue(), nil
 		}
 	}
-}
-
-// takeHeader reads the header from a socket once it is there in full. Without one and without an error there is more to
-// come.
-func takeHeader(fd int) ([]byte, error) {
-	const ordinary = 256
-	for buffer := make([]byte, ordinary); ; buffer = make([]byte, proxyproto.MaxLength) {
-		last := linux.HungUp(fd) // asked first: then nothing comes behind what is there
-		there, errno := linux.Peek(fd, buffer)
-		if errno == unix.EAGAIN || errno == unix.EINTR {
-			return nil, nil
-		}
-		if errno != 0 {
-			return nil, os.NewSyscallError("recv", errno)
-		}
-		n, err := relay.HeaderLength(buffer[:there], last && there < len(buffer))
-		switch {
-		case err != nil:
-			return nil, err
-		case n > 0:
-			return readHeader(fd, buffer[:n])
-		case there < len(buffer):
-			return nil, nil
-		}
-	}
-}
-
-// readHeader reads a header that is there. Urgent data within, which is none of it, makes a read short.
-func readHeader(fd int, header []byte) ([]byte, error) {
-	for done := 0; done < len(header); {
-		n, errno := linux.Receive(fd, header[done:])
-		switch {
-		case errno == unix.EINTR:
-		case errno != 0:
-			return nil, os.NewSyscallError("recv", errno)
-		case n == 0:
-			return nil, os.NewSyscallError("recv", syscall.EPIPE)
-		}
-		done += n
-	}
-	return header, nil
 }
 
 // introduce sends the target the PROXY header, in one write and before anything else. It reports false if the session is

@@ -141,6 +141,9 @@ func (l *loop) admit(d *door) bool {
 	if d.failing.Load() {
 		l.engine.resumed(d.listener)
 	}
+	if d.heirs.Lacks() {
+		d.heirs.Complete(fd, d.port.Route.Load().Keepalive)
+	}
 	l.engine.open.Enter()
 	begun := l.engine.clock()
 	to := l.engine.choose(l)

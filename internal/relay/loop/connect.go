@@ -134,6 +134,7 @@ func (l *loop) connect(s *session, b *beside, n, family, size int, mark marks) e
 	}
 	x := &s.side[n]
 	*x = side{fd: int32(fd), mark: mark}
+	linux.Inline(fd)
 	if family != unix.AF_UNIX {
 		if err := b.route.BindSource(fd, b.target[n].Addr.Addr()); err != nil {
 			l.hangUp(x)

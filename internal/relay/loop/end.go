@@ -32,6 +32,9 @@ func (l *loop) done(s *session) {
 func (l *loop) close(s *session, cause relay.Cause, err error) {
 	b := l.slab.besideOf(s)
 	now := l.engine.clock()
+	if s.state == greeting {
+		b.held[client] = nil // which is no buffer of the loop's
+	}
 	if s.state == relaying {
 		l.sample(s)
 	} else {

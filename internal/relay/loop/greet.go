@@ -34,7 +34,7 @@ func (l *loop) stepGreet(s *session) {
 		return
 	}
 	b := l.slab.besideOf(s)
-	header, err := l.takeHeader(x)
+	header, err := relay.TakeHeader(int(x.fd), l.buffer, &b.held[client])
 	if header == nil && err == nil {
 		x.mark &^= readable // more to come is an event
 		return
@@ -56,51 +56,8 @@ func (l *loop) stepGreet(s *session) {
 		b.header = &names
 		addr = names.Source.Addr()
 	}
-	s.until = never
+	s.until, b.held[client] = never, nil
 	l.enter(s, b, addr)
-}
-
-// takeHeader reads the header from a socket once it is there in full. Without one and without an error there is more to
-// come. The header is in the loop's buffer, or in one of its own.
-func (l *loop) takeHeader(x *side) ([]byte, error) {
-	for buffer := l.buffer; ; buffer = make([]byte, proxyproto.MaxLength) {
-		there, errno := linux.Peek(int(x.fd), buffer)
-		switch errno {
-		case 0:
-		case unix.EAGAIN:
-			return nil, nil
-		case unix.EINTR:
-			continue
-		default:
-			return nil, errno
-		}
-		full := there == len(buffer)
-		n, err := relay.HeaderLength(buffer[:there], !full && (there == 0 || x.mark.has(hangup)))
-		switch {
-		case err != nil:
-			return nil, err
-		case n > 0:
-			return l.readHeader(x, buffer[:n])
-		case !full:
-			return nil, nil
-		}
-	}
-}
-
-// readHeader reads a header that is there. Urgent data within, which is none of it, makes a read short.
-func (l *loop) readHeader(x *side, header []byte) ([]byte, error) {
-	for done := 0; done < len(header); {
-		n, errno := linux.Receive(int(x.fd), header[done:])
-		switch {
-		case errno == unix.EINTR:
-		case errno != 0:
-			return nil, errno
-		case n == 0:
-			return nil, unix.EPIPE
-		}
-		done += n
-	}
-	return header, nil
 }
 
 // introduce sends the target the PROXY header, in one write and before anything else. It reports false if the session is

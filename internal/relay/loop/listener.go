@@ -21,6 +21,7 @@ type listener struct {
 	fd     int // a duplicate of the port's, or every connection would wake the runtime's poller too
 	number uint32
 	rounds atomic.Uint64 // how often a loop has tried to accept
+	heirs  *relay.Inheritance
 
 	failing atomic.Bool // mirrors pause
 	mu      sync.Mutex  // guards what follows
@@ -34,14 +35,17 @@ func newListener(p *relay.Port) (*listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Listener.Close())
 	}
-	if p.Listener.Addr().Network() == "unix" {
-		return &listener{port: p, fd: fd}, nil // its Close removes the path, and comes with ours
+	isUnix := p.Listener.Addr().Network() == "unix"
+	heirs, err := relay.Inherit(fd, isUnix)
+	if err != nil {
+		return nil, errors.Join(err, p.Listener.Close(), unix.Close(fd))
 	}
-	linux.NoDelay(fd) // inherited by every connection
-	if err := p.Listener.Close(); err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
+	if !isUnix { // the Close of a unix listener removes the path, and comes with ours
+		if err := p.Listener.Close(); err != nil {
+			return nil, errors.Join(err, unix.Close(fd))
+		}
 	}
-	return &listener{port: p, fd: fd}, nil
+	return &listener{port: p, fd: fd, heirs: heirs}, nil
 }
 
 func (x *listener) close() error {

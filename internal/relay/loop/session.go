@@ -107,7 +107,7 @@ type beside struct {
 	target   [3]*target.Target  // by side: the one that is tried, or that it is connected to
 	header   *proxyproto.Header // what the PROXY header says of the client; nil: nothing
 	pace     *pace              // nil unless the session is paced
-	held     [2][]byte          // what a flow has read and could not write; nil if nothing
+	held     [2][]byte          // what a flow has read and could not write, or greeting: of the header; nil if nothing
 }
 
 // reset and closed are the causes of a session that ends for a side.
