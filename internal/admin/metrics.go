@@ -192,7 +192,7 @@ func ofNames(read func(*proxy.Name, giver)) func(*proxy.Snapshot, giver) {
 // failure hides that one from who looks for growth.
 var causes = []string{
 	string(relay.ClientClosed), string(relay.ClientReset), string(relay.ConnectFailed), string(relay.Denied),
-	string(relay.Drained), string(relay.HalfCloseTimeout), string(relay.IdleTimeout), string(relay.Internal),
+	string(relay.Drained), string(relay.HalfCloseTimeout), string(relay.IdleTimeout), string(relay.Internal), string(relay.LoopDetected),
 	string(relay.Limited), string(relay.MaxDuration), string(relay.NoTarget), string(relay.ProxyHeader),
 	string(relay.Stopped), string(relay.TargetClosed), string(relay.TargetDead), string(relay.TargetReset),
 }

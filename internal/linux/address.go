@@ -19,13 +19,22 @@ func LocalAddr(fd int) (netip.AddrPort, error) {
 	if errno != 0 {
 		return netip.AddrPort{}, os.NewSyscallError("getsockname", errno)
 	}
+	local := addrPortOf(&at)
+	if !local.IsValid() {
+		return netip.AddrPort{}, fmt.Errorf("getsockname: the socket is of family %d, which is not TCP", at.Addr.Family)
+	}
+	return local, nil
+}
+
+// addrPortOf gives an address of IPv4 or IPv6 that the kernel has written, without a zone; any other is not valid.
+func addrPortOf(at *unix.RawSockaddrAny) netip.AddrPort {
 	switch at.Addr.Family {
 	case unix.AF_INET:
-		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&at))
-		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), NetworkOrder(in.Port)), nil
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(at))
+		return netip.AddrPortFrom(netip.AddrFrom4(in.Addr), NetworkOrder(in.Port))
 	case unix.AF_INET6:
-		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(&at))
-		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), NetworkOrder(in.Port)), nil
+		in := (*unix.RawSockaddrInet6)(unsafe.Pointer(at))
+		return netip.AddrPortFrom(netip.AddrFrom16(in.Addr).Unmap(), NetworkOrder(in.Port))
 	}
-	return netip.AddrPort{}, fmt.Errorf("getsockname: the socket is of family %d, which is not TCP", at.Addr.Family)
+	return netip.AddrPort{}
 }

@@ -27,7 +27,9 @@ const again = 10 * time.Second
 // events is what the engine tells the server.
 func (s *Server) events() relay.Events {
 	return relay.Events{
+		Own:           &s.own,
 		Ended:         s.ended,
+		LoopDetected:  s.loopDetected,
 		ConnectFailed: s.connectFailed,
 		TargetBack:    s.targetBack,
 		TriedSecond:   s.triedSecond,

@@ -14,17 +14,25 @@ import (
 )
 
 // guard keeps sessions from targets that lead back to the proxy, which CheckTargets cannot see: a name gets an address of
-// this machine, or this machine the address of a target. It also tells of names with addresses that cannot be targets.
+// this machine, or this machine the address of a target; or a session has come back, for whatever reason. It also tells of names with addresses that cannot be targets.
 type guard struct {
 	woken   chan struct{}  // has room for one: something has changed
+	found   chan circle    // sessions that have come back; when it is full, others are not told
 	looking sync.WaitGroup // the goroutine
 
 	mu        sync.Mutex // guards what follows
 	apps      []*app
 	configs   []config.App // of the same
 	listeners *listeners
-	useless   map[string]unusable // by name; it is replaced, not changed
+	useless   map[string]unusable  // by name; it is replaced, not changed
+	circles   map[circle]time.Time // that were found: until when they count
 }
+
+// circle is a target, of an app, whose connection has come back to an app that it had come by.
+type circle struct{ app, target string }
+
+// circleCounts is for how long a circle that was found keeps its target barred: then one session may find it again.
+const circleCounts = time.Minute
 
 // unusable is what is wrong with addresses of a name.
 type unusable struct {
@@ -51,6 +59,9 @@ func (s *Server) watchTargets() {
 		select {
 		case <-s.stopping.Done():
 			return
+		case c := <-s.guard.found:
+			s.guard.remember(c)
+			s.look()
 		case <-s.guard.woken:
 			s.look()
 			s.lookAtNames()
@@ -58,6 +69,24 @@ func (s *Server) watchTargets() {
 			s.look()
 		}
 	}
+}
+
+// loopDetected is told of a session that has come back. It must not block.
+func (s *Server) loopDetected(r *relay.Route, t *target.Target) {
+	select {
+	case s.guard.found <- circle{r.App, t.Name}:
+	default:
+	}
+}
+
+// remember has a circle count for a while.
+func (g *guard) remember(c circle) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.circles == nil {
+		g.circles = map[circle]time.Time{}
+	}
+	g.circles[c] = time.Now().Add(circleCounts)
 }
 
 // protect has the guard look after the targets of apps from now on, beginning at once.
@@ -80,6 +109,7 @@ func (s *Server) look() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	why := g.leadBack()
+	s.own.SetMachine(g.listeners.own)
 	for _, a := range g.apps {
 		for _, t := range a.targets.All() {
 			if reason := why[t]; reason != "" || t.Barred() {
@@ -126,6 +156,20 @@ func (g *guard) leadBack() map[*target.Target]string {
 		}
 	}
 	why := map[*target.Target]string{}
+	for c, until := range g.circles {
+		if time.Now().After(until) {
+			delete(g.circles, c)
+		}
+	}
+	if len(g.circles) > 0 {
+		for _, a := range g.apps {
+			for _, t := range a.targets.All() {
+				if _, ok := g.circles[circle{a.Name, t.Name}]; ok {
+					why[t] = "it " + ErrLeadsBack.Error() + ": a session that went there has come back to an app that it had come by"
+				}
+			}
+		}
+	}
 	blame := func(targets []*target.Target, ways []way, closes []bool) {
 		for i, t := range targets {
 			if closes[i] {

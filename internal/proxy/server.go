@@ -30,6 +30,7 @@ type Server struct {
 	prober   *probe.Prober
 	resolver *resolve.Resolver
 	guard    guard
+	own      relay.Own
 	leaving  sync.WaitGroup  // for ports that are closed in a moment
 	stopping context.Context // done: Stop was called
 	stop     context.CancelFunc
@@ -58,7 +59,7 @@ func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited
 		workers:   admit.NewWorkers(cfg.MaxWorkers),
 		inherited: inherited,
 		ports:     map[portKey]*port{},
-		guard:     guard{woken: make(chan struct{}, 1)},
+		guard:     guard{woken: make(chan struct{}, 1), found: make(chan circle, 16)},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.workers.OnFull, s.workers.OnFree = s.poolFull, s.poolFree

@@ -27,6 +27,9 @@ type Approach struct {
 	err    error             // of the last that failed
 	to     *target.Target    // the connection to it stands, or did; nil: to none
 
+	near *nearby // memory for what is known of a session from this machine; see Meet
+
+	isNear     bool    // it is one
 	inside     bool    // the gate has let it in
 	unresolved bool    // it waits for the first answer of a name, or else for a place
 	trial      [2]bool // being connected to is what tells whether a dead target is back
@@ -38,7 +41,7 @@ const RivalAfter = 250 * time.Millisecond
 
 // Begin makes a, which is new or over, the way of a session. Over must follow.
 func (a *Approach) Begin(route *Route, events *Events) {
-	*a = Approach{route: route, events: events, tried: a.tried, local: true}
+	*a = Approach{route: route, events: events, tried: a.tried, near: a.near, local: true}
 	if route.Meter != nil {
 		route.Meter.Begun()
 	}
@@ -150,12 +153,22 @@ func (a *Approach) begin(t *target.Target, trial bool) *target.Target {
 
 // finish forgets an attempt, and returns whether it was a trial.
 func (a *Approach) finish(t *target.Target) (trial bool) {
-	n := 0
-	if a.on[n] != t {
-		n = 1
-	}
+	n := a.attempt(t)
 	a.on[n] = nil
+	if a.to == t {
+		a.keepDialled(n)
+	} else {
+		a.forgetDialled(n)
+	}
 	return a.trial[n]
+}
+
+// attempt is the number of the attempt at t.
+func (a *Approach) attempt(t *target.Target) int {
+	if a.on[0] == t {
+		return 0
+	}
+	return 1
 }
 
 // Failed says that connecting to t gave err. It marks the target dead, unless the fault is this machine's.
@@ -169,8 +182,8 @@ func (a *Approach) Failed(t *target.Target, err error) {
 
 // Connected says that the connection to t stands, and how long that took.
 func (a *Approach) Connected(t *target.Target, took time.Duration) {
-	a.finish(t)
 	a.to = t
+	a.finish(t)
 	if t.Connected(took) {
 		a.events.TargetBack(a.route, t)
 	}
@@ -205,6 +218,7 @@ func (a *Approach) Over(r *Record) {
 	case last != nil:
 		r.Target = last.Name
 	}
+	a.forgetDialled(0)
 	if a.inside {
 		a.route.Gate.Leave(a.client)
 	}
@@ -213,5 +227,5 @@ func (a *Approach) Over(r *Record) {
 	}
 	a.events.Ended(r)
 	a.tried.Reset()
-	*a = Approach{tried: a.tried}
+	*a = Approach{tried: a.tried, near: a.near}
 }

@@ -14,10 +14,11 @@ const (
 	Denied           Cause = "denied"             // the client's network may not come in
 	Limited          Cause = "limited"            // by a limit of the app, or its targets had all the sessions they may have
 	ProxyHeader      Cause = "proxy_header"       // the client had to begin with a PROXY header and did not
+	LoopDetected     Cause = "loop_detected"      // the client is the proxy itself: the app's targets lead back to it
 	IdleTimeout      Cause = "idle_timeout"       // no byte either way
 	HalfCloseTimeout Cause = "half_close_timeout" // no byte after one side had finished
 	MaxDuration      Cause = "max_duration"       // it was open for as long as a session may be
-	TargetDead       Cause = "target_dead"        // a probe found the target dead
+	TargetDead       Cause = "target_dead"        // a probe found the target dead, or it is the proxy itself
 	Drained          Cause = "drained"            // the time to finish was over
 	Stopped          Cause = "stopped"            // the proxy stopped before the session was done
 	Internal         Cause = "internal"           // this machine ran out of something; the session's Err says what

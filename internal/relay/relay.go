@@ -86,11 +86,15 @@ type Route struct {
 
 // Events is told what happens. Every function is set; they are called from many goroutines and must not block.
 type Events struct {
+	Own *Own // recognises the proxy's own connections; nil: nobody does, and LoopDetected is not called
 	// Ended is called once for each session, when both its sockets are closed and before it gives its worker back. The
 	// record is the engine's again when it returns.
 	Ended func(*Record)
 	// ConnectFailed is called for each failed attempt; died tells whether it found a live target dead.
 	ConnectFailed func(r *Route, t *target.Target, err error, died bool)
+	// LoopDetected is called when a connection to a target, of a session with that route, has come back to an app that it
+	// has come by already.
+	LoopDetected func(*Route, *target.Target)
 	// TargetBack is called when a session's connect brings a dead target back.
 	TargetBack func(*Route, *target.Target)
 	// TriedSecond is called when an address of a name is tried after the others of that name from now on, because they

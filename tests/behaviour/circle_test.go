@@ -230,3 +230,49 @@ func TestAnAddressThatComesToThisMachine(t *testing.T) {
 		back(t, p, target, 1)
 	})
 }
+
+// A target may lead back though its address is none of this machine's, as a rule of a firewall makes it: here by a route.
+// The session that comes back is refused, the target is dead for that reason, and others lose nothing.
+func TestASessionThatComesBack(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a route wants root")
+	}
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		r := harness.New(t, engine)
+		port := r.SharedPort()
+		address := fmt.Sprintf("198.%d%s", 18+map[string]int{"copy": 0, "loop": 1}[engine], strings.TrimPrefix(r.AnotherHost(), strings.Join(strings.Split(r.Host, ".")[:2], ".")))
+		if out, err := exec.Command("ip", "route", "add", "local", address+"/32", "dev", "lo", "src", "127.0.0.1").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		t.Cleanup(func() { exec.Command("ip", "route", "del", "local", address+"/32", "dev", "lo").Run() })
+		target := fmt.Sprintf("%s:%d", address, port)
+		a := r.Identify("a")
+		p := r.Start(harness.Config{MaxWorkers: 40, Apps: []harness.App{
+			{Name: "back", Ports: []any{fmt.Sprintf("0.0.0.0:%d", port)}, Targets: []any{target}},
+			{Name: "good", Targets: harness.To(a)},
+		}})
+		r.ExpectRefusal(fmt.Sprintf("127.0.0.1:%d", port))
+		deadFor(t, p, target, "leads back to this proxy", 1)
+		harness.Eventually(t, "the circle has ended", func() bool {
+			sessions, detected := 0, 0
+			for _, record := range p.RecordsNow() {
+				sessions++
+				if record.Cause == "loop_detected" {
+					detected++
+				}
+			}
+			// Each lap ends with the first that is recognised; the engine copy may miss one now and then.
+			if sessions > 20 {
+				t.Fatalf("one client has cost %d sessions", sessions)
+			}
+			return detected > 0 && sessions > detected
+		})
+		if name, err := r.Ask(p.AddressOf(1)); name != "a" || err != nil {
+			t.Error(name, err)
+		}
+		again := r.ExpectRefusal(fmt.Sprintf("127.0.0.1:%d", port))
+		if record := p.RecordOfAddress(again); record.Cause != "no_target" {
+			t.Errorf("%+v", record)
+		}
+	})
+}

@@ -44,6 +44,13 @@ func (s *session) connect() bool {
 		case a.err != nil:
 			s.approach.Failed(a.to, a.err)
 		default:
+			if s.approach.Notes() {
+				s.approach.Dialled(a.to, addressOf(a.conn.LocalAddr()))
+				if !s.meet() {
+					s.abandon(a)
+					return false
+				}
+			}
 			s.approach.Connected(a.to, a.took)
 			s.established(a)
 			return true

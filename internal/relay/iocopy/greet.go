@@ -21,6 +21,9 @@ func (s *session) admit() bool {
 		s.end(relay.Internal, relay.ErrNoPeer)
 		return false
 	}
+	if !s.meet() {
+		return false
+	}
 	s.names = proxyproto.Header{Source: peer, Destination: addressOf(s.client.LocalAddr()), Local: s.client.unix}
 	if s.route.WantsHeader(peer.Addr()) && !s.greet() {
 		return false

@@ -175,6 +175,12 @@ func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun 
 		l.end(s, relay.Internal, relay.ErrNoPeer)
 		return
 	}
+	if peer := s.peerAddr(); b.approach.Near(peer) {
+		if cause, err := b.approach.Meet(netip.AddrPortFrom(peer, s.peerPort), fd); cause != "" {
+			l.end(s, cause, err)
+			return
+		}
+	}
 	if b.route.WantsHeader(s.peerAddr()) {
 		l.greet(s, b)
 		return

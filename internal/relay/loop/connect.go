@@ -155,6 +155,11 @@ func (l *loop) connect(s *session, b *beside, n, family, size int, mark marks) e
 		l.hangUp(x)
 		return os.NewSyscallError("connect", errno)
 	}
+	if b.approach.Notes() && family != unix.AF_UNIX {
+		if local, err := linux.LocalAddr(fd); err == nil {
+			b.approach.Dialled(b.target[n], local)
+		}
+	}
 	if len(early) > 0 {
 		x.mark |= answered // mostly; it is registered as what stands
 	}
