@@ -106,9 +106,10 @@ func TestFileIsFollowed(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+	now := time.Now()
 	write := func(path, text string, old time.Duration) {
 		t.Helper()
-		at := time.Now().Add(-old)
+		at := now.Add(-old)
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -126,9 +127,9 @@ func TestFileIsFollowed(t *testing.T) {
 	}
 	write(path, "two", time.Minute) // in place
 	expect("two")
-	write(path, "six", 0) // within the granularity of the clock
+	write(path, "six", 0)
 	expect("six")
-	write(path, "ten", 0)
+	write(path, "ten", 0) // within the granularity of the clock
 	expect("ten")
 	write(path+".new", "new", time.Minute)
 	if err := os.Rename(path+".new", path); err != nil {

@@ -407,10 +407,10 @@ func TestOrderOfServers(t *testing.T) {
 		}
 	}
 	expect(1, 2, 3)
-	h.note(at(1), &noAnswer{time.Millisecond}) // it had no time
-	h.note(at(1), context.Canceled)
-	h.note(at(1), errMalformed)
-	expect(1, 2, 3)
+	for _, err := range []error{&noAnswer{time.Millisecond}, context.Canceled, errMalformed} { // it had no time, or did answer
+		h.note(at(1), err)
+		expect(1, 2, 3)
+	}
 	h.note(at(1), &noAnswer{time.Second})
 	expect(2, 3, 1)
 	h.note(at(2), errors.New("connection refused"))

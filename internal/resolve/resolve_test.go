@@ -178,6 +178,55 @@ func TestForgetWhileAsking(t *testing.T) {
 	})
 }
 
+// A lookup that nobody wants to know of any more ends.
+func TestForgetEndsTheLookup(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		ended := time.Duration(0)
+		r.answer("web", func(ctx context.Context) (answer, error) {
+			<-ctx.Done()
+			ended = r.now()
+			return answer{}, ctx.Err()
+		})
+		s := newSet("web:80")
+		r.Watch(s, nil)
+		time.Sleep(sec / 2)
+		r.Forget(s)
+		synctest.Wait()
+		if ended != sec/2 || r.schedule.fresh.busy != 0 {
+			t.Errorf("ended after %v, %d places are held", ended, r.schedule.fresh.busy)
+		}
+		r.expectTold()
+	})
+}
+
+// A host of SRV records that is also a target by itself has that one's share of the lookups, not the SRV name's.
+func TestWhoseShareAQuestionTakes(t *testing.T) {
+	run(t, func(t *testing.T, r *rig) {
+		r.services("service", time.Hour, "one. 80 0 0")
+		r.addresses("one.", time.Hour, "10.0.0.1")
+		service, plain := newSet("srv:service"), newSet("one.:80")
+		expect := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if got := r.questions[question{name: "one."}].owner.address.String(); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+		r.Watch(service, nil)
+		expect("srv:service")
+		r.Watch(plain, nil)
+		expect("one.:80")
+		r.services("service", time.Hour, "one. 80 0 0", "two. 80 0 0")
+		time.Sleep(time.Hour)
+		expect("one.:80")
+		r.Forget(plain)
+		expect("srv:service")
+		r.Watch(plain, nil)
+		r.Forget(service)
+		expect("one.:80")
+	})
+}
+
 func TestAwait(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		slow := func(after time.Duration, ip string) func(context.Context) (answer, error) {

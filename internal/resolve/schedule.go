@@ -27,7 +27,7 @@ type schedule struct {
 
 // The places of the lanes, and a party's share of them.
 const (
-	keptPlaces, keptShare   = 32, 8
+	keptPlaces, keptShare   = 32, 16
 	freshPlaces, freshShare = 16, 8
 	slowPlaces, slowShare   = 16, 4
 )
