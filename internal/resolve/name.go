@@ -15,7 +15,7 @@ import (
 // name is one that a configuration gives. What follows from it is told to sets.
 type name struct {
 	address   config.Address
-	sets      map[*target.Set]func()
+	audience  map[*audience]bool
 	root      *record
 	hosts     map[string]*host  // srv: of the records' hosts
 	endpoints []target.Endpoint // the last that there were
@@ -52,8 +52,8 @@ func (n *name) party() party {
 	if n.address.Network != "srv" {
 		_, zone, _ = strings.Cut(bare(n.address.Host), ".")
 	}
-	for set := range n.sets {
-		return party{set, zone}
+	for a := range n.audience {
+		return party{a.set, zone}
 	}
 	return party{zone: zone}
 }
@@ -108,6 +108,7 @@ func (r *Resolver) settleLate(n *name) {
 	defer r.mu.Unlock()
 	if r.names[n.address] == n {
 		r.settle(n)
+		r.flush()
 	}
 }
 
@@ -122,10 +123,7 @@ func (r *Resolver) merge(n *name) {
 		return
 	}
 	n.endpoints = found
-	for set, changed := range n.sets {
-		set.Resolved(n.address, found)
-		changed()
-	}
+	r.tell(n)
 }
 
 // find gives the endpoints of a name by the last answers, sorted and without repetition.
@@ -145,29 +143,19 @@ func (r *Resolver) judge(n *name) {
 		close(n.settled)
 	}
 	fails := n.root.err != nil || n.failing+n.left+n.excess > 0
-	if fails {
-		n.tellUnknown()
-	}
 	if fails == n.fails {
 		return
 	}
 	n.fails = fails
 	if fails {
+		if len(n.endpoints) == 0 {
+			r.tell(n)
+		}
 		n.since = time.Now()
 		r.report(n.address, r.problem(n), n.since)
 		return
 	}
 	r.report(n.address, nil, n.since)
-}
-
-// tellUnknown tells the sets of n, which fails, if there never was an address.
-func (n *name) tellUnknown() {
-	if len(n.endpoints) > 0 {
-		return
-	}
-	for set := range n.sets {
-		set.Unknown(n.address)
-	}
 }
 
 // problem is what is wrong with a name that fails, on one line of bounded length, however many hosts it has.

@@ -38,6 +38,7 @@ type record struct {
 	lane   *lane              // where it waits or is asked
 	party  party              // in the lane
 	waits  *list.Element      // in the party's queue; nil: it does not
+	began  time.Time          // when the lookup began
 	cancel context.CancelFunc // of the lookup; nil: none is under way
 }
 
@@ -105,7 +106,8 @@ func (r *Resolver) begin() {
 		if q == nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.ctx, r.patience(q))
+		q.began = time.Now()
+		ctx, cancel := context.WithDeadline(r.ctx, q.began.Add(r.patience(q)))
 		q.cancel = cancel
 		r.work.Go(func() { r.look(ctx, q) })
 	}
@@ -127,7 +129,6 @@ func (r *Resolver) patience(q *record) time.Duration {
 
 // look is the goroutine of a lookup.
 func (r *Resolver) look(ctx context.Context, q *record) {
-	began := time.Now()
 	found, err := r.lookUp(ctx, q.question)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,13 +137,14 @@ func (r *Resolver) look(ctx context.Context, q *record) {
 	r.schedule.done(q)
 	if r.questions[q.question] == q {
 		before := q.slow
-		q.slow = time.Since(began) >= quickPatience
+		q.slow = time.Since(q.began) >= quickPatience
 		if err != nil && q.slow && !before {
 			r.unfinished(q, found)
 		} else {
 			r.answered(q, found, err)
 		}
 	}
+	r.flush()
 	r.begin()
 }
 

@@ -37,8 +37,10 @@ type Resolver struct {
 	mu        sync.Mutex // guards what follows, and all names and records
 	names     map[config.Address]*name
 	questions map[question]*record
+	audiences map[*target.Set]*audience
 	schedule  *schedule
-	visits    int // records of hosts that were looked at so far
+	telling   []*audience // that have something due since the last flush; nil while nobody holds mu
+	visits    int         // records of hosts that were looked at so far
 	closed    bool
 }
 
@@ -49,6 +51,7 @@ func New(report Report) *Resolver {
 		lookUp:    system().lookUp,
 		names:     map[config.Address]*name{},
 		questions: map[question]*record{},
+		audiences: map[*target.Set]*audience{},
 		schedule:  newSchedule(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -66,24 +69,29 @@ func (r *Resolver) Watch(set *target.Set, changed func()) {
 	if changed == nil {
 		changed = func() {}
 	}
+	a := r.audiences[set]
+	if a == nil {
+		a = &audience{set: set, due: map[*name]bool{}}
+		r.audiences[set] = a
+	}
+	a.changed = changed
 	for _, address := range set.Names() {
 		n := r.names[address]
 		if n == nil {
-			n = r.follow(address, set)
+			n = r.follow(address, a)
 		}
-		n.sets[set] = changed
-		if len(n.endpoints) > 0 {
-			set.Resolved(address, n.endpoints)
-		}
-		if n.fails {
-			n.tellUnknown()
+		n.audience[a] = true
+		if len(n.endpoints) > 0 || n.fails {
+			a.due[n] = true
 		}
 	}
+	a.tell()
+	r.telling = nil
 }
 
-// follow begins to look a name up, for a set, which is not told yet that there is something new.
-func (r *Resolver) follow(address config.Address, set *target.Set) *name {
-	n := &name{address: address, sets: map[*target.Set]func(){set: func() {}}, hosts: map[string]*host{}, settled: make(chan struct{})}
+// follow begins to look a name up for a set.
+func (r *Resolver) follow(address config.Address, a *audience) *name {
+	n := &name{address: address, audience: map[*audience]bool{a: true}, hosts: map[string]*host{}, settled: make(chan struct{})}
 	r.names[address] = n
 	n.root = r.depend(n, questionOf(address))
 	if !n.root.answer.none() || n.root.asked { // for another port
@@ -96,15 +104,18 @@ func (r *Resolver) follow(address config.Address, set *target.Set) *name {
 func (r *Resolver) Forget(set *target.Set) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	a := r.audiences[set]
+	if r.closed || a == nil {
 		return
 	}
+	a.rest()
+	delete(r.audiences, set)
 	for _, address := range set.Names() {
 		n := r.names[address]
 		if n == nil {
 			continue
 		}
-		if delete(n.sets, set); len(n.sets) > 0 {
+		if delete(n.audience, a); len(n.audience) > 0 {
 			continue
 		}
 		delete(r.names, address)
@@ -118,8 +129,18 @@ func (r *Resolver) Forget(set *target.Set) {
 	}
 }
 
-// Await waits until every name of a watched set has been looked up, with or without success, or ctx is done.
+// Await waits until every name of a watched set has been looked up, with or without success, and the set knows; or until
+// ctx is done.
 func (r *Resolver) Await(ctx context.Context, set *target.Set) {
+	r.awaitNames(ctx, set)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.audiences[set]; a != nil {
+		r.flushTo(a)
+	}
+}
+
+func (r *Resolver) awaitNames(ctx context.Context, set *target.Set) {
 	for _, address := range set.Names() {
 		r.mu.Lock()
 		n := r.names[address]
@@ -142,6 +163,9 @@ func (r *Resolver) Close() {
 	r.mu.Lock()
 	if !r.closed {
 		r.closed = true
+		for _, a := range r.audiences {
+			a.rest()
+		}
 		for _, n := range r.names {
 			if n.timer != nil {
 				n.timer.Stop()
@@ -150,7 +174,7 @@ func (r *Resolver) Close() {
 		for _, q := range r.questions {
 			r.drop(q)
 		}
-		r.names = nil
+		r.names, r.audiences = nil, nil
 	}
 	r.mu.Unlock()
 	r.cancel()

@@ -239,7 +239,7 @@ func TestPatienceWithSilentNames(t *testing.T) {
 
 // waiting puts questions in a lane, each with an owner.
 func waiting(l *lane, set *target.Set, zone string, n int) []*record {
-	owner := &name{address: parse("web." + zone + ":80"), sets: map[*target.Set]func(){set: nil}}
+	owner := &name{address: parse("web." + zone + ":80"), audience: map[*audience]bool{{set: set}: true}}
 	var all []*record
 	for i := range n {
 		q := &record{question: question{name: fmt.Sprintf("%d.%s", i, zone)}, owner: owner, lane: l}

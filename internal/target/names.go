@@ -25,35 +25,61 @@ func (s *Set) Names() (names []config.Address) {
 	return names
 }
 
-// Resolved gives the endpoints that a name has now, at least one. Those that it had before keep what is known of them;
-// those that it has no more take no new sessions. Endpoints to which no connection can go (config.CheckEndpoint) are left
-// out. If that leaves none, the ones that the name had before stay.
-func (s *Set) Resolved(name config.Address, found []Endpoint) {
-	given := len(found)
-	if found = ordered(found); len(found) == 0 && given > 0 {
-		s.Unknown(name)
-		return
-	}
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
-	if len(found) == 0 || slices.Equal(s.answers[name], found) || !slices.Contains(s.Names(), name) {
-		return
-	}
-	s.answers[name] = found
-	delete(s.unknown, name)
-	s.remake()
+// Answer is what a name was found to stand for. Without endpoints it was looked up and has no address.
+type Answer struct {
+	Name      config.Address
+	Endpoints []Endpoint
 }
 
-// Unknown says that a name was looked up and has no address. Sessions do not wait for it then. What is known of it from
-// before stays.
-func (s *Set) Unknown(name config.Address) {
+// Take takes what names stand for now. Endpoints that a name had before keep what is known of them; those that it has no
+// more take no new sessions. Endpoints to which no connection can go (config.CheckEndpoint) are left out. If that leaves
+// none, or there are none, the ones that the name had before stay; if it had none, sessions do not wait for it any more.
+// It takes a look at all targets once, however many names there are.
+func (s *Set) Take(answers ...Answer) {
+	answers = slices.Clone(answers)
+	for i, a := range answers {
+		answers[i].Endpoints = ordered(a.Endpoints)
+	}
 	s.line.mu.Lock()
 	defer s.line.mu.Unlock()
-	if !s.unknown[name] && s.answers[name] == nil {
-		s.unknown[name] = true
+	changed := false
+	for _, a := range answers {
+		changed = s.take(a) || changed
+	}
+	if changed {
 		s.remake()
 	}
 }
+
+// take reports whether an answer says something new. The caller holds line.mu.
+func (s *Set) take(a Answer) bool {
+	switch before := s.answers[a.Name]; {
+	case !s.named[a.Name]:
+		return false
+	case len(a.Endpoints) > 0:
+		if slices.Equal(before, a.Endpoints) {
+			return false
+		}
+		s.answers[a.Name] = a.Endpoints
+		delete(s.unknown, a.Name)
+	default:
+		if s.unknown[a.Name] || before != nil {
+			return false
+		}
+		s.unknown[a.Name] = true
+	}
+	return true
+}
+
+// Resolved is Take of one name that has endpoints; without any it does nothing.
+func (s *Set) Resolved(name config.Address, found []Endpoint) {
+	if len(found) > 0 {
+		s.Take(Answer{name, found})
+	}
+}
+
+// Unknown is Take of one name that has no endpoints.
+func (s *Set) Unknown(name config.Address) { s.Take(Answer{Name: name}) }
 
 // remake makes the rotation anew. The caller holds line.mu.
 func (s *Set) remake() {

@@ -39,6 +39,7 @@ type policy struct {
 type Set struct {
 	line    *line
 	targets []config.Target
+	named   map[config.Address]bool // those of Names
 	policy  *policy
 
 	answers  map[config.Address][]Endpoint // guarded by line.mu
@@ -55,8 +56,12 @@ func NewSet(targets []config.Target, p Policy, before *Set) *Set {
 	s := &Set{
 		targets: slices.Clone(targets),
 		policy:  &policy{p, balancers[cmp.Or(p.Balance, config.BalanceRoundRobin)]},
+		named:   map[config.Address]bool{},
 		answers: map[config.Address][]Endpoint{},
 		unknown: map[config.Address]bool{},
+	}
+	for _, name := range s.Names() {
+		s.named[name] = true
 	}
 	if before == nil {
 		s.line = &line{}
@@ -66,7 +71,7 @@ func NewSet(targets []config.Target, p Policy, before *Set) *Set {
 	s.line = before.line
 	s.line.mu.Lock()
 	defer s.line.mu.Unlock()
-	for _, name := range s.Names() {
+	for name := range s.named {
 		if found := before.answers[name]; found != nil {
 			s.answers[name] = found
 		}
