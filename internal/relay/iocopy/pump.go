@@ -68,10 +68,16 @@ func (s *session) finished(x *side) bool {
 }
 
 // broke ends the session for the side whose connection gave err to a pump. The kernel knows which: the broken one is
-// closed. A unix socket has no such state; it is the one if the other is not.
+// closed. A unix socket has no such state; it is the one if the other is not. If both are closed and to had finished,
+// from may have been closed in good order, and to was not: its peer has not been told of an end yet.
 func (s *session) broke(to, from *side, err error) {
+	s.mu.Lock()
+	mayBeOver := to.finished
+	s.mu.Unlock()
 	var op *net.OpError
 	switch {
+	case mayBeOver && linux.Broken(to.raw):
+		s.end(to.reset, err)
 	case linux.Broken(from.raw):
 		s.end(from.reset, err)
 	case linux.Broken(to.raw):
