@@ -94,7 +94,7 @@ var forbidden = []struct {
 	},
 	{
 		imports: []string{module + "/internal", module + "/cmd"},
-		where:   below("tests/harness", "tests/admin", "tests/behaviour", "tests/commandline", "tests/traffic"),
+		where:   below("tests/harness", "tests/peers", "tests/hostile", "tests/soak", "tests/admin", "tests/behaviour", "tests/commandline", "tests/traffic"),
 		why:     "these tests know the binary from outside",
 	},
 }

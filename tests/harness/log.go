@@ -20,6 +20,10 @@ type Line struct {
 type Log struct {
 	reading sync.Mutex // held while nobody reads
 
+	// follow sees each line when it comes. A line for which it reports true is not kept. It is called from one goroutine
+	// at a time. nil keeps all lines.
+	follow func(Line) bool
+
 	mu    sync.Mutex // guards what follows
 	text  bytes.Buffer
 	begin int // of the first line that is not complete
@@ -27,7 +31,7 @@ type Log struct {
 	gone  bool
 }
 
-func newLog() *Log { return &Log{} }
+func newLog(follow func(Line) bool) *Log { return &Log{follow: follow} }
 
 // Close stops reading the log: at the next line the process finds its standard error to be a pipe that nobody reads.
 func (l *Log) Close() {
@@ -59,9 +63,21 @@ func (l *Log) Write(data []byte) (int, error) {
 		if end < 0 {
 			return len(data), nil
 		}
-		l.lines = append(l.lines, parseLine(string(rest[:end])))
+		line := parseLine(string(rest[:end]))
+		if l.follow != nil && l.follow(line) {
+			l.forget(end + 1)
+			continue
+		}
+		l.lines = append(l.lines, line)
 		l.begin += end + 1
 	}
+}
+
+// forget takes the first n bytes behind begin out of the text.
+func (l *Log) forget(n int) {
+	kept := l.text.Bytes()
+	copy(kept[l.begin:], kept[l.begin+n:])
+	l.text.Truncate(len(kept) - n)
 }
 
 func parseLine(raw string) Line {

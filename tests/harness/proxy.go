@@ -78,7 +78,7 @@ func (r *Rig) launch(config Config, arguments []string) *Proxy {
 	}
 	all := append([]string{"run", "--config-file", file, "--engine", r.Engine}, arguments...)
 	p := &Proxy{
-		Log:       newLog(),
+		Log:       newLog(r.Follow),
 		t:         r.T,
 		rig:       r,
 		config:    config,

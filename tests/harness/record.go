@@ -2,6 +2,7 @@ package harness
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 )
 
@@ -39,13 +40,24 @@ func (p *Proxy) RecordsNow() []Record {
 	p.t.Helper()
 	var records []Record
 	for _, line := range p.Log.Lines(session) {
-		var record Record
-		if err := json.Unmarshal([]byte(line.Raw), &record); err != nil {
-			p.t.Fatalf("session record %s: %v", line.Raw, err)
+		record, _, err := line.Record()
+		if err != nil {
+			p.t.Fatal(err)
 		}
 		records = append(records, record)
 	}
 	return records
+}
+
+// Record returns the record that the line is, if it is one.
+func (l Line) Record() (record Record, ok bool, err error) {
+	if !session(l) {
+		return record, false, nil
+	}
+	if err := json.Unmarshal([]byte(l.Raw), &record); err != nil {
+		return record, false, fmt.Errorf("session record %s: %w", l.Raw, err)
+	}
+	return record, true, nil
 }
 
 // RecordOf waits for the record of the session of that TCP client.

@@ -31,6 +31,10 @@ type Rig struct {
 
 	Environment []string // for the proxies, beside that of the test: "NAME=value"
 
+	// Follow sees each line that the proxies log when it comes; one for which it reports true is not kept, so that a long
+	// run does not end out of memory. It is called from goroutines other than the test's own. nil keeps all lines.
+	Follow func(Line) bool
+
 	nameserver *Nameserver // of the proxies; nil: those of the machine
 
 	mu       sync.Mutex

@@ -23,7 +23,7 @@ type Target struct {
 
 	mu       sync.Mutex
 	listener net.Listener
-	conns    []*Conn
+	conns    map[*Conn]bool // those that are open
 	handlers sync.WaitGroup // the accept loop and all handlers
 }
 
@@ -79,10 +79,10 @@ func (target *Target) Accepted() int { return int(target.accepted.Load()) }
 func (target *Target) Stop() {
 	target.mu.Lock()
 	target.close()
-	for _, c := range target.conns {
+	for c := range target.conns {
 		c.Close()
 	}
-	target.conns = nil
+	clear(target.conns)
 	target.mu.Unlock()
 	target.handlers.Wait()
 }
@@ -144,7 +144,10 @@ func (target *Target) take(l net.Listener, c *Conn) {
 		c.Close() // it came while the target was being stopped
 		return
 	}
-	target.conns = append(target.conns, c)
+	if target.conns == nil {
+		target.conns = make(map[*Conn]bool)
+	}
+	target.conns[c] = true
 	target.accepted.Add(1)
 	if target.handle == nil {
 		target.manual <- c
@@ -156,6 +159,9 @@ func (target *Target) take(l net.Listener, c *Conn) {
 
 func (target *Target) serve(c *Conn) {
 	defer target.handlers.Done()
-	defer c.Close()
 	target.handle(c)
+	c.Close()
+	target.mu.Lock()
+	defer target.mu.Unlock()
+	delete(target.conns, c)
 }

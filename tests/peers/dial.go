@@ -1,0 +1,64 @@
+package peers
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/tests/harness"
+)
+
+// An Option sets something of a socket before it connects.
+type Option func(fd int) error
+
+// Window makes the socket take no more than about so many bytes that are not read: SO_RCVBUF.
+func Window(n int) Option {
+	return func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n) }
+}
+
+// Segments bounds what the socket sends, and is sent, in one segment: TCP_MAXSEG of tcp(7).
+func Segments(n int) Option {
+	return func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, n) }
+}
+
+// Dial connects to "host:port", from that local address, or to "unix:PATH", where options do not count. The connection
+// has a deadline.
+func Dial(from, to string, options ...Option) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: harness.Patience}
+	network := "tcp"
+	if path, ok := strings.CutPrefix(to, "unix:"); ok {
+		network, to, options = "unix", path, nil
+	} else {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+		// The kernel is to take a port that is free for this peer alone (ip(7)), or a long run is out of ports.
+		options = append(options, func(fd int) error {
+			return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+		})
+	}
+	dialer.Control = func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) {
+			for _, option := range options {
+				failed = errors.Join(failed, option(int(fd)))
+			}
+		})
+		return errors.Join(err, failed)
+	}
+	c, err := dialer.Dial(network, to)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.SetDeadline(time.Now().Add(harness.Patience))
+}
+
+// Name is the address of a client as records have it.
+func Name(c net.Conn) string {
+	if isTCP(c) {
+		return c.LocalAddr().String()
+	}
+	return "unix:"
+}

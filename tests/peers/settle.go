@@ -1,0 +1,72 @@
+package peers
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"tcp-proxy/tests/harness"
+)
+
+// Settle waits until every session has its record, and until the metrics at that admin address count what the records
+// say. It fails the test with everything that is wrong.
+func Settle(t testing.TB, l *Ledger, admin string) {
+	t.Helper()
+	for deadline := time.Now().Add(harness.Patience); l.Unmet() > 0 && time.Now().Before(deadline); {
+		if n, _ := l.Errors(); n > 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	totals := l.Settle()
+	if n, texts := l.Errors(); n > 0 {
+		for _, text := range texts {
+			t.Error(text)
+		}
+		t.Fatalf("%d things are wrong", n)
+	}
+	want := l.series(totals)
+	last := ""
+	for deadline := time.Now().Add(harness.Patience / 4); ; time.Sleep(100 * time.Millisecond) {
+		got, err := harness.Metrics(admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last = differences(got, want); last == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the metrics do not agree with the records:%s", last)
+		}
+	}
+}
+
+func differences(got, want map[string]float64) (text string) {
+	for _, series := range slices.Sorted(maps.Keys(want)) {
+		if got[series] != want[series] {
+			text += fmt.Sprintf("\n%s is %v, want %v", series, got[series], want[series])
+		}
+	}
+	return text
+}
+
+// series are what the metrics have to say once all sessions are over. Those of records that the log left out are not
+// known: then it is what there is of sessions at all.
+func (l *Ledger) series(totals map[string]Total) map[string]float64 {
+	want := map[string]float64{"tcp_proxy_workers_busy": 0}
+	for app, total := range totals {
+		want[fmt.Sprintf("tcp_proxy_sessions_active{app=%q}", app)] = 0
+		want[fmt.Sprintf("tcp_proxy_limited_sources{app=%q}", app)] = 0
+		if l.leftOut > 0 {
+			continue
+		}
+		for cause, n := range total.Causes {
+			want[fmt.Sprintf("tcp_proxy_sessions_total{app=%q,cause=%q}", app, cause)] = float64(n)
+		}
+		want[fmt.Sprintf("tcp_proxy_bytes_total{app=%q,direction=%q}", app, "upload")] = float64(total.Up)
+		want[fmt.Sprintf("tcp_proxy_bytes_total{app=%q,direction=%q}", app, "download")] = float64(total.Down)
+	}
+	return want
+}

@@ -1,0 +1,46 @@
+package peers
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// A Way is how a client with a plan comes in.
+type Way struct {
+	App, Port, From string
+	Claims          netip.AddrPort // in the header, if there is one
+	Header          []byte         // what it begins with; nil: nothing
+	Pieces          int            // in pieces of so many bytes
+	Options         []Option
+	Steady          func() // called when the session stands: its target has answered; nil is nobody
+}
+
+// Check has a session by a plan and checks every byte of it. The truth is what its record has to say. refused reports
+// that it was reset before its target had answered; Peer of the truth is "" then if that was before connect(2) returned.
+func (l *Ledger) Check(w Way, plan Plan) (t Truth, refused bool, err error) {
+	options := w.Options
+	if plan.Narrow[Client] {
+		options = append(options, Window(16<<10))
+	}
+	c, err := Dial(w.From, w.Port, options...)
+	if err != nil {
+		return Truth{App: w.App}, isReset(err), err
+	}
+	s := l.Open(plan)
+	defer l.Close(s)
+	s.Peer = Name(c)
+	s.Client = s.Peer
+	if w.Header != nil {
+		s.Client = w.Claims.String()
+		err = InPieces(c, w.Header, w.Pieces)
+	}
+	if err != nil {
+		c.Close()
+		return Truth{App: w.App, Peer: s.Peer}, isReset(err), err
+	}
+	met, refused, err := s.Meet(c, w.Steady)
+	if err != nil {
+		return Truth{App: w.App, Peer: s.Peer}, refused, fmt.Errorf("client %s, session %d: %w; %v", s.Client, s.Number, err, plan)
+	}
+	return s.Truth(w.App, met), false, nil
+}
