@@ -10,7 +10,7 @@ export CGO_ENABLED ?= 0
 # Packages beside the slow black-box ones.
 UNIT := ./cmd/... ./internal/...
 
-.PHONY: help build run deps test e2e bench package unit check clean
+.PHONY: help build run deps test hostile soak e2e bench package unit check clean
 
 help: ## this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,6 +28,17 @@ deps: go ## install what the tests need (Debian packages), if it is missing
 test: deps ## every test, with the race detector; as root also on booted systemd
 	CGO_ENABLED=1 go test -race -count=1 -timeout 15m $$(go list ./... | grep -v /tests/e2e)
 	cd tests/e2e && go test -count=1 -timeout 10m
+
+# As many sessions as HOSTILE says, from the seed SEED; 0 is the time. The binary is the one that ships.
+HOSTILE ?= 1000000
+SEED    ?= 0
+hostile: build ## a million sessions of hostile peers beside honest ones: half an hour
+	TCP_PROXY_BINARY=$(CURDIR)/bin/tcp-proxy go test ./tests/hostile -v -count=1 -timeout 3h -args -sessions $(HOSTILE) -seed $(SEED) -progress
+
+# SOAK is how long, both engines together.
+SOAK ?= 20m
+soak: build ## sessions of every kind while targets come and go and the configuration changes: SOAK=20m
+	TCP_PROXY_BINARY=$(CURDIR)/bin/tcp-proxy go test ./tests/soak -v -count=1 -timeout 0 -args -both $(SOAK) -seed $(SEED) -progress
 
 e2e: deps ## the packages and the service on booted systemd (root)
 	cd tests/e2e && go test -v -count=1 -timeout 10m

@@ -1,0 +1,43 @@
+// Package soak runs random sessions for a long time, while targets come, die, are drained and return, and the
+// configuration changes every second. Every byte is checked on both ends, and every record against what its peers know.
+package soak
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"tcp-proxy/tests/harness"
+	"tcp-proxy/tests/peers"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+
+var (
+	both     = flag.Duration("both", 30*time.Second, "how long, both engines together")
+	seed     = flag.Uint64("seed", 1, "what sessions and changes are drawn from; 0 is the time")
+	progress = flag.Bool("progress", false, "tell how far it is every ten seconds")
+)
+
+// Whatever changes, no session suffers that has a target, and every record is true. The rig looks for descriptors and
+// goroutines when the test ends.
+func TestSoak(t *testing.T) {
+	drawn := *seed
+	if drawn == 0 {
+		drawn = uint64(time.Now().UnixNano())
+	}
+	harness.EachEngineAlone(t, func(t *testing.T, engine string) {
+		t.Logf("seed %d; again with: go test ./tests/soak -run '/%s' -args -both %v -seed %d", drawn, engine, *both, drawn)
+		s := newSoak(harness.New(t, engine), drawn, *progress)
+		s.run(t, *both/10)
+		peers.Settle(t, s.ledger, s.admin)
+		warm := peers.Weigh(t, s.proxy, s.admin)
+		s.run(t, *both/2-*both/10)
+		peers.Settle(t, s.ledger, s.admin)
+		peers.CompareMemory(t, warm, peers.Weigh(t, s.proxy, s.admin))
+		t.Logf("%d sessions, %d of them refused by limits, %d cut by targets that died; %d changes: %s",
+			s.sessions.Load(), s.refused.Load(), s.cut.Load(), s.changed(), fmt.Sprint(s.counts))
+	})
+}
