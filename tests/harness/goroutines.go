@@ -23,6 +23,19 @@ func (p *Proxy) checkGoroutines() {
 	}
 }
 
+// Stacks ends the process and returns the stacks of its goroutines, one of each kind, with how many there are: for tests
+// that have failed because something hangs.
+func (p *Proxy) Stacks() string {
+	p.t.Helper()
+	var text strings.Builder
+	all := p.dump()
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		stacks := slices.Compact(slices.Sorted(slices.Values(all[kind])))
+		fmt.Fprintf(&text, "%d started by %s:\n%s\n\n", len(all[kind]), kind, strings.Join(stacks[:min(len(stacks), 4)], "\n\n"))
+	}
+	return text.String()
+}
+
 // goroutines are stacks by kind: the function that started the goroutine.
 type goroutines map[string][]string
 

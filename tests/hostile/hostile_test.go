@@ -32,12 +32,12 @@ func TestHostilePeers(t *testing.T) {
 		r.sessions = *sessions / 10
 		began := time.Now()
 		r.play(*progress)
-		peers.Settle(t, r.ledger, r.admin)
+		peers.Settle(t, r.ledger, r.proxy, r.admin)
 		warm := peers.Weigh(t, r.proxy, r.admin)
 		r.sessions = *sessions / 2
 		r.next.Store(*sessions / 10)
 		r.play(*progress)
-		peers.Settle(t, r.ledger, r.admin)
+		peers.Settle(t, r.ledger, r.proxy, r.admin)
 		peers.CompareMemory(t, warm, peers.Weigh(t, r.proxy, r.admin))
 		t.Logf("%d sessions in %v, the longest of who has to be served %v:%s", r.done.Load(), time.Since(began).Round(time.Second), r.slow.Round(time.Millisecond), r.summary())
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 )
 
 // Settle waits until every session has its record, and until the metrics at that admin address count what the records
-// say. It fails the test with everything that is wrong.
-func Settle(t testing.TB, l *Ledger, admin string) {
+// say. It fails the test with everything that is wrong, and with the stacks of a proxy in which something hangs.
+func Settle(t testing.TB, l *Ledger, p *harness.Proxy, admin string) {
 	t.Helper()
 	for deadline := time.Now().Add(harness.Patience); l.Unmet() > 0 && time.Now().Before(deadline); {
 		if n, _ := l.Errors(); n > 0 {
@@ -22,8 +23,13 @@ func Settle(t testing.TB, l *Ledger, admin string) {
 	}
 	totals := l.Settle()
 	if n, texts := l.Errors(); n > 0 {
+		hangs := false
 		for _, text := range texts {
 			t.Error(text)
+			hangs = hangs || strings.Contains(text, "i/o timeout")
+		}
+		if hangs {
+			t.Logf("the proxy does not answer; it is at:\n%s", p.Stacks())
 		}
 		t.Fatalf("%d things are wrong", n)
 	}

@@ -32,10 +32,10 @@ func TestSoak(t *testing.T) {
 		t.Logf("seed %d; again with: go test ./tests/soak -run '/%s' -args -both %v -seed %d", drawn, engine, *both, drawn)
 		s := newSoak(harness.New(t, engine), drawn, *progress)
 		s.run(t, *both/10)
-		peers.Settle(t, s.ledger, s.admin)
+		peers.Settle(t, s.ledger, s.proxy, s.admin)
 		warm := peers.Weigh(t, s.proxy, s.admin)
 		s.run(t, *both/2-*both/10)
-		peers.Settle(t, s.ledger, s.admin)
+		peers.Settle(t, s.ledger, s.proxy, s.admin)
 		peers.CompareMemory(t, warm, peers.Weigh(t, s.proxy, s.admin))
 		t.Logf("%d sessions, %d of them refused by limits, %d cut by targets that died; %d changes: %s",
 			s.sessions.Load(), s.refused.Load(), s.cut.Load(), s.changed(), fmt.Sprint(s.counts))
