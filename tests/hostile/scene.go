@@ -1,3 +1,6 @@
+// Package hostile has a proxy with apps of every kind meet hostile peers in great numbers: clients, and targets, that do
+// what a proxy does not expect, beside clients that check every byte and have to be served all the time. Each hostile peer is a
+// function that says what it does, what that may break, and what the record of its session has to say.
 package hostile
 
 import (

@@ -1,3 +1,5 @@
+// Package soak runs random sessions for a long time, while targets come, die, are drained and return, and the
+// configuration changes every second. Every byte is checked on both ends, and every record against what its peers know.
 package soak
 
 import (
