@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/logging"
 )
@@ -39,6 +41,7 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
+	signal.Ignore(unix.SIGPIPE) // the exit code is right even if who reads why has gone
 	var f failure
 	if errors.As(err, &f) {
 		logging.Fail(err)

@@ -34,6 +34,7 @@ type Daemon struct {
 	// What follows is Run's alone.
 	cfg     *config.Config // in force
 	refused error          // what was wrong with the last reload; nil if it was not refused
+	limit   time.Duration  // of a reload
 	under   *reload        // that is under way; nil: none
 	missed  bool           // the file has changed while a reload was stuck
 	status  string         // as the service manager knows it
@@ -70,6 +71,7 @@ func New(ctx context.Context, cfg *config.Config, source Source, version string,
 		orders:  make(chan order),
 		ended:   make(chan struct{}),
 		cfg:     cfg,
+		limit:   reloadTimeout,
 	}
 	seen := &node{daemon: d}
 	d.admin = admin.New(seen, version, log)

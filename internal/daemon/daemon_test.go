@@ -69,6 +69,7 @@ func (m *manager) hears(text string) string {
 
 // running is a daemon at work; reread is what a reload reads.
 type running struct {
+	daemon *Daemon
 	stop   context.CancelFunc
 	reload chan struct{}
 	ended  chan error
@@ -102,6 +103,12 @@ func parse(t *testing.T, text string) *config.Config {
 // start runs a daemon, with the sockets that systemd would have handed over.
 func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Socket) *running {
 	t.Helper()
+	return startLimited(t, m, cfg, reloadTimeout, sockets...)
+}
+
+// startLimited does the same with a limit of the time that a reload may take.
+func startLimited(t *testing.T, m *manager, cfg *config.Config, limit time.Duration, sockets ...systemd.Socket) *running {
+	t.Helper()
 	r := &running{reload: make(chan struct{}), ended: make(chan error, 1), log: &syncBuffer{}}
 	r.reread = func() (*config.Config, error) { return cfg, nil }
 	log, err := logging.New(r.log, config.Log{Level: "info", Format: "text"})
@@ -110,14 +117,16 @@ func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Sock
 	}
 	d, err := New(t.Context(), cfg, Source{Read: func() (*config.Config, error) {
 		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.reread()
+		read := r.reread
+		r.mu.Unlock()
+		return read()
 	}}, "1.2.3", log, m.Notifier, sockets)
 	if err != nil {
 		t.Fatal(err)
 	}
 	stop, cancel := context.WithCancel(context.Background())
-	r.stop = cancel
+	d.limit = limit
+	r.daemon, r.stop = d, cancel
 	go func() {
 		err := d.Run(Signals{Stop: stop, Hurry: context.Background(), Reload: r.reload})
 		r.ended <- errors.Join(err, log.Close())

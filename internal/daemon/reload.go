@@ -23,7 +23,7 @@ const (
 var (
 	errStopping = errors.New("the proxy is stopping")
 	errStuck    = errors.New("the reload before this one has not ended: it waits for the system")
-	errTooLong  = fmt.Errorf("the configuration could not be read and prepared in %v", reloadTimeout)
+	errTooLong  = errors.New("the configuration could not be read and prepared in time")
 )
 
 // order is a reload that somebody waits for.
@@ -95,7 +95,7 @@ func (d *Daemon) beginReload(o *order, changed bool) {
 		order:   o,
 		changed: changed,
 		cancel:  cancel,
-		late:    time.NewTimer(reloadTimeout),
+		late:    time.NewTimer(d.limit),
 		ready:   make(chan prepared, 1),
 	}
 	go d.prepare(ctx, d.cfg, d.under.ready)

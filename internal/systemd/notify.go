@@ -1,10 +1,12 @@
 package systemd
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -15,10 +17,14 @@ import (
 type Notifier struct {
 	socket   string        // where to; empty: nobody
 	watchdog time.Duration // how often a sign of life is due; 0: never
+	full     atomic.Bool   // it did not take the last message in time
 }
 
-// notifyTimeout bounds how long a manager that does not read can hold its service up.
-const notifyTimeout = time.Second
+// How long a manager that does not read can hold its service up, and how long when it already has.
+const (
+	notifyTimeout = time.Second
+	notifyGlance  = 10 * time.Millisecond
+)
 
 // NewNotifier takes the notification socket and the watchdog out of the environment, so that no child can use them. A
 // socket that was inherited from the process that systemd has started, and that is not this one (systemd.exec(5):
@@ -72,14 +78,19 @@ func (n *Notifier) send(assignments ...string) error {
 	if n.socket == "" {
 		return nil
 	}
+	wait := notifyTimeout
+	if n.full.Load() {
+		wait = notifyGlance
+	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
 	if err == nil {
 		defer conn.Close()
-		err = conn.SetWriteDeadline(time.Now().Add(notifyTimeout))
+		err = conn.SetWriteDeadline(time.Now().Add(wait))
 	}
 	if err == nil {
 		_, err = conn.Write([]byte(strings.Join(assignments, "\n")))
 	}
+	n.full.Store(errors.Is(err, os.ErrDeadlineExceeded))
 	if err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}

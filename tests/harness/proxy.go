@@ -55,6 +55,16 @@ func (r *Rig) StartPlain(config Config, arguments ...string) *Proxy {
 	return p
 }
 
+// StartFailing starts a proxy that ends by itself.
+func (r *Rig) StartFailing(config Config, arguments ...string) *Proxy {
+	r.T.Helper()
+	p := r.launch(r.complete(config), arguments)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expected = true
+	return p
+}
+
 // complete gives every app without ports one.
 func (r *Rig) complete(config Config) Config {
 	config.Apps = slices.Clone(config.Apps)
@@ -90,7 +100,9 @@ func (r *Rig) launch(config Config, arguments []string) *Proxy {
 	// outlives a test run that is killed.
 	p.command.Env = append(append(os.Environ(), "GOTRACEBACK=all", "GORACE=atexit_sleep_ms=50"), r.Environment...)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p.command.Stderr = p.Log
+	if p.command.Stderr = p.Log; r.stderr != nil {
+		p.command.Stderr = r.stderr
+	}
 	if err := p.command.Start(); err != nil {
 		r.T.Fatal(err)
 	}
@@ -102,6 +114,9 @@ func (r *Rig) launch(config Config, arguments []string) *Proxy {
 }
 
 func (r *Rig) command(arguments []string) *exec.Cmd {
+	if r.around != nil {
+		return r.around(tested, arguments)
+	}
 	if r.nameserver != nil {
 		return r.nameserver.around(tested, arguments)
 	}

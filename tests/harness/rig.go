@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -36,6 +37,9 @@ type Rig struct {
 	Follow func(Line) bool
 
 	nameserver *Nameserver // of the proxies; nil: those of the machine
+
+	stderr *os.File                                           // of the proxies; nil: their Log
+	around func(program string, arguments []string) *exec.Cmd // the command that runs a proxy; nil: the program itself
 
 	mu       sync.Mutex
 	port     int    // the last one given out

@@ -1,0 +1,155 @@
+package harness
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A StuckLog is a place for the log of a proxy that takes nothing from the begin.
+type StuckLog struct {
+	Name      string
+	Arguments []string // that have the proxy log there
+	place     func(r *Rig)
+}
+
+// StuckLogs are all the ways in which a log does not take what it is given: by standing still, or by failing.
+var StuckLogs = []StuckLog{
+	{"a pipe that nobody reads, JSON", []string{"--log-format", "json"}, (*Rig).logToPipe},
+	{"a pipe that nobody reads, text", []string{"--log-format", "text"}, (*Rig).logToPipe},
+	{"a pipe whose reader is gone", []string{"--log-format", "json"}, (*Rig).logToNobody},
+	{"a terminal that stands still", []string{"--log-format", "text"}, (*Rig).logToTerminal},
+	{"a disk that is full", []string{"--log-format", "json"}, (*Rig).logToFullDisk},
+	{"a journal that stands still", []string{"--log-format", "journal"}, (*Rig).logToJournal},
+}
+
+// Put has the proxies of the rig that are started from then on log there.
+func (l StuckLog) Put(r *Rig) {
+	r.T.Helper()
+	l.place(r)
+}
+
+func (r *Rig) logToPipe() {
+	r.T.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.fill(writer)
+	r.logTo(writer, reader)
+}
+
+func (r *Rig) logToNobody() {
+	r.T.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	reader.Close()
+	r.logTo(writer)
+}
+
+func (r *Rig) logToFullDisk() {
+	r.T.Helper()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.logTo(full)
+}
+
+// logToTerminal is a pseudo-terminal (pty(7)) whose other side nobody reads, as if it had got Ctrl-S.
+func (r *Rig) logToTerminal() {
+	r.T.Helper()
+	other, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(other.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(other.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		r.T.Fatalf("make a terminal: %v", err)
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.fill(terminal)
+	r.logTo(terminal, other)
+}
+
+// logToJournal stands a socket that nobody reads in the place of journald's, in a mount namespace of the proxy, and fills
+// it. Standard error, to which goes what the journal does not take, is a pipe that nobody reads. That wants root.
+func (r *Rig) logToJournal() {
+	r.T.Helper()
+	if os.Geteuid() != 0 {
+		r.T.Skip("a journal of its own wants root")
+	}
+	folder := filepath.Dir(r.Path("journal/socket"))
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		r.T.Fatal(err)
+	}
+	at := &net.UnixAddr{Name: filepath.Join(folder, "socket"), Net: "unixgram"}
+	journal, err := net.ListenUnixgram("unixgram", at)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	r.T.Cleanup(func() { journal.Close() })
+	full, err := net.DialUnix("unixgram", nil, at)
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	defer full.Close()
+	raw, err := full.SyscallConn()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	if err := raw.Write(func(fd uintptr) bool {
+		for unix.Sendto(int(fd), []byte("MESSAGE=noise\n"), unix.MSG_DONTWAIT, nil) == nil {
+		}
+		return true
+	}); err != nil {
+		r.T.Fatal(err)
+	}
+	r.around = func(program string, arguments []string) *exec.Cmd {
+		const script = `mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind "$1" /run/systemd/journal && shift && exec "$@"`
+		return exec.Command("unshare", append([]string{"--mount", "sh", "-c", script, "sh", folder, program}, arguments...)...)
+	}
+	r.logToPipe()
+}
+
+// fill writes to a file until it takes no more.
+func (r *Rig) fill(file *os.File) {
+	r.T.Helper()
+	fd := int(file.Fd())
+	if err := unix.SetNonblock(fd, true); err != nil {
+		r.T.Fatal(err)
+	}
+	for _, piece := range []string{strings.Repeat("x", 1<<10), "x"} {
+		for {
+			if _, err := unix.Write(fd, []byte(piece)); err != nil {
+				break
+			}
+		}
+	}
+	if err := unix.SetNonblock(fd, false); err != nil { // the proxy has the same open file
+		r.T.Fatal(err)
+	}
+}
+
+// logTo has proxies log to a file. It and others are closed when the test is over.
+func (r *Rig) logTo(file *os.File, others ...*os.File) {
+	r.stderr = file
+	r.T.Cleanup(func() {
+		for _, f := range append(others, file) {
+			f.Close()
+		}
+	})
+}
