@@ -39,6 +39,7 @@ var neighbours = [][2]string{
 	{"internal/config", "internal/sanitize"},
 	{"internal/watch", "internal/linux"},
 	{"internal/linux", "internal/sanitize"},
+	{"internal/systemd", "internal/sanitize"},
 }
 
 // forbidden are imports that no package may have but those that are named.

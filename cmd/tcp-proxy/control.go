@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tcp-proxy/internal/admin/client"
+	"tcp-proxy/internal/sanitize"
 )
 
 func newReload() *cobra.Command {
@@ -105,6 +106,9 @@ func (r *remote) names(ctx context.Context, args []string) (names []string) {
 				names = append(names, t.Name, t.Address)
 			}
 		}
+	}
+	for i, name := range names {
+		names[i] = sanitize.Text(name, sanitize.Limit) // a shell takes each line for one
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -15,6 +15,7 @@ import (
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/sanitize"
 )
 
 // toldTo are the entries of actions: each is logged, unless a user takes more than 20 in a second.
@@ -53,7 +54,7 @@ func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
 func groupName(gid uint32) string {
 	number := strconv.FormatUint(uint64(gid), 10)
 	if group, err := user.LookupGroupId(number); err == nil {
-		return group.Name
+		return sanitize.Text(group.Name, sanitize.Limit)
 	}
 	return number
 }

@@ -3,8 +3,11 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+
+	"tcp-proxy/internal/sanitize"
 )
 
 // Problem is the body of an answer that is not a success.
@@ -13,7 +16,16 @@ type Problem struct {
 	Errors []string `json:"errors,omitempty"` // of a reload that was refused: every one
 }
 
+// mostProblem is how long each text of a Problem may be, in bytes.
+const mostProblem = 1 << 10
+
+// answerProblem answers with a problem, whose texts may have parts from outside.
 func answerProblem(w http.ResponseWriter, code int, p Problem) {
+	p.Error = sanitize.Text(p.Error, mostProblem)
+	p.Errors = slices.Clone(p.Errors)
+	for i, text := range p.Errors {
+		p.Errors[i] = sanitize.Text(text, mostProblem)
+	}
 	answerJSON(w, code, p)
 }
 

@@ -136,6 +136,11 @@ func TestWrongRequests(t *testing.T) {
 			t.Errorf("%s: %s %q, want JSON", path, got.header.Get("Content-Type"), got.body)
 		}
 	}
+	var problem Problem
+	got := a.ask(a.socket, http.MethodGet, "/a%1b[2J%0aready"+strings.Repeat("a", 4000))
+	if err := json.Unmarshal([]byte(got.body), &problem); err != nil || !strings.Contains(problem.Error, `/a\x1b[2J\nready`) || len(problem.Error) > 2*mostProblem {
+		t.Errorf("%q, %v", problem.Error, err)
+	}
 	if stage := a.node.Stage(); stage != proxy.Serving {
 		t.Errorf("a refused request has had an effect: %s", stage)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,11 +33,7 @@ func Fail(err error) {
 }
 
 func writeFailure(err error) {
-	lines := strings.Split(err.Error(), "\n")
-	for i, line := range lines {
-		lines[i] = sanitize.Text(line, mostLine)
-	}
-	text := strings.Join(lines, "\n")
+	text := sanitize.Lines(err.Error(), mostLine)
 	if systemd.StderrIsJournal() {
 		if to, openErr := openJournal(os.Stderr); openErr == nil {
 			e := &entry{level: Error, message: text}

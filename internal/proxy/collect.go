@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/sanitize"
 	"tcp-proxy/internal/target"
 )
 
@@ -31,7 +32,7 @@ func (s *Server) Snapshot() Snapshot {
 	for _, p := range s.ports {
 		problem, _ := s.failing.Load(&p.Port)
 		text, _ := problem.(string)
-		ports[p.app] = append(ports[p.app], Port{Name: p.Name, Problem: text})
+		ports[p.app] = append(ports[p.app], Port{Name: p.Name, Problem: sanitize.Text(text, mostText)})
 	}
 	s.mu.Unlock()
 	snapshot.Apps = make([]App, len(apps))
@@ -108,7 +109,7 @@ func describe(t *target.Target) Target {
 		Address:     t.Address.String(),
 		State:       c.State,
 		Since:       c.Since,
-		Reason:      c.Reason,
+		Reason:      sanitize.Text(c.Reason, mostText),
 		Weight:      t.Weight,
 		Backup:      t.Backup,
 		MaxSessions: t.MaxSessions,
@@ -122,7 +123,7 @@ func describe(t *target.Target) Target {
 	if !c.LastProbe.IsZero() {
 		d.Probe = &Probe{Passed: uint64(c.ProbesPassed), Failed: uint64(c.ProbesFailed), Last: c.LastProbe}
 		if c.LastProbeErr != nil {
-			d.Probe.Problem = c.LastProbeErr.Error()
+			d.Probe.Problem = sanitize.Text(c.LastProbeErr.Error(), mostText)
 		}
 	}
 	for i, n := range c.Failures {

@@ -10,6 +10,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/sanitize"
 )
 
 // Inherited is a listening socket that was made before this process, by a service manager. The server keeps it open
@@ -21,7 +22,7 @@ type Inherited struct {
 
 // String names the socket for people.
 func (s Inherited) String() string {
-	return fmt.Sprintf("%q on %s %s", s.Name, s.Listener.Addr().Network(), s.Listener.Addr())
+	return fmt.Sprintf("%q on %s %s", s.Name, s.Listener.Addr().Network(), sanitize.Text(s.Listener.Addr().String(), sanitize.Limit))
 }
 
 // serves reports whether a port of the configuration means this socket: by its name, or by its address.

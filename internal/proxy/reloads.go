@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"tcp-proxy/internal/sanitize"
+
 	"tcp-proxy/internal/config"
 )
 
@@ -24,7 +26,7 @@ func (r *reloads) refused(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count.Refused++
-	r.count.Problem = err.Error()
+	r.count.Problem = sanitize.Lines(err.Error(), mostText)
 }
 
 func (r *reloads) read() Reloads {

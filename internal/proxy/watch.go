@@ -9,6 +9,7 @@ import (
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/probe"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/sanitize"
 	"tcp-proxy/internal/target"
 )
 
@@ -150,7 +151,7 @@ func (s *Server) names() []Name {
 			n.Problem, n.Since = u.why, u.since
 		}
 		if a.Err != nil {
-			n.Problem, n.Since = a.Err.Error(), a.Since
+			n.Problem, n.Since = sanitize.Text(a.Err.Error(), mostText), a.Since
 		}
 		names[i] = n
 	}

@@ -41,6 +41,16 @@ func Text(s string, limit int) string {
 	return b.String()
 }
 
+// Lines returns s with each of its lines as Text has it: for a text of several lines none of which is from outside as a
+// whole.
+func Lines(s string, limit int) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = Text(line, limit)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Error returns err with a text that went through Text, or nil for nil. It wraps err.
 func Error(err error, limit int) error {
 	if err == nil {

@@ -75,3 +75,9 @@ func FuzzText(f *testing.F) {
 		}
 	})
 }
+
+func TestLines(t *testing.T) {
+	if got, want := Lines("one\n\x1b[2Jtwo\r\n"+strings.Repeat("a", 20), 10), "one\n\\x1b[2Jtwo\\r\naaaaaaaaaa… (20 bytes)"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

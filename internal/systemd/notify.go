@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"tcp-proxy/internal/sanitize"
 )
 
 // Notifier tells the service manager what the service does (sd_notify(3)). Without a service manager, and with one that
@@ -70,8 +72,11 @@ func (n *Notifier) ExtendTimeout(d time.Duration) error {
 	return n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", d.Microseconds()))
 }
 
+// statusLimit is how long a status may be, in bytes.
+const statusLimit = 1 << 10
+
 func statusLine(text string) string {
-	return "STATUS=" + strings.Join(strings.Fields(text), " ")
+	return "STATUS=" + sanitize.Text(strings.Join(strings.Fields(text), " "), statusLimit)
 }
 
 func (n *Notifier) send(assignments ...string) error {

@@ -134,3 +134,13 @@ func TestWatchdogOff(t *testing.T) {
 		}
 	}
 }
+
+// A status is one line, whatever an error in it says.
+func TestStatusLine(t *testing.T) {
+	if got, want := statusLine("reload refused: open /a\x1b[2J:\nREADY=1"), `STATUS=reload refused: open /a\x1b[2J: READY=1`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := statusLine(strings.Repeat("a", 1<<16)); len(got) > 2*statusLimit {
+		t.Errorf("%d bytes", len(got))
+	}
+}

@@ -22,6 +22,7 @@ import (
 
 	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/sanitize"
 )
 
 // patience is how long an answer may take. Whoever asks for a reload waits for all of it.
@@ -30,6 +31,7 @@ const patience = 2 * time.Minute
 // Client asks a proxy. It is safe for concurrent use.
 type Client struct {
 	path string
+	at   string // the path, to be shown
 	http http.Client
 }
 
@@ -38,7 +40,7 @@ func New(path string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
-	return &Client{path: path, http: http.Client{
+	return &Client{path: path, at: sanitize.Text(path, sanitize.Limit), http: http.Client{
 		Timeout:   patience,
 		Transport: &http.Transport{DialContext: dial, DisableCompression: true},
 	}}
@@ -52,8 +54,15 @@ type Refused struct {
 
 // Error gives what the proxy said: a sentence, and each of several errors on a line of its own.
 func (r *Refused) Error() string {
-	return strings.Join(append([]string{r.Problem.Error}, r.Errors...), "\n")
+	lines := make([]string, 0, 1+len(r.Errors))
+	for _, text := range append([]string{r.Problem.Error}, r.Errors...) {
+		lines = append(lines, sanitize.Text(text, mostText))
+	}
+	return strings.Join(lines, "\n")
 }
+
+// mostText is how long each text that a proxy sends may be to be shown, in bytes.
+const mostText = 4 << 10
 
 // Status is how a proxy is doing.
 type Status struct {
@@ -69,13 +78,13 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s := Status{Body: body, Program: strings.TrimPrefix(header.Get("Server"), "tcp-proxy/")}
+	s := Status{Body: body, Program: sanitize.Text(strings.TrimPrefix(header.Get("Server"), "tcp-proxy/"), sanitize.Limit)}
 	if err := json.Unmarshal(body, &s.Snapshot); err != nil {
-		return Status{}, fmt.Errorf("the answer at %s is no status: %w", c.path, err)
+		return Status{}, fmt.Errorf("the answer at %s is no status: %w", c.at, err)
 	}
 	if s.Version != proxy.SnapshotVersion {
 		return s, fmt.Errorf("the status at %s has version %d, and this program knows version %d: it takes the program that runs, or --json",
-			c.path, s.Version, proxy.SnapshotVersion)
+			c.at, s.Version, proxy.SnapshotVersion)
 	}
 	return s, nil
 }
@@ -87,7 +96,12 @@ func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) 
 		return changes, err
 	}
 	if err := json.Unmarshal(body, &changes); err != nil {
-		return changes, fmt.Errorf("the answer at %s does not tell what has changed: %w", c.path, err)
+		return changes, fmt.Errorf("the answer at %s does not tell what has changed: %w", c.at, err)
+	}
+	for _, names := range [][]string{changes.Added, changes.Removed, changes.Changed, changes.Global} {
+		for i, name := range names {
+			names[i] = sanitize.Text(name, sanitize.Limit)
+		}
 	}
 	return changes, nil
 }
@@ -124,14 +138,14 @@ func (c *Client) do(ctx context.Context, method, path string) (http.Header, []by
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the answer at %s: %w", c.path, err)
+		return nil, nil, fmt.Errorf("the answer at %s: %w", c.at, sanitize.Error(err, mostText))
 	}
 	if response.StatusCode/100 == 2 {
 		return response.Header, body, nil
 	}
 	refused := &Refused{Code: response.StatusCode}
 	if json.Unmarshal(body, &refused.Problem) != nil || refused.Problem.Error == "" {
-		refused.Problem.Error = fmt.Sprintf("%s at %s: %s", path, c.path, response.Status)
+		refused.Problem.Error = fmt.Sprintf("%s at %s: %s", path, c.at, response.Status)
 	}
 	return nil, nil, refused
 }
@@ -142,17 +156,17 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("tcp-proxy is not running, or its configuration has no such admin socket: there is no %s", c.path)
+		return fmt.Errorf("tcp-proxy is not running, or its configuration has no such admin socket: there is no %s", c.at)
 	case errors.Is(err, unix.ECONNREFUSED):
-		return fmt.Errorf("tcp-proxy is not running: nobody listens on %s", c.path)
+		return fmt.Errorf("tcp-proxy is not running: nobody listens on %s", c.at)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the admin socket %s is closed to you: it is for root and the group %s", c.path, groupOf(c.path))
+		return fmt.Errorf("the admin socket %s is closed to you: it is for root and the group %s", c.at, groupOf(c.path))
 	}
 	var inner *url.Error
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return fmt.Errorf("ask tcp-proxy at %s: %w", c.path, err)
+	return fmt.Errorf("ask tcp-proxy at %s: %w", c.at, sanitize.Error(err, mostText))
 }
 
 // groupOf names the group of a file, or says that it cannot be told.
@@ -163,7 +177,7 @@ func groupOf(path string) string {
 	}
 	number := strconv.FormatUint(uint64(info.Sys().(*syscall.Stat_t).Gid), 10)
 	if group, err := user.LookupGroupId(number); err == nil {
-		return group.Name
+		return sanitize.Text(group.Name, sanitize.Limit)
 	}
 	return number
 }

@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/sanitize"
 )
 
 // span writes how long something has lasted in six characters at most: 12s, 4m10s, 3h12m, 5d4h, 123d.
@@ -114,15 +114,11 @@ func ranges(ports []proxy.Port) []string {
 	return names
 }
 
-// clean takes away what a terminal would act on.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '·'
-	}, s)
-}
+// clean makes a text fit for a terminal.
+func clean(s string) string { return sanitize.Text(s, mostText) }
+
+// mostText is how long a text may be, in bytes: longer than the ports of any app.
+const mostText = 1 << 20
 
 func length(s string) int { return utf8.RuneCountInString(s) }
 
