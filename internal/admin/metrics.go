@@ -106,6 +106,8 @@ func families(version string) []family {
 		counter("target_sessions_total", "app target", "Sessions that were connected to the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(float64(t.Sessions), app, t.Name)
 		})),
+		counter("target_early_closes_total", "app target", "Sessions that the target ended within a second of the connect, closed or reset, without having sent a byte and before the client had finished.",
+			ofTargets(func(app string, t *proxy.Target, give giver) { give(float64(t.EarlyCloses), app, t.Name) })),
 		counter("target_connect_errors_total", "app target reason", "Connections to the target that failed, by reason.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			perWord(nil, t.Failures, func(reason string, n float64) { give(n, app, t.Name, reason) })
 		})),

@@ -115,6 +115,7 @@ func describe(t *target.Target) Target {
 		MaxSessions: t.MaxSessions,
 		Active:      c.Sessions,
 		Sessions:    uint64(c.Total),
+		EarlyCloses: uint64(c.Early),
 		Failures:    map[string]uint64{},
 		Connect:     c.ConnectTime.Seconds(),
 		Retry:       c.Retry.Seconds(),

@@ -34,6 +34,7 @@ type Approach struct {
 	unresolved bool    // it waits for the first answer of a name, or else for a place
 	trial      [2]bool // being connected to is what tells whether a dead target is back
 	local      bool    // every failure so far was this machine's
+	first      finish  // which side has finished first
 }
 
 // RivalAfter is how long an attempt goes on alone: then the engine asks for a rival.
@@ -195,6 +196,40 @@ func (a *Approach) Abandoned(t *target.Target) {
 	t.Release()
 }
 
+// Early is how soon after the connect a target that ends a session has done so early. See Target.ClosedEarly.
+const Early = time.Second
+
+// finish is which side has finished first.
+type finish uint8
+
+const (
+	nobody finish = iota
+	clientFirst
+	targetFirst
+	targetEarly // it was the target, and early
+)
+
+// Finished says that a side has sent its last byte, all of which was passed on, and how long after the connection to the
+// target stood. by is the cause that this would be. Only the first call counts.
+func (a *Approach) Finished(by Cause, after time.Duration) {
+	switch {
+	case a.first != nobody:
+	case by != TargetClosed:
+		a.first = clientFirst
+	case after > Early:
+		a.first = targetFirst
+	default:
+		a.first = targetEarly
+	}
+}
+
+// droppedEarly reports whether the target, which was connected, has ended the session early: closed or reset it within
+// Early, without a byte for the client, who had not finished.
+func (a *Approach) droppedEarly(r *Record) bool {
+	reset := a.first == nobody && r.Cause == TargetReset && r.Duration-r.Connect <= Early
+	return r.Download == 0 && (reset || a.first == targetEarly)
+}
+
 // Overtaken says that the session gave up connecting to t because its rival, which was begun later, stands.
 func (a *Approach) Overtaken(t *target.Target) {
 	second := t.Overtaken(a.finish(t))
@@ -212,6 +247,9 @@ func (a *Approach) Over(r *Record) {
 	connect := time.Duration(0)
 	switch last := a.tried.Last(); {
 	case a.to != nil:
+		if a.droppedEarly(r) {
+			a.to.ClosedEarly()
+		}
 		a.to.Release()
 		r.Target = a.to.Name
 		connect = r.Connect

@@ -12,6 +12,7 @@ type Condition struct {
 
 	Sessions int64               // that hold a place
 	Total    int64               // that were connected
+	Early    int64               // of those, the ones that the target ended early: see ClosedEarly
 	Failures [len(Reasons)]int64 // connects that failed, by reason
 
 	ConnectTime time.Duration // smoothed; 0: not known
@@ -27,6 +28,7 @@ func (t *Target) Condition() Condition {
 		State:       t.State(),
 		Sessions:    t.sessions.Load(),
 		Total:       t.total.Load(),
+		Early:       t.early.Load(),
 		ConnectTime: t.time.connect(),
 		Second:      t.Second(),
 	}

@@ -19,6 +19,7 @@ type state struct {
 	barred   atomic.Pointer[string] // why it may not be connected to; nil: it may. Changes under mu
 	time     times
 	total    atomic.Int64 // sessions that were connected
+	early    atomic.Int64 // of those, the ones that it ended early
 	failures [len(Reasons)]atomic.Int64
 
 	// now is the target that the rotation in force has for the endpoint; nil if it has none.

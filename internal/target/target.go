@@ -114,6 +114,10 @@ func (t *Target) Failed(trial bool, err error) (died bool) {
 	return with == killed
 }
 
+// ClosedEarly counts a session that was connected and that the target then ended at once: it accepts connections and has
+// nothing to say to them.
+func (t *Target) ClosedEarly() { t.early.Add(1) }
+
 // Abandoned says that the session, which may be the trial, gave up connecting for a reason that tells nothing of the
 // target.
 func (t *Target) Abandoned(trial bool) {

@@ -242,6 +242,18 @@ var outages = []outage{
 		}
 		return healthy, append(broken, still(s.fresh(), time.Hour))
 	}},
+	{"TcpProxyTargetDropsClients", 6 * time.Minute, `,app="web"`, func(t *testing.T, r *harness.Rig) (scrape, []phase) {
+		target := r.Serve(func(*harness.Conn) {}) // it accepts, and that is all
+		s := see(r, web(r, target))
+		n := uint64(0)
+		return twice(s, func() {
+			c := s.Dial()
+			c.ExpectEOF()
+			c.Close()
+			n++
+			s.ends("web", "target_closed", n)
+		})
+	}},
 	{"TcpProxyTargetFull", 6 * time.Minute, `,app="web"`, func(t *testing.T, r *harness.Rig) (scrape, []phase) {
 		target := r.Listen()
 		s := see(r, harness.Config{Apps: []harness.App{{Name: "web", Targets: []any{harness.TargetConfig{Address: target.Address, MaxSessions: 1}}}}})

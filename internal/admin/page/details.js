@@ -76,6 +76,7 @@ function ofTarget(target, model) {
     ['Weight', `${count(target.weight)}${target.backup ? ', a backup' : ''}`],
     ['Sessions', `${count(target.active)} open${most}, ${count(target.sessions_total)} so far`],
     ['Connects failed', tally(target.failures)],
+    ['Closed at once', target.early_closes > 0 ? `${of(target.early_closes, 'session')}, within a second of the connect and without a byte` : ''],
     ['Probes', probe ? `${count(probe.passed)} passed, ${count(probe.failed)} failed` : ''],
     ['Last probe', last === null ? '' : `${clock(last)}: ${probe.problem || 'passed'}`],
   ];

@@ -287,6 +287,14 @@ func (p *painter) target(t, past *proxy.Target, width int) {
 	if reason != "" {
 		p.para("    ", shade, reason)
 	}
+	if t.EarlyCloses > 0 {
+		p.para("    ", yellow, earlyCloses(t))
+	}
+}
+
+// earlyCloses says that a target accepts sessions and ends them at once.
+func earlyCloses(t *proxy.Target) string {
+	return fmt.Sprintf("it closed or reset %d of %s at once, without a byte", t.EarlyCloses, count(int64(t.Sessions), "session"))
 }
 
 // lastEvents is how many events are shown.

@@ -76,6 +76,7 @@ func troubled() *proxy.Snapshot {
 	web.Targets[0].Reason, web.Targets[0].Retry = "connect: connection refused", 3.2
 	web.Targets[1].State, web.Targets[1].Since = target.Draining, now.Add(-26*time.Hour)
 	web.Targets[1].Reason = "an operator drains it"
+	web.Targets[1].EarlyCloses = 1234
 	web.Targets[2].State, web.Targets[2].Since = target.Down, now.Add(-130*24*time.Hour)
 	web.Targets[2].Reason = "the configuration has it down"
 	s.Events = []proxy.Event{

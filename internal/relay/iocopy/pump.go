@@ -62,6 +62,7 @@ func (s *session) finished(x *side) bool {
 	}
 	if s.cause == "" {
 		s.cause = x.closed
+		s.approach.Finished(x.closed, time.Since(s.begun)-s.record.Connect)
 	}
 	s.rearm()
 	return true

@@ -3,6 +3,7 @@ package loop
 import (
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -216,6 +217,7 @@ func (l *loop) passOn(s *session, d int) outcome {
 	s.moved = l.now
 	if s.first == 0 {
 		s.first = uint8(1 + d)
+		l.slab.besideOf(s).approach.Finished(closed[d], time.Duration(l.now-s.connected))
 	}
 	if to.mark.has(passedOn) {
 		l.done(s)
