@@ -23,9 +23,13 @@ type Socket struct {
 // systemd's.
 func Sockets() ([]Socket, error) {
 	count, given := os.Getenv("LISTEN_FDS"), mine("LISTEN_PID") && os.Getenv("LISTEN_PID") != ""
+	n, err := strconv.ParseUint(count, 10, 31)
+	if given && (err != nil || n > most()) {
+		os.Setenv("LISTEN_FDS", "0") // what follows makes room for as many as this says
+	}
 	files := activation.Files(true)
-	if n, err := strconv.ParseUint(count, 10, 31); given && (err != nil || int(n) != len(files)) {
-		return nil, fmt.Errorf("sockets from systemd: LISTEN_FDS is %q, which is not a number of sockets", count)
+	if given && (err != nil || int(n) != len(files)) {
+		return nil, fmt.Errorf("sockets from systemd: LISTEN_FDS is %.40q, which is not a number of sockets", count)
 	}
 	sockets := make([]Socket, 0, len(files))
 	var errs []error
@@ -46,6 +50,15 @@ func Sockets() ([]Socket, error) {
 		return nil, err
 	}
 	return sockets, nil
+}
+
+// most is how many descriptors this process can have been handed.
+func most() uint64 {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0
+	}
+	return limit.Max
 }
 
 // listener makes a listener of a duplicate of the descriptor. Its error says what the descriptor is instead.

@@ -155,8 +155,10 @@ func TestSocketsWithAGap(t *testing.T) {
 	if !strings.HasPrefix(got, `socket from systemd: descriptor 4, named "b", is not `) || strings.Count(got, "\n") != 1 {
 		t.Errorf("got %q", got)
 	}
-	got = play(t, "take", []*os.File{good}, "LISTEN_PID=$$", "LISTEN_FDS=1x")
-	if want := "sockets from systemd: LISTEN_FDS is \"1x\", which is not a number of sockets\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	for _, count := range []string{"1x", "-1", "2147483647", "99999999999999999999"} {
+		got = play(t, "take", []*os.File{good}, "LISTEN_PID=$$", "LISTEN_FDS="+count)
+		if want := "sockets from systemd: LISTEN_FDS is \"" + count + "\", which is not a number of sockets\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

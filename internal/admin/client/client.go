@@ -25,14 +25,17 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// patience is how long an answer may take. Whoever asks for a reload waits for all of it.
-const patience = 2 * time.Minute
+const (
+	patience  = 2 * time.Minute // how long an answer may take; whoever asks for a reload waits for all of it
+	maxAnswer = 256 << 20       // bytes of an answer
+)
 
 // Client asks a proxy. It is safe for concurrent use.
 type Client struct {
 	path string
 	at   string // the path, to be shown
 	http http.Client
+	most int64 // bytes of an answer
 }
 
 // New makes a client of the proxy whose admin socket has that path.
@@ -40,7 +43,7 @@ func New(path string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
-	return &Client{path: path, at: sanitize.Text(path, sanitize.Limit), http: http.Client{
+	return &Client{path: path, at: sanitize.Text(path, sanitize.Limit), most: maxAnswer, http: http.Client{
 		Timeout:   patience,
 		Transport: &http.Transport{DialContext: dial, DisableCompression: true},
 	}}
@@ -52,7 +55,7 @@ type Refused struct {
 	admin.Problem
 }
 
-// Error gives what the proxy said: a sentence, and each of several errors on a line of its own.
+// Error gives what the proxy said: a sentence, and each of several errors on a line of its own. The lines are printable.
 func (r *Refused) Error() string {
 	lines := make([]string, 0, 1+len(r.Errors))
 	for _, text := range append([]string{r.Problem.Error}, r.Errors...) {
@@ -136,9 +139,12 @@ func (c *Client) do(ctx context.Context, method, path string) (http.Header, []by
 		return nil, nil, c.explain(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
+	body, err := io.ReadAll(io.LimitReader(response.Body, c.most+1))
+	switch {
+	case err != nil:
 		return nil, nil, fmt.Errorf("the answer at %s: %w", c.at, sanitize.Error(err, mostText))
+	case int64(len(body)) > c.most:
+		return nil, nil, fmt.Errorf("the answer at %s has more than %d bytes", c.at, c.most)
 	}
 	if response.StatusCode/100 == 2 {
 		return response.Header, body, nil

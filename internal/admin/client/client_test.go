@@ -121,6 +121,36 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
+// What comes from another program at the socket is not read without end, and does nothing to a terminal.
+func TestHostileAnswers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			for err == nil {
+				_, err = w.Write(make([]byte, 1<<10))
+			}
+			return
+		}
+		w.WriteHeader(http.StatusConflict)
+		io.WriteString(w, `{"error": "\u001b[2J", "errors": ["one\ntwo", "`+strings.Repeat("x", 1<<20)+`"]}`)
+	})}
+	go server.Serve(l)
+	defer server.Close()
+	c := New(path)
+	c.most = 2 << 20
+	defer c.http.CloseIdleConnections()
+	if _, err := c.Status(t.Context()); err == nil || err.Error() != "the answer at "+path+" has more than 2097152 bytes" {
+		t.Errorf("an answer without end: %v", err)
+	}
+	if err := c.Drain(t.Context(), true); err == nil || !strings.HasPrefix(err.Error(), `\x1b[2J`+"\n"+`one\ntwo`+"\nxxx") || len(err.Error()) > 2*mostText {
+		t.Errorf("an answer that is not for a terminal: %.100v", err)
+	}
+}
+
 // Another program at the socket, or another version of this one, is not taken for the proxy that was meant.
 func TestStrangeAnswers(t *testing.T) {
 	for body, want := range map[string]string{
