@@ -106,6 +106,16 @@ func (c *Config) Errorf(path, format string, args ...any) Error {
 	return e
 }
 
+// More makes the last error of several that are MaxErrors: it stands for n more that are not told.
+func (c *Config) More(n int) Error {
+	if c.source == nil {
+		return Error{Text: "and " + more(n), rest: n}
+	}
+	return c.source.more(n)
+}
+
+func (s *source) more(n int) Error { return Error{File: s.name, Text: "and " + more(n), rest: n} }
+
 // PortPath gives the path of Apps[app].Ports[port] in the file, such as "apps[0].ports[1]". All ports of a range have
 // the path of the range.
 func (c *Config) PortPath(app, port int) string {

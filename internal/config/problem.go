@@ -52,7 +52,7 @@ func (s *source) report(ps *problems) Errors {
 		errs[i] = Error{File: s.name, Line: at.line, Column: at.column, Path: p.path, Text: sanitize.Text(p.text, maxText)}
 	}
 	if rest := ps.count - len(errs); rest > 0 {
-		errs = append(errs, Error{File: s.name, Text: "and " + more(rest), rest: rest})
+		errs = append(errs, s.more(rest))
 	}
 	return errs
 }

@@ -50,16 +50,23 @@ func CheckTargets(cfg *config.Config, inherited []Inherited) error {
 		}
 	}
 	var errs config.Errors
+	rest := 0
 	for n, closes := range circular(len(cfg.Apps), ways) {
-		if closes {
+		switch {
+		case closes && len(errs) == config.MaxErrors:
+			rest++
+		case closes:
 			w := ways[n]
 			t := cfg.Apps[w.from].Targets[places[n]]
 			errs = append(errs, cfg.Errorf(fmt.Sprintf("apps[%d].targets[%d]", w.from, places[n]), "%v %w: %s",
 				t.Address, ErrLeadsBack, w.why(cfg.Apps)))
 		}
 	}
-	if len(errs) == 0 {
+	switch {
+	case len(errs) == 0:
 		return nil
+	case rest > 0:
+		errs = append(errs, cfg.More(rest))
 	}
 	return errs
 }

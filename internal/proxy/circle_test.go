@@ -184,3 +184,26 @@ func TestApplyRefusesACircle(t *testing.T) {
 		t.Errorf("%+v", got.Apps)
 	}
 }
+
+// Of many targets that lead back no more are told than of other mistakes, and the work does not grow with the listeners.
+func TestManyTargetsThatLeadBack(t *testing.T) {
+	const n = 10_000
+	var ports, targets []string
+	for i := range n {
+		address := fmt.Sprintf(`"127.1.%d.%d:80"`, i>>8, i&0xff)
+		ports, targets = append(ports, address), append(targets, address)
+	}
+	cfg := parse(t, "", `{"apps": [{"name": "a", "ports": [`+strings.Join(ports, ",")+`], "targets": [`+strings.Join(targets, ",")+`]},
+		{"name": "b", "ports": [81], "targets": ["127.1.0.0:81", `+strings.Join(targets[:n/2], ",")+`]}]}`)
+	err := CheckTargets(cfg, nil)
+	var errs config.Errors
+	if !errors.As(err, &errs) || len(errs) != config.MaxErrors+1 {
+		t.Fatalf("%d errors: %.200v", len(errs), err)
+	}
+	if got, want := errs[config.MaxErrors].Error(), fmt.Sprintf("test.json: and %d more errors", n+1-config.MaxErrors); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if brief := config.Brief(err); !strings.HasSuffix(brief, fmt.Sprintf("(and %d more errors)", n)) {
+		t.Error(brief)
+	}
+}
