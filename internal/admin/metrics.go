@@ -151,6 +151,9 @@ func families(version string) []family {
 		gauge("last_reload_success_timestamp_seconds", "", "When the configuration in force was put there.", func(s *proxy.Snapshot, give giver) {
 			give(unixSeconds(s.Reloads.LastSuccess))
 		}),
+		counter("log_entries_lost_total", "", "Log entries that were not written: the log did not take them.", func(s *proxy.Snapshot, give giver) {
+			give(float64(s.Log.Lost))
+		}),
 		gauge("stage", "stage", "1 for what the proxy is about: starting, serving, draining or stopping.", func(s *proxy.Snapshot, give giver) {
 			for _, stage := range []proxy.Stage{proxy.Draining, proxy.Serving, proxy.Starting, proxy.Stopping} {
 				give(oneIf(s.State == stage), string(stage))

@@ -112,6 +112,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 		State: proxy.Draining, Engine: "copy", Started: second(100),
 		Workers: proxy.Workers{Busy: 3, Max: 50, Paused: map[string]uint64{proxy.PausedError: 4}},
 		Reloads: proxy.Reloads{Succeeded: 2, Refused: 1, LastSuccess: second(200), Problem: "a mistake"},
+		Log:     proxy.Log{Lost: 11},
 		Names:   []proxy.Name{{Name: "n\nm", Addresses: []string{"1", "2"}, Problem: "timeout", Overdue: 6.5}},
 		Apps: []proxy.App{{
 			Name: `a"\` + "\n", Active: 5, Upload: 1 << 60, Download: 7, Sources: 9, Connect: h.Read(),
@@ -152,6 +153,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 		"accept_paused_total":                   {"reason=error": 4, "reason=workers": 0},
 		"reloads_total":                         {"result=succeeded": 2, "result=refused": 1},
 		"last_reload_successful":                {"": 0},
+		"log_entries_lost_total":                {"": 11},
 		"last_reload_success_timestamp_seconds": {"": 200.5},
 		"stage":                                 {"stage=starting": 0, "stage=serving": 0, "stage=draining": 1, "stage=stopping": 0},
 		"start_timestamp_seconds":               {"": 100.5},

@@ -5,6 +5,7 @@ package logging
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,9 @@ const (
 	flushMost    = 5 * time.Second // in all
 )
 
+// stalledAfter is how long the log may take for an entry before that is told.
+const stalledAfter = 10 * time.Second
+
 // ErrStalled is what Close returns when entries could not be written in time.
 var ErrStalled = errors.New("the log does not take entries: those that wait are lost")
 
@@ -58,6 +62,7 @@ type Logger struct {
 	bytes   atomic.Int64 // of the entries that wait
 	lost    lost
 	wrote   atomic.Uint64 // attempts to write an entry that have ended
+	writing atomic.Int64  // when the one began that is on, in Unix nanoseconds; 0: none is
 	wake    chan struct{} // has room for one: an entry is held by a throttle
 	done    chan struct{} // closed when the goroutine has ended
 	closing sync.Once
@@ -215,10 +220,17 @@ func (l *Logger) run() {
 
 // write writes an entry. Only run calls it.
 func (l *Logger) write(e *entry) {
-	if err := l.sink.write(e); err != nil {
+	if err := l.put(e); err != nil {
 		l.lost.add(err)
 	}
-	l.wrote.Add(1)
+}
+
+// put writes an entry, or gives why it was not written. Only run calls it.
+func (l *Logger) put(e *entry) error {
+	l.writing.Store(time.Now().UnixNano())
+	defer l.wrote.Add(1)
+	defer l.writing.Store(0)
+	return l.sink.write(e)
 }
 
 // tellLost says how many entries were not written since it last did: at most once in a second, unless it is the last
@@ -232,15 +244,21 @@ func (l *Logger) tellLost(last bool) {
 	if why != nil {
 		fields[ErrorKey] = why
 	}
-	if err := l.sink.write(newEntry(Warn, "log entries were left out: the log did not take them", fields)); err != nil {
+	if err := l.put(newEntry(Warn, "log entries were left out: the log did not take them", fields)); err != nil {
 		l.lost.putBack(n, err)
 	}
-	l.wrote.Add(1)
 }
 
-// Lost tells how many entries were not written so far, and why the last that could not be was not; nil if the log took
-// the last one that it was given.
-func (l *Logger) Lost() (total uint64, problem error) { return l.lost.read() }
+// Lost tells how many entries were not written so far, and what is wrong with the log now; nil if it takes entries.
+func (l *Logger) Lost() (total uint64, problem error) {
+	total, problem = l.lost.read()
+	if begun := l.writing.Load(); begun != 0 {
+		if took := time.Since(time.Unix(0, begun)); took >= stalledAfter {
+			problem = fmt.Errorf("it has taken no entry for %v", took.Round(time.Second))
+		}
+	}
+	return total, problem
+}
 
 func newEntry(level Level, message string, fields Fields) *entry {
 	e := &entry{time: time.Now(), level: level, message: message, fields: fields}

@@ -124,6 +124,13 @@ func TestALogThatStandsStillIsNotWaitedFor(t *testing.T) {
 		for range queueLength + more { // would never end if it waited
 			log.Info("entry", nil)
 		}
+		if _, problem := log.Lost(); problem != nil {
+			t.Errorf("at once: %v", problem)
+		}
+		time.Sleep(time.Minute)
+		if _, problem := log.Lost(); problem == nil || !strings.Contains(problem.Error(), "no entry for 1m0s") {
+			t.Errorf("after a minute: %v", problem)
+		}
 		begun := time.Now()
 		if err := log.Close(); !errors.Is(err, ErrStalled) {
 			t.Errorf("Close: %v", err)
@@ -143,8 +150,8 @@ func TestALogThatStandsStillIsNotWaitedFor(t *testing.T) {
 		if strings.Count(got, "left out") != 1 || !strings.Contains(got, `"left_out":100`) && !strings.Contains(got, `"left_out":99`) {
 			t.Errorf("how much was left out is not told")
 		}
-		if n, _ := log.Lost(); n != more && n != more-1 {
-			t.Errorf("%d are counted as lost", n)
+		if n, problem := log.Lost(); n != more && n != more-1 || problem != nil {
+			t.Errorf("%d are counted as lost, %v", n, problem)
 		}
 	})
 }

@@ -60,10 +60,8 @@ func TestThrottleTellsTheLastState(t *testing.T) {
 		time.Sleep(flaps.Every)
 		expect("a+")
 		time.Sleep(2 * flaps.Every)
-		for _, slots := range []int{len(throttleOf(log).slots), throttleOf(log).cooling.Len(), throttleOf(log).waiting.Len()} {
-			if slots != 0 {
-				t.Errorf("%d slots are held for nothing", slots)
-			}
+		if slots := slotsOf(log); slots != 0 {
+			t.Errorf("%d slots are held for nothing", slots)
 		}
 		for range 4 {
 			say("c", "-")
@@ -75,9 +73,13 @@ func TestThrottleTellsTheLastState(t *testing.T) {
 	})
 }
 
-func throttleOf(l *Logger) *throttle {
-	t, _ := l.throttles.Load(flaps)
-	return t.(*throttle)
+// slotsOf gives how many keys are remembered.
+func slotsOf(l *Logger) int {
+	found, _ := l.throttles.Load(flaps)
+	t := found.(*throttle)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return max(len(t.slots), t.cooling.Len()+t.waiting.Len())
 }
 
 // Keys beyond a total take turns: each is told, the last state of it, and in a time that is known.
@@ -124,7 +126,7 @@ func TestThrottleKindsAreApart(t *testing.T) {
 		for i := range 10 * flaps.Keys {
 			log.Throttled(flaps, fmt.Sprint(i), Info, "noise", nil)
 		}
-		if n := len(throttleOf(log).slots); n > flaps.Keys+1 {
+		if n := slotsOf(log); n > flaps.Keys+1 {
 			t.Errorf("%d keys are told apart", n)
 		}
 		said(&w)

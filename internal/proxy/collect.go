@@ -20,6 +20,7 @@ func (s *Server) Snapshot() Snapshot {
 			PausedError:   s.pauses.Load(),
 		}},
 		Reloads: s.reloads.read(),
+		Log:     s.logged(),
 		Names:   s.names(),
 		Events:  s.history.read(),
 	}
@@ -42,6 +43,16 @@ func (s *Server) Snapshot() Snapshot {
 	}
 	snapshot.Taken = time.Now()
 	return snapshot
+}
+
+// logged tells how the log is doing.
+func (s *Server) logged() Log {
+	lost, problem := s.log.Lost()
+	l := Log{Lost: lost}
+	if problem != nil {
+		l.Problem = sanitize.Text(problem.Error(), mostText)
+	}
+	return l
 }
 
 // Stage tells what the server is about.

@@ -28,6 +28,7 @@ type Snapshot struct {
 	Engine  string    `json:"engine"`
 	Workers Workers   `json:"workers"`
 	Reloads Reloads   `json:"reloads"`
+	Log     Log       `json:"log"`
 	Names   []Name    `json:"names"` // of targets, that are looked up
 	Apps    []App     `json:"apps"`
 	Events  []Event   `json:"events"` // oldest first; of those that repeat, the oldest have gone
@@ -64,6 +65,12 @@ type Reloads struct {
 	Refused     uint64    `json:"refused"`
 	LastSuccess time.Time `json:"last_success"`
 	Problem     string    `json:"problem,omitempty"` // why the last attempt was refused; empty if it was not
+}
+
+// Log is how the log is doing.
+type Log struct {
+	Lost    uint64 `json:"entries_lost"`      // that it did not take; those that throttling leaves out are not among them
+	Problem string `json:"problem,omitempty"` // why it takes no entries now; empty if it does
 }
 
 // Name is a name of targets and what it stands for.

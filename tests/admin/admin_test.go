@@ -35,6 +35,13 @@ type seen struct {
 // see starts a proxy with the admin API.
 func see(r *harness.Rig, config harness.Config, arguments ...string) *seen {
 	r.T.Helper()
+	s := toSee(r, config)
+	s.Proxy = r.Start(s.config, arguments...)
+	return s
+}
+
+// toSee makes the configuration of a proxy with the admin API, which the caller starts.
+func toSee(r *harness.Rig, config harness.Config) *seen {
 	s := &seen{t: r.T, rig: r, socket: r.Path("admin.sock"), tcp: r.Address()}
 	config.Admin = &harness.Admin{Listen: []string{"unix:" + s.socket, s.tcp}}
 	config.Apps = slices.Clone(config.Apps)
@@ -44,7 +51,6 @@ func see(r *harness.Rig, config harness.Config, arguments ...string) *seen {
 		}
 	}
 	s.config = config
-	s.Proxy = r.Start(config, arguments...)
 	return s
 }
 
@@ -103,6 +109,10 @@ func request(network, address, method, path string) (answer, error) {
 
 // A status is what the tests look at of /api/v1/status.
 type status struct {
+	Log struct {
+		Lost    uint64 `json:"entries_lost"`
+		Problem string
+	}
 	Version int    `json:"version"`
 	State   string `json:"state"`
 	Engine  string `json:"engine"`

@@ -350,6 +350,26 @@ var outages = []outage{
 		s.ReloadText("{", "reload refused")
 		return healthy, []phase{still(s.fresh(), time.Hour)}
 	}},
+	{"TcpProxyLogLost", 2 * time.Minute, "", func(t *testing.T, r *harness.Rig) (scrape, []phase) {
+		harness.FullDisk.Put(r)
+		s := toSee(r, web(r, r.Identify("here")))
+		s.Proxy = r.StartPlain(s.config, append([]string{"--log-level", "debug"}, harness.FullDisk.Arguments...)...)
+		harness.Eventually(t, "the first entries are lost", func() bool { return s.status().Log.Lost > 0 })
+		healthy, broken := twice(s, func() {
+			before := s.status().Log.Lost
+			client := s.Dial()
+			if _, err := client.Name(); err != nil {
+				t.Fatal(err)
+			}
+			client.Close()
+			harness.Eventually(t, "the record is lost", func() bool { return s.status().Log.Lost > before })
+		})
+		if problem := s.status().Log.Problem; !strings.Contains(problem, "no space left") {
+			t.Errorf("the status says %q", problem)
+		}
+		s.Stop()
+		return healthy, broken
+	}},
 	{"TcpProxyNameFails", 3 * time.Minute, `,name="nowhere.invalid:80"`, func(t *testing.T, r *harness.Rig) (scrape, []phase) {
 		s := see(r, web(r, r.Identify("here")))
 		healthy := s.scrape()

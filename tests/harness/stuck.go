@@ -18,13 +18,16 @@ type StuckLog struct {
 	place     func(r *Rig)
 }
 
+// FullDisk is a log that fails.
+var FullDisk = StuckLog{"a disk that is full", []string{"--log-format", "json"}, (*Rig).logToFullDisk}
+
 // StuckLogs are all the ways in which a log does not take what it is given: by standing still, or by failing.
 var StuckLogs = []StuckLog{
 	{"a pipe that nobody reads, JSON", []string{"--log-format", "json"}, (*Rig).logToPipe},
 	{"a pipe that nobody reads, text", []string{"--log-format", "text"}, (*Rig).logToPipe},
 	{"a pipe whose reader is gone", []string{"--log-format", "json"}, (*Rig).logToNobody},
 	{"a terminal that stands still", []string{"--log-format", "text"}, (*Rig).logToTerminal},
-	{"a disk that is full", []string{"--log-format", "json"}, (*Rig).logToFullDisk},
+	FullDisk,
 	{"a journal that stands still", []string{"--log-format", "journal"}, (*Rig).logToJournal},
 }
 

@@ -129,6 +129,9 @@ func (p *painter) node() {
 		p.para("", red, "The last reload was refused; the configuration of "+p.ago(s.Reloads.LastSuccess)+" ago is in force:")
 		p.para("  ", red, s.Reloads.Problem)
 	}
+	if s.Log.Problem != "" {
+		p.para("", red, fmt.Sprintf("The log does not take entries, %d are lost: %s", s.Log.Lost, s.Log.Problem))
+	}
 }
 
 // names writes which names cannot be looked up, or are late.
