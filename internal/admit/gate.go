@@ -25,6 +25,9 @@ const (
 
 var refusals = [...]Refusal{Denied, MaxSessions, SessionsPerSecond, MaxSessionsPerSource, SessionsPerSecondPerSource}
 
+// ByNumber reports whether it is for the number of those who are inside.
+func (r Refusal) ByNumber() bool { return r == MaxSessions || r == MaxSessionsPerSource }
+
 // Policy says who may come in. The zero value is everybody; see config.Settings.
 type Policy struct {
 	Allow, Deny                config.Networks
@@ -72,11 +75,21 @@ func NewGate(p Policy, before *Gate) *Gate {
 // Enter lets a client in, who then leaves once, by this same gate, or says why not. The source is not valid for a client
 // that has no address, on a unix socket: it passes the networks and is limited with all others only.
 func (g *Gate) Enter(source netip.Addr) Refusal {
+	refusal := g.TryEnter(source)
+	if refusal.ByNumber() {
+		g.refused[slices.Index(refusals[:], refusal)].Add(1)
+	}
+	return refusal
+}
+
+// TryEnter is Enter that does not count a refusal ByNumber: the caller sees to it that nobody is inside any more whose
+// session is over, and asks again, by Enter.
+func (g *Gate) TryEnter(source netip.Addr) Refusal {
 	if g == nil {
 		return ""
 	}
 	refusal := g.enter(source)
-	if refusal != "" {
+	if refusal != "" && !refusal.ByNumber() {
 		g.refused[slices.Index(refusals[:], refusal)].Add(1)
 	}
 	return refusal
@@ -125,6 +138,11 @@ func (g *Gate) Leave(source netip.Addr) {
 		g.sources.leave(keyOf(source), now)
 	}
 	g.open.Add(-1)
+}
+
+// Counts reports whether the gate may refuse a client for the number of those who are inside.
+func (g *Gate) Counts() bool {
+	return g != nil && (g.policy.MaxSessions > 0 || g.policy.MaxSessionsPerSource > 0)
 }
 
 // tells reports whether the gate tells this source from others.

@@ -11,11 +11,11 @@ import (
 // Epoll is an epoll instance (epoll(7)). Wait belongs to one goroutine; Add, Modify and Remove may be called from any.
 type Epoll struct {
 	fd     int
-	events [epollBatch]unix.EpollEvent
+	events [EpollBatch]unix.EpollEvent
 }
 
-// epollBatch is how many events one Wait returns at most.
-const epollBatch = 256
+// EpollBatch is how many events one Wait returns at most.
+const EpollBatch = 256
 
 // NewEpoll makes an instance, which Close gives back.
 func NewEpoll() (*Epoll, error) {
@@ -54,9 +54,9 @@ func (e *Epoll) Wait(timeout int) ([]unix.EpollEvent, error) {
 	var n uintptr
 	var errno syscall.Errno
 	if timeout == 0 {
-		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), epollBatch, 0, 0, 0)
+		n, _, errno = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), EpollBatch, 0, 0, 0)
 	} else {
-		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), epollBatch,
+		n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.fd), uintptr(unsafe.Pointer(&e.events)), EpollBatch,
 			uintptr(timeout), 0, 0)
 	}
 	switch errno {

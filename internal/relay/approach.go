@@ -31,6 +31,7 @@ type Approach struct {
 
 	isNear     bool    // it is one
 	inside     bool    // the gate has let it in
+	left       bool    // its places are given back
 	unresolved bool    // it waits for the first answer of a name, or else for a place
 	trial      [2]bool // being connected to is what tells whether a dead target is back
 	local      bool    // every failure so far was this machine's
@@ -48,12 +49,27 @@ func (a *Approach) Begin(route *Route, events *Events) {
 	}
 }
 
-// Admit asks the app's gate for the client, whose address is not valid on a unix socket. It comes before the first Next.
-// A cause is why the session ends; "": it goes on.
+// Knock asks the app's gate for the client, whose address is not valid on a unix socket. It comes before the first Next.
+// A cause is why the session ends; "": it goes on. If it is not decided, only the number of those who are inside is in the
+// client's way: the engine takes in which sessions have ended in the kernel, gives back their places, and calls Admit.
+func (a *Approach) Knock(client netip.Addr) (cause Cause, decided bool) {
+	a.client = client.Unmap().WithZone("")
+	refusal := a.route.Gate.TryEnter(a.client)
+	if refusal.ByNumber() {
+		return "", false
+	}
+	return a.admit(refusal), true
+}
+
+// Admit is Knock that decides.
 func (a *Approach) Admit(client netip.Addr) Cause {
 	a.client = client.Unmap().WithZone("")
-	a.refused = a.route.Gate.Enter(a.client)
-	switch a.refused {
+	return a.admit(a.route.Gate.Enter(a.client))
+}
+
+func (a *Approach) admit(refusal admit.Refusal) Cause {
+	a.refused = refusal
+	switch refusal {
 	case "":
 		a.inside = true
 		return ""
@@ -239,10 +255,27 @@ func (a *Approach) Overtaken(t *target.Target) {
 	}
 }
 
-// Over gives back what the session held of the app, and accounts for it: all its sockets are closed. The engine has
-// filled in what it knows; the rest is what the approach has seen. What is left is memory for the next.
-func (a *Approach) Over(r *Record) {
+// Leave gives back the session's places, on its target and at the gate. Its sockets to targets are closed. It comes before
+// the client's is: a client that sees the end may connect again at once, and is not to be refused for itself.
+func (a *Approach) Leave() {
+	if a.left {
+		return
+	}
+	a.left = true
 	a.endWait()
+	a.forgetDialled(0)
+	if a.to != nil {
+		a.to.Release()
+	}
+	if a.inside {
+		a.route.Gate.Leave(a.client)
+	}
+}
+
+// Over accounts for the session, and has it Leave if it has not: all its sockets are closed. The engine has filled in what
+// it knows; the rest is what the approach has seen. What is left is memory for the next.
+func (a *Approach) Over(r *Record) {
+	a.Leave()
 	r.Route, r.App, r.Attempts, r.Refused = a.route, a.route.App, a.tried.Len(), a.refused
 	connect := time.Duration(0)
 	switch last := a.tried.Last(); {
@@ -250,15 +283,10 @@ func (a *Approach) Over(r *Record) {
 		if a.droppedEarly(r) {
 			a.to.ClosedEarly()
 		}
-		a.to.Release()
 		r.Target = a.to.Name
 		connect = r.Connect
 	case last != nil:
 		r.Target = last.Name
-	}
-	a.forgetDialled(0)
-	if a.inside {
-		a.route.Gate.Leave(a.client)
 	}
 	if m := a.route.Meter; m != nil {
 		m.Ended(string(r.Cause), connect, r.Duration)

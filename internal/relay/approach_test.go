@@ -260,6 +260,52 @@ func TestApproachAdmits(t *testing.T) {
 	}
 }
 
+// A client that only the number of sessions is in the way of is not refused before it is asked for again, and a session
+// that has left does not count though it is not over.
+func TestApproachKnocks(t *testing.T) {
+	var o told
+	r := route(1, 0, func(t *config.Target) { t.MaxSessions = 1 })
+	client := netip.MustParseAddr("192.0.2.7")
+	r.Gate = admit.NewGate(admit.Policy{MaxSessions: 1, Deny: config.NetworksOf(netip.MustParsePrefix("10.0.0.0/8"))}, nil)
+	first, second, third := approach(r, o.events()), approach(r, o.events()), approach(r, o.events())
+	if cause, decided := first.Knock(client); cause != "" || !decided {
+		t.Errorf("the first: %v, %v", cause, decided)
+	}
+	x, _, _ := first.Next()
+	first.Connected(x, 0)
+	if cause, decided := second.Knock(client); cause != "" || decided {
+		t.Errorf("the second: %v, %v", cause, decided)
+	}
+	if cause, decided := third.Knock(netip.MustParseAddr("10.1.2.3")); cause != Denied || !decided {
+		t.Errorf("of a network that is denied: %v, %v", cause, decided)
+	}
+	refused := func() (n uint64) {
+		for refusal, count := range r.Gate.Refused() {
+			if refusal == admit.MaxSessions {
+				n = count
+			}
+		}
+		return n
+	}
+	if n := refused(); n != 0 {
+		t.Errorf("%d refusals are counted", n)
+	}
+	if cause := second.Admit(client); cause != Limited || refused() != 1 {
+		t.Errorf("while the first is there: %v, %d refusals are counted", cause, refused())
+	}
+	first.Leave()
+	if cause := second.Admit(client); cause != "" || x.Sessions() != 0 {
+		t.Errorf("after the first has left: %v, its target has %d sessions", cause, x.Sessions())
+	}
+	first.Over(&Record{Cause: ClientClosed})
+	if r.Gate.Open() != 1 || x.Sessions() != 0 {
+		t.Errorf("after the first is over: %d are in, its target has %d sessions", r.Gate.Open(), x.Sessions())
+	}
+	if got := o.ended[0]; got.Target != x.Name {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Beside an address of a name, one of the other family is tried, and each is answered for.
 func TestApproachRivals(t *testing.T) {
 	var o told

@@ -248,6 +248,9 @@ func (s *session) established(a answer) {
 	defer s.mu.Unlock()
 	s.target, s.to = x, a.to
 	s.moved = time.Now()
+	if s.ending != nil {
+		s.engine.endings.watch(s.ending, ofTarget, x.raw)
+	}
 	if s.client.byHand {
 		s.client.SetReadDeadline(longAgo)
 	}

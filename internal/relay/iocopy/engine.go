@@ -7,6 +7,7 @@ package iocopy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -28,6 +29,7 @@ type Engine struct {
 	workers *admit.Workers
 	events  relay.Events
 	watch   *linux.ErrorWatch
+	endings *endings
 	open    relay.Open
 
 	mu       sync.Mutex // guards what follows
@@ -41,10 +43,15 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start engine copy: %w", err)
 	}
+	endings, err := newEndings()
+	if err != nil {
+		return nil, fmt.Errorf("start engine copy: %w", errors.Join(err, watch.Close()))
+	}
 	return &Engine{
 		workers:  workers,
 		events:   events,
 		watch:    watch,
+		endings:  endings,
 		ports:    map[*relay.Port]*listening{},
 		sessions: map[*session]struct{}{},
 	}, nil
@@ -82,7 +89,7 @@ func (e *Engine) Sample() {
 }
 
 // Stop implements relay.Engine.
-func (e *Engine) Stop() error { return e.watch.Close() }
+func (e *Engine) Stop() error { return errors.Join(e.watch.Close(), e.endings.close()) }
 
 // all gives the sessions that are open.
 func (e *Engine) all() []*session {

@@ -28,11 +28,38 @@ func (s *session) admit() bool {
 	if s.route.WantsHeader(peer.Addr()) && !s.greet() {
 		return false
 	}
-	if cause := s.approach.Admit(s.names.Source.Addr()); cause != "" {
+	return s.enter(s.names.Source.Addr())
+}
+
+// enter asks the app's gate for the client. It reports false if the session is over. Before a client is refused for the
+// number of sessions, those that have ended give back their places.
+func (s *session) enter(client netip.Addr) bool {
+	cause, decided := s.approach.Knock(client)
+	if !decided {
+		s.engine.endings.await(s.route.App, s.ctx.Done())
+		cause = s.approach.Admit(client)
+	}
+	if cause != "" {
 		s.end(cause, nil)
 		return false
 	}
+	s.count()
 	return true
+}
+
+// count has the session, which was let in, looked at by others whom it may be in the way of.
+func (s *session) count() {
+	if !s.route.Gate.Counts() {
+		return
+	}
+	e := s.engine.endings.add(s.route.App)
+	s.engine.endings.watch(e, ofClient, s.client.raw)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = e
+	if s.over {
+		s.engine.endings.over(e)
+	}
 }
 
 // greet takes the PROXY header with which the client begins, and nothing of what comes behind it.

@@ -63,7 +63,8 @@ type session struct {
 	limit   *time.Timer    // for the longest that it may be open
 	cause   relay.Cause    // of the side that finished first, until it is settled
 	err     error
-	over    bool // settled: cause and err do not change any more
+	over    bool    // settled: cause and err do not change any more
+	ending  *ending // nil unless the session counts for a limit
 
 	wrote atomic.Int64 // between two unix sockets: when a byte was last written, in nanoseconds since begun
 }
@@ -99,6 +100,7 @@ func (s *session) serve() {
 		s.relay()
 	}
 	forget()
+	s.leave()
 	s.close()
 
 	s.record.Duration = time.Since(s.begun)
@@ -115,10 +117,32 @@ func (s *session) end(cause relay.Cause, err error) {
 	}
 	s.over = true
 	s.cause, s.err = cause, err
+	if s.ending != nil {
+		s.engine.endings.over(s.ending)
+	}
 	s.cancel()
 	s.client.abort()
 	if s.target != nil {
 		s.target.abort()
+	}
+}
+
+// leave closes the connection to the target and gives back the session's places, before its client can see the end of a
+// session that has come to its own. Nobody uses the connections any more.
+func (s *session) leave() {
+	s.mu.Lock()
+	ending := s.ending
+	s.ending = nil
+	if ending != nil {
+		s.engine.endings.over(ending) // the kernel tells nothing of a socket that is closed
+	}
+	if s.target != nil {
+		s.target.Close()
+	}
+	s.mu.Unlock()
+	s.approach.Leave()
+	if ending != nil {
+		s.engine.endings.remove(ending)
 	}
 }
 
@@ -129,7 +153,7 @@ func (s *session) goesTo(t *target.Target) bool {
 	return s.to != nil && s.to.Same(t)
 }
 
-// close settles the session, if nothing has yet, and closes what is open. Nobody uses its connections any more.
+// close settles the session, if nothing has yet, and closes its client's connection, which nobody uses any more.
 func (s *session) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,9 +166,6 @@ func (s *session) close() {
 	}
 	// What is still to be sent, the kernel goes on sending. Closing twice is harmless.
 	s.client.Close()
-	if s.target != nil {
-		s.target.Close()
-	}
 }
 
 func newSide(conn stream, reset, closed relay.Cause) *side {

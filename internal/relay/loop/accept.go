@@ -185,20 +185,17 @@ func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun 
 		l.greet(s, b)
 		return
 	}
-	l.enter(s, b, s.peerAddr())
+	l.enter(s, b)
 }
 
 // enter asks whether the client may come in, and takes it to a target.
-func (l *loop) enter(s *session, b *beside, client netip.Addr) {
-	if cause := b.approach.Admit(client); cause != "" {
-		l.end(s, cause, nil)
+func (l *loop) enter(s *session, b *beside) {
+	cause, decided := b.approach.Knock(s.clientAddr(b))
+	if !decided {
+		l.reconsider(s)
 		return
 	}
-	if b.route.Upload > 0 || b.route.Download > 0 {
-		s.paced = true
-		b.pace = newPace(b.route)
-	}
-	l.choose(s)
+	l.entered(s, b, cause)
 }
 
 // rest leaves the door alone for a while, since accepting fails. The descriptors of idle pipes may help.

@@ -12,23 +12,40 @@ type account = relay.Record
 
 // end ends a session before both sides have finished: both are reset.
 func (l *loop) end(s *session, cause relay.Cause, err error) {
-	for i := range s.side {
-		if x := &s.side[i]; x.fd >= 0 {
+	for _, x := range s.side[upstream:] {
+		if x.fd >= 0 {
 			linux.Abort(int(x.fd))
 		}
 	}
+	l.leave(s)
+	linux.Abort(int(s.side[client].fd))
 	l.close(s, cause, err)
 }
 
 // done ends a session both sides of which have finished. The side that was told so last is told by the close; what is
 // still to be sent, the kernel goes on sending.
 func (l *loop) done(s *session) {
-	linux.CloseNow(int(s.side[client].fd))
 	linux.CloseNow(int(s.side[upstream].fd))
+	l.leave(s)
+	linux.CloseNow(int(s.side[client].fd))
 	l.close(s, closed[s.first-1], nil)
 }
 
-// close accounts for a session whose sockets are closed, and gives back all that it held.
+// leave gives back the session's places before its client can see the end. Its sockets to targets are closed.
+func (l *loop) leave(s *session) {
+	b := l.slab.besideOf(s)
+	if s.state != relaying {
+		s.connected = l.engine.clock()
+		for _, t := range b.target {
+			if t != nil {
+				b.approach.Abandoned(t)
+			}
+		}
+	}
+	b.approach.Leave()
+}
+
+// close accounts for a session whose sockets are closed, and gives back all else that it held.
 func (l *loop) close(s *session, cause relay.Cause, err error) {
 	b := l.slab.besideOf(s)
 	now := l.engine.clock()
@@ -37,13 +54,6 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 	}
 	if s.state == relaying {
 		l.sample(s)
-	} else {
-		s.connected = now
-		for _, t := range b.target {
-			if t != nil {
-				b.approach.Abandoned(t)
-			}
-		}
 	}
 	for d := range s.flow {
 		l.pipes.drop(&s.flow[d])

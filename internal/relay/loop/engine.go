@@ -30,7 +30,8 @@ type Engine struct {
 	ephemeral uint16       // the first port that the kernel gives to connections
 	pipes     atomic.Int32 // how many pipes all loops have
 
-	open relay.Open
+	open     relay.Open
+	recounts recounts
 
 	mu      sync.Mutex // guards what follows
 	ports   map[*relay.Port]*listener

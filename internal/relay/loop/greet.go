@@ -51,13 +51,11 @@ func (l *loop) stepGreet(s *session) {
 		l.end(s, relay.ProxyHeader, err)
 		return
 	}
-	addr := s.peerAddr()
 	if !names.Local {
 		b.header = &names
-		addr = names.Source.Addr()
 	}
 	s.until, b.held[client] = never, nil
-	l.enter(s, b, addr)
+	l.enter(s, b)
 }
 
 // introduce sends the target the PROXY header, in one write and before anything else. It reports false if the session is

@@ -8,6 +8,10 @@
 //	             │         header taken             │   │
 //	             ▼ ◀────────────────────────────────┘   │
 //	           enter ── the gate refuses ───────────────┤
+//	             │  ▲ │                                 │
+//	             │  │ │ too many sessions               │
+//	             │  │ ▼                                 │
+//	             │ recounting ── there still are ───────┤
 //	             │                                      │
 //	             ▼                                      │
 //	┌───────▶ choose ── none left ──────────────────────┤
@@ -45,7 +49,8 @@
 // have theirs.
 //
 // The path of a connection: accept.go, greet.go, connect.go with hasten.go, relay.go with splice.go and pace.go, end.go.
-// What it is made of: session.go and slab.go. Time: wheel.go, patience.go and late.go. What others ask of it: orders.go.
+// What it is made of: session.go and slab.go. Time: wheel.go, patience.go and late.go. What others ask of it: orders.go
+// and recount.go.
 package loop
 
 import (
@@ -87,10 +92,13 @@ type loop struct {
 	target   unix.RawSockaddrAny
 	record   account
 
-	now      int64 // the engine's clock at the begin of the turn
-	woke     int64 // when it last went on after it had stood still; 0: it never had
-	attempts int   // how many more connects may fail at once in this turn
-	yielded  int64 // when the loop last let the scheduler run
+	turn     uint64 // counts turns
+	askedIn  uint64 // the turn in which a recount has asked it
+	tell     func() // its answer; nil: it is not asked
+	now      int64  // the engine's clock at the begin of the turn
+	woke     int64  // when it last went on after it had stood still; 0: it never had
+	attempts int    // how many more connects may fail at once in this turn
+	yielded  int64  // when the loop last let the scheduler run
 	stopping bool
 }
 
@@ -123,6 +131,7 @@ func newLoop(e *Engine, shard int) (*loop, error) {
 func (l *loop) run() {
 	defer close(l.ended)
 	for !l.stopping {
+		l.turn++
 		patience := l.patience()
 		events, err := l.epoll.Wait(patience)
 		if err != nil {
@@ -146,6 +155,7 @@ func (l *loop) run() {
 			l.obey()
 		}
 		l.work()
+		l.settle(len(events))
 		batch := acceptBatch(len(events))
 		for i := range events[:min(doors, acceptsPerTurn/batch)] {
 			l.accept(l.doors[uint32(linux.EventData(&events[i]))], batch)
@@ -200,7 +210,7 @@ func (l *loop) yield() {
 
 // patience is how long the loop may wait for events, in milliseconds.
 func (l *loop) patience() int {
-	if len(l.queue) > 0 || l.inbox.left() || l.stopping {
+	if len(l.queue) > 0 || l.inbox.left() || l.tell != nil || l.stopping {
 		return 0
 	}
 	next := l.wheel.next()
@@ -305,7 +315,7 @@ func (l *loop) step(s *session) {
 		l.stepGreet(s)
 	case choosing:
 		l.stepChoose(s)
-	case awaiting, connecting:
+	case recounting, awaiting, connecting:
 		l.stepConnect(s)
 	case relaying:
 		l.stepRelay(s)

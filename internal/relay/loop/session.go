@@ -45,10 +45,11 @@ type session struct {
 type state uint8
 
 const (
-	free     state = iota
-	greeting       // the PROXY header is awaited
-	choosing       // the next target; it is queued
-	awaiting       // a place on a target
+	free       state = iota
+	greeting         // the PROXY header is awaited
+	recounting       // a limit is in its way, unless sessions turn out to be over
+	choosing         // the next target; it is queued
+	awaiting         // a place on a target
 	connecting
 	relaying
 )

@@ -41,6 +41,14 @@ func (s *session) peerAddr() netip.Addr {
 	return netip.AddrFrom16(s.peer).Unmap()
 }
 
+// clientAddr is the client's address: what its PROXY header has said, or the peer's.
+func (s *session) clientAddr(b *beside) netip.Addr {
+	if b.header != nil {
+		return b.header.Source.Addr()
+	}
+	return s.peerAddr()
+}
+
 // peerName is who has connected, as a record names it.
 func (s *session) peerName() string {
 	ip := s.peerAddr()
