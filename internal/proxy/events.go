@@ -13,6 +13,7 @@ import (
 var (
 	badEnds     = logging.Kind{Name: "session", Burst: 20, Every: time.Second, Total: 500, Keys: 4096}
 	refusals    = logging.Kind{Name: "refused", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	shortages   = logging.Kind{Name: "shortage", Burst: 1, Every: again, Total: 50, Keys: 1024}
 	failures    = logging.Kind{Name: "connect", Burst: 1, Every: again, Total: 50, Keys: 1024}
 	targetState = logging.Kind{Name: "target", Burst: 4, Every: again, Total: 200, Keys: 1 << 14}
 	nameState   = logging.Kind{Name: "name", Burst: 4, Every: again, Total: 50, Keys: 4096}
@@ -118,8 +119,21 @@ func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died
 		s.targetDead(r.App, t, err)
 		return
 	}
+	if target.ReasonOf(err) == target.Local {
+		s.connectFailsHere(r, t, err)
+		return
+	}
 	s.log.Throttled(failures, r.App+" "+t.Name, logging.Debug, "connecting to target failed again",
 		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
+}
+
+// connectFailsHere tells that connecting fails for this machine's fault: for want of descriptors, memory or local ports,
+// mostly. Clients are reset for it, whatever their target.
+func (s *Server) connectFailsHere(r *relay.Route, t *target.Target, err error) {
+	const text = "connecting fails for a fault of this machine"
+	s.log.Throttled(shortages, r.App, logging.Error, text,
+		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
+	s.history.note(Event{Kind: EventConnectFailing, App: r.App, Target: t.Name, Text: text, Reason: err.Error()})
 }
 
 func (s *Server) targetDead(app string, t *target.Target, err error) {

@@ -148,19 +148,20 @@ type Event struct {
 
 // The kinds of events.
 const (
-	EventTargetDead    = "target_dead"
-	EventTargetBack    = "target_back"
-	EventTargetDrained = "target_drained" // or taken back from that
-	EventNameFailing   = "name_failing"
-	EventNameBack      = "name_back"
-	EventPoolFull      = "pool_full"
-	EventPoolFree      = "pool_free"
-	EventAcceptFailing = "accept_failing"
-	EventAcceptResumed = "accept_resumed"
-	EventRefusals      = "refusals"
-	EventReloaded      = "reloaded"
-	EventReloadRefused = "reload_refused"
-	EventDraining      = "draining" // the node, or taken back from that
-	EventStopping      = "stopping"
-	EventStarted       = "started"
+	EventTargetDead     = "target_dead"
+	EventTargetBack     = "target_back"
+	EventTargetDrained  = "target_drained" // or taken back from that
+	EventNameFailing    = "name_failing"
+	EventNameBack       = "name_back"
+	EventPoolFull       = "pool_full"
+	EventPoolFree       = "pool_free"
+	EventAcceptFailing  = "accept_failing"
+	EventConnectFailing = "connect_failing" // for a fault of this machine
+	EventAcceptResumed  = "accept_resumed"
+	EventRefusals       = "refusals"
+	EventReloaded       = "reloaded"
+	EventReloadRefused  = "reload_refused"
+	EventDraining       = "draining" // the node, or taken back from that
+	EventStopping       = "stopping"
+	EventStarted        = "started"
 )

@@ -8,6 +8,7 @@ const looks = new Map(Object.entries({
   target_dead: ['dead', 'grave'], target_back: ['alive', 'fine'], target_drained: ['draining', 'calm'],
   name_failing: ['partly', 'partly'], name_back: ['alive', 'fine'],
   pool_full: ['grave', 'grave'], pool_free: ['alive', 'fine'],
+  connect_failing: ['grave', 'grave'],
   accept_failing: ['grave', 'grave'], accept_resumed: ['alive', 'fine'],
   refusals: ['partly', 'partly'], reloaded: ['alive', 'calm'], reload_refused: ['grave', 'grave'],
   draining: ['draining', 'calm'], stopping: ['down', 'calm'], started: ['alive', 'calm'],
