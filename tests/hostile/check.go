@@ -46,7 +46,7 @@ func (v *visit) meet(plan peers.Plan, options ...peers.Option) (peers.Truth, err
 }
 
 func (v *visit) way(options ...peers.Option) peers.Way {
-	return peers.Way{App: v.name, Port: v.port(), From: v.source(), Pieces: v.pieces(), Options: options}
+	return peers.Way{App: v.name, Port: v.port(), From: v.source(), Pieces: v.pieces(), Options: options, Early: v.early()}
 }
 
 func (v *visit) check(w peers.Way, plan peers.Plan) (peers.Truth, error) {

@@ -105,10 +105,9 @@ func (v *visit) truth(up, down peers.Range, causes ...string) peers.Truth {
 	return t
 }
 
-// unlessRefused is the truth of a client that was reset before its connect had returned: by a limit, or a target that
-// resets. Anybody else has to get in.
+// unlessRefused is the truth of a client that was reset before its connect had returned. Anybody else has to get in.
 func (v *visit) unlessRefused(err error) (peers.Truth, error) {
-	if (v.limited || v.rough) && isReset(err) {
+	if v.early() && isReset(err) {
 		return v.truth(peers.UpTo(0), peers.UpTo(1<<30)), nil
 	}
 	return peers.Truth{}, err

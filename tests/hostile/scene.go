@@ -118,13 +118,20 @@ type visit struct {
 
 // dial connects to a port of the app.
 func (v *visit) dial(options ...peers.Option) (net.Conn, error) {
-	c, err := peers.Dial(v.source(), v.port(), options...)
+	from := v.source()
+	if v.early() {
+		options, from = append(options, peers.Bound(from, &v.peer)), ""
+	}
+	c, err := peers.Dial(from, v.port(), options...)
 	if err == nil {
 		v.peer = peers.Name(c)
 		v.client = v.peer
 	}
 	return c, err
 }
+
+// early reports whether a client may be reset before its connect has returned: by a limit, or a target that resets.
+func (v *visit) early() bool { return v.limited || v.rough }
 
 func (v *visit) port() string   { return v.ports[v.random.IntN(len(v.ports))] }
 func (v *visit) source() string { return v.sources[v.random.IntN(len(v.sources))] }

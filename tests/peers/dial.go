@@ -3,6 +3,7 @@ package peers
 import (
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -25,14 +26,31 @@ func Segments(n int) Option {
 	return func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, n) }
 }
 
-// Dial connects to "host:port", from that local address, or to "unix:PATH", where options do not count. The connection
+// Bound takes the socket's port at that local address before it connects, and writes it to name: so the address of a client
+// is known even if it is reset before its connect has returned. Dial is to be given no address then.
+func Bound(from string, name *string) Option {
+	return func(fd int) error {
+		address := &unix.SockaddrInet4{Addr: [4]byte(net.ParseIP(from).To4())}
+		if err := unix.Bind(fd, address); err != nil {
+			return err
+		}
+		bound, err := unix.Getsockname(fd)
+		if err != nil {
+			return err
+		}
+		*name = net.JoinHostPort(from, strconv.Itoa(bound.(*unix.SockaddrInet4).Port))
+		return nil
+	}
+}
+
+// Dial connects to "host:port", from that local address if it is given, or to "unix:PATH", where options do not count. The connection
 // has a deadline.
 func Dial(from, to string, options ...Option) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: harness.Patience}
 	network := "tcp"
 	if path, ok := strings.CutPrefix(to, "unix:"); ok {
 		network, to, options = "unix", path, nil
-	} else {
+	} else if from != "" {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 		// The kernel is to take a port that is free for this peer alone (ip(7)), or a long run is out of ports.
 		options = append(options, func(fd int) error {

@@ -12,19 +12,24 @@ type Way struct {
 	Header          []byte         // what it begins with; nil: nothing
 	Pieces          int            // in pieces of so many bytes
 	Options         []Option
+	Early           bool   // it may be reset before connect(2) returns
 	Steady          func() // called when the session stands: its target has answered; nil is nobody
 }
 
 // Check has a session by a plan and checks every byte of it. The truth is what its record has to say. refused reports
-// that it was reset before its target had answered; Peer of the truth is "" then if that was before connect(2) returned.
+// that it was reset before its target had answered.
 func (l *Ledger) Check(w Way, plan Plan) (t Truth, refused bool, err error) {
 	options := w.Options
 	if plan.Narrow[Client] {
 		options = append(options, Window(16<<10))
 	}
-	c, err := Dial(w.From, w.Port, options...)
+	peer, from := "", w.From
+	if w.Early {
+		options, from = append(options, Bound(w.From, &peer)), ""
+	}
+	c, err := Dial(from, w.Port, options...)
 	if err != nil {
-		return Truth{App: w.App}, isReset(err), err
+		return Truth{App: w.App, Peer: peer}, isReset(err), err
 	}
 	s := l.Open(plan)
 	defer l.Close(s)

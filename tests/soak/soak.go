@@ -135,7 +135,8 @@ func (s *soak) session(random *rand.Rand) {
 	var once sync.Once
 	free := func() { once.Do(s.steady.RUnlock) }
 	defer free()
-	w := peers.Way{App: app, Port: s.port(app, random), From: s.hosts[random.IntN(len(s.hosts))], Pieces: 1 + random.IntN(40), Steady: free}
+	w := peers.Way{App: app, Port: s.port(app, random), From: s.hosts[random.IntN(len(s.hosts))], Pieces: 1 + random.IntN(40), Steady: free,
+		Early: app == "limited" || app == "mortal"}
 	if app == "headers" {
 		var err error
 		w.Claims = s.ledger.Claim()
