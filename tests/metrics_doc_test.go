@@ -72,6 +72,32 @@ func TestMetricsThatAreNamedExist(t *testing.T) {
 	}
 }
 
+// What an alert watches is seen on the dashboard, too.
+func TestTheDashboardShowsWhatAlertsWatch(t *testing.T) {
+	rules, err := os.ReadFile("../packaging/prometheus/tcp-proxy.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dashboard, err := os.ReadFile("../packaging/grafana/tcp-proxy.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	named := regexp.MustCompile(`\btcp_proxy_[a-z_]*[a-z]`)
+	for _, name := range named.FindAllString(string(dashboard), -1) {
+		shown[name] = true
+	}
+	watched := named.FindAllString(string(rules), -1)
+	if len(watched) == 0 {
+		t.Error("the alerts name no metric")
+	}
+	for _, name := range watched {
+		if !shown[name] {
+			t.Errorf("an alert watches %s, which no panel shows", name)
+		}
+	}
+}
+
 const operationsDoc = "../docs/operations.md"
 
 // Every alert has its place in the docs, and every alert there is one.

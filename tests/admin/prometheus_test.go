@@ -53,7 +53,9 @@ func TestPrometheusAndDashboard(t *testing.T) {
 		t.Skip("prometheus is not installed")
 	}
 	r := harness.New(t, "copy")
-	config := web(r, r.Echo())
+	echo := r.Echo()
+	config := web(r, echo)
+	config.Apps[0].Targets[0] = harness.TargetConfig{Address: echo.Address, MaxSessions: 100}
 	config.Apps = append(config.Apps, harness.App{Name: "troubled", Targets: []any{r.Refuse(), "nowhere.invalid:80"}, Deny: []string{"127.0.0.0/8"}},
 		harness.App{Name: "broken", Targets: []any{r.Refuse()}})
 	s := see(r, config)

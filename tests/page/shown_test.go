@@ -78,6 +78,25 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 	same(t, "rows", rows(tab, 2)[:4], apps)
 }
 
+// The log is no part of an app, and may be in trouble while all goes well.
+func TestTheLogTakesNothing(t *testing.T) {
+	s := calm()
+	s.Log = proxy.Log{Lost: 1700, Problem: "write /dev/stderr: no space left on device"}
+	tab := desktop(t, serve(t, s))
+	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{
+		"What is wrong: 1 problem",
+		"The log does not take entries. write /dev/stderr: no space left on device. 1,700 entries lost so far. Sessions go on.",
+	})
+	s.Log = proxy.Log{Lost: 1, Problem: "it has taken no entry for 7s"}
+	tab = desktop(t, serve(t, s))
+	same(t, "problems", texts(tab, "#wrong li"), []string{
+		"The log does not take entries. it has taken no entry for 7s. 1 entry lost so far. Sessions go on.",
+	})
+	s.Log.Problem = "" // it takes entries again
+	tab = desktop(t, serve(t, s))
+	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{"Nothing is wrong."})
+}
+
 // An answer that is old is a problem, although nothing says that its name fails.
 func TestAnOldAnswer(t *testing.T) {
 	s := calm()

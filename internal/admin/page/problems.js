@@ -17,6 +17,12 @@ export function problemsOf(model) {
       why: `${answer.reloads.problem}${inForce(answer.reloads)}`,
     });
   }
+  if (answer.log?.problem) {
+    list.push({
+      key: 'log', level: partly, since: null, what: 'The log does not take entries.',
+      why: `${sentence(answer.log.problem)} ${of(answer.log.entries_lost ?? 0, 'entry', 'entries')} lost so far. Sessions go on.`,
+    });
+  }
   const { busy, max } = answer.workers;
   if (max > 0 && busy >= max) {
     list.push({
