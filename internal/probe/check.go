@@ -92,13 +92,14 @@ func (p *Prober) overdue(c *check) {
 	}
 }
 
-// beginQueued makes the checks that wait, as far as there are places.
+// beginQueued makes the checks that wait, as far as there are places, and no more than a few: one that fails at once gives
+// its place back.
 func (p *Prober) beginQueued() {
-	for !p.flights.full() {
-		c := p.queue.pop()
-		if c == nil {
+	for range beginsPerTurn {
+		if p.flights.full() || !p.queue.any() {
 			return
 		}
+		c := p.queue.pop()
 		switch {
 		case c.phase != queued:
 		case !c.wanted():
@@ -163,7 +164,7 @@ func (p *Prober) reset(c *check) {
 func (p *Prober) drop(c *check) {
 	p.reset(c)
 	c.phase = dropped
-	delete(p.checks, c.target)
+	p.strike(c)
 }
 
 // jittered is an interval, give or take a tenth.

@@ -1,7 +1,9 @@
 // Package probe checks targets actively, and feeds what it finds to their state machine, which counts rise and fall.
 //
 // One goroutine with one epoll instance (epoll(7)) drives every check over non-blocking sockets, so that thousands of
-// targets cost two descriptors, and one for each check under way, of which there are at most a thousand. A check:
+// targets cost two descriptors, and one for each check under way, of which there are at most a thousand. What it does in
+// one turn is bounded, also where connects fail at once: the checks under way are looked at in between. Only taking up a
+// change of an app's targets goes through all of them at once. A check:
 //
 //	        ┌── not to be probed (alive, with "when": "dead") ── parked ◀── Wake: it is dead ──┐
 //	        │                                                      └──────────────────┐        │
@@ -56,7 +58,7 @@ type Prober struct {
 
 	// What follows is the goroutine's alone.
 	watches   map[string]*watch // by app
-	checks    map[*target.Target]*check
+	checks    map[target.Identity]*check
 	schedule  schedule
 	queue     queue // those that are due and wait for a place
 	flights   flights
@@ -64,6 +66,7 @@ type Prober struct {
 	buffer    []byte // what is sent and read goes through here; holds nothing between two calls
 	address   unix.RawSockaddrAny
 	now       int64 // nanoseconds since start, at the begin of the turn
+	behind    bool  // there are orders that the last turn has left
 }
 
 // New starts a prober, which Close ends.
@@ -73,7 +76,7 @@ func New(report Report) (*Prober, error) {
 		start:     time.Now(),
 		ended:     make(chan struct{}),
 		watches:   map[string]*watch{},
-		checks:    map[*target.Target]*check{},
+		checks:    map[target.Identity]*check{},
 		buffer:    make([]byte, bufferSize),
 		flights:   newFlights(),
 		farewells: newFarewells(),

@@ -222,7 +222,7 @@ func TestNoDescriptorIsNoVerdict(t *testing.T) {
 	tried := 0
 	eventually(t, "some checks could not be made", func() bool {
 		r.ask(func() {
-			if c := r.checks[targets.All()[0]]; c != nil && c.next > 0 {
+			if c := r.checks[targets.All()[0].Identity()]; c != nil && c.next > 0 {
 				tried++
 			}
 		})

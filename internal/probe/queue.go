@@ -15,9 +15,12 @@ func (q *queue) push(c *check) {
 	q.checks = append(q.checks, c)
 }
 
+// any reports whether somebody waits.
+func (q *queue) any() bool { return q.first < len(q.checks) }
+
 // pop returns nil if nobody waits.
 func (q *queue) pop() *check {
-	if q.first == len(q.checks) {
+	if !q.any() {
 		return nil
 	}
 	c := q.checks[q.first]

@@ -29,14 +29,10 @@ func (p *Prober) run() {
 				p.step(c)
 			}
 		}
-		if rung && !p.obey() {
+		if (rung || p.behind) && !p.obey() {
 			break
 		}
-		for c := p.schedule.due(p.now); c != nil; c = p.schedule.due(p.now) {
-			p.due(c)
-		}
-		p.partOverdue()
-		p.beginQueued()
+		p.proceed()
 	}
 	p.partAtOnce()
 	for app := range p.watches {
@@ -44,20 +40,52 @@ func (p *Prober) run() {
 	}
 }
 
+// What one turn does at most of each kind. The rest comes with the turns after it, which do not wait.
+const (
+	ordersPerTurn = 256
+	duesPerTurn   = 256
+	beginsPerTurn = 64 // each of them may be a connect that fails at once, and a verdict that is reported
+)
+
 // obey does what was ordered, in order. It reports whether there is to be more.
 func (p *Prober) obey() (more bool) {
 	p.mu.Lock()
-	orders, closed := p.orders, p.closed
-	p.orders = nil
+	n := min(len(p.orders), ordersPerTurn)
+	orders, closed := p.orders[:n:n], p.closed
+	p.orders = p.orders[n:]
+	p.behind = len(p.orders) > 0
+	if !p.behind {
+		p.orders = nil
+	}
 	p.mu.Unlock()
-	for _, f := range orders {
+	for i, f := range orders {
 		f()
+		orders[i] = nil
 	}
 	return !closed
 }
 
+// proceed does what the time asks for.
+func (p *Prober) proceed() {
+	for range duesPerTurn {
+		c := p.schedule.due(p.now)
+		if c == nil {
+			break
+		}
+		p.due(c)
+	}
+	p.partOverdue()
+	p.beginQueued()
+}
+
+// busy reports whether a turn has left something that can be done at once.
+func (p *Prober) busy() bool { return p.behind || p.queue.any() && !p.flights.full() }
+
 // patience is how long the goroutine may wait for events, in milliseconds.
 func (p *Prober) patience() int {
+	if p.busy() {
+		return 0
+	}
 	next := p.schedule.next()
 	if farewell := p.farewells.next(); next < 0 || farewell >= 0 && farewell < next {
 		next = farewell

@@ -59,7 +59,7 @@ func TestAStandstillIsNoTimeout(t *testing.T) {
 	r.expect(target.Back)
 	// What the prober was awake for counts.
 	r.ask(func() {
-		c := r.checks[holed.All()[0]]
+		c := r.checks[holed.All()[0].Identity()]
 		r.schedule.set(c, r.now)
 	})
 	if n := r.expect(target.Died); n.app != "hole" {
@@ -82,7 +82,7 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 	r.expect(target.Back)
 	for range 20 {
 		r.ask(func() {
-			c := r.checks[one]
+			c := r.checks[one.Identity()]
 			one.Failed(false, errTest)
 			r.connect(c) // on loopback it stands at once, which no event has told
 			r.schedule.remove(c)
@@ -116,7 +116,7 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 	one = r.watchOne(s.address, plain)
 	r.expect(target.Back)
 	r.ask(func() {
-		c := r.checks[one]
+		c := r.checks[one.Identity()]
 		one.Failed(false, errTest)
 		r.connect(c)
 		r.schedule.remove(c)

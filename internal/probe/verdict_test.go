@@ -213,7 +213,7 @@ func TestVerdictOfASocketThatMetItself(t *testing.T) {
 	r.Watch("app", targets, dead())
 	r.ask(func() { // as if that had been its connect
 		targets.All()[0].Failed(false, errTest)
-		c := r.checks[targets.All()[0]]
+		c := r.checks[targets.All()[0].Identity()]
 		r.take(c, fd)
 		c.phase = connecting
 		r.step(c)

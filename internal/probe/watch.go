@@ -80,9 +80,9 @@ func (p *Prober) reconcile(w *watch) {
 	w.checks = make(map[*target.Target]*check, len(all))
 	keep := func(c *check, t *target.Target) {
 		delete(gone, c.target)
-		delete(p.checks, c.target)
+		p.strike(c)
 		c.target = t
-		w.checks[t], p.checks[t] = c, c
+		w.checks[t], p.checks[t.Identity()] = c, c
 	}
 	for _, t := range all {
 		if c := gone[t]; c != nil {
@@ -126,15 +126,15 @@ func (p *Prober) forget(app string) {
 // wake has the check of t made at once. A session that has found t dead may have it from a set that another has replaced:
 // then it is the target that has taken its place.
 func (p *Prober) wake(t *target.Target) {
-	if c := p.checks[t]; c != nil {
+	if c := p.checks[t.Identity()]; c != nil {
 		p.hurry(c)
-		return
 	}
-	for other, c := range p.checks {
-		if other.Same(t) {
-			p.hurry(c)
-			return
-		}
+}
+
+// strike has the target of c not be found by it any more.
+func (p *Prober) strike(c *check) {
+	if id := c.target.Identity(); p.checks[id] == c {
+		delete(p.checks, id)
 	}
 }
 

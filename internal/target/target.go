@@ -58,6 +58,12 @@ type Target struct {
 // Same reports whether two targets, of different sets maybe, are the same endpoint of one app.
 func (t *Target) Same(other *Target) bool { return t.state == other.state }
 
+// Identity is what targets have in common that are the Same. It can be compared, and be the key of a map.
+type Identity struct{ of *state }
+
+// Identity tells which endpoint of which app the target is.
+func (t *Target) Identity() Identity { return Identity{t.state} }
+
 // State tells how the target is now.
 func (t *Target) State() State {
 	switch {
