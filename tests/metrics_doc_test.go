@@ -144,7 +144,7 @@ func TestOperationsDocQuotesTheJournal(t *testing.T) {
 	}
 	quoted := 0
 	for _, row := range regexp.MustCompile(`(?m)^\| journal \|.*$`).FindAllString(string(doc), -1) {
-		for _, m := range regexp.MustCompile("`([a-z][a-z ,:]* [a-z ,:]*)`").FindAllStringSubmatch(row, -1) {
+		for _, m := range regexp.MustCompile("`([a-z][a-z ,:;-]* [a-z ,:;-]*)`").FindAllStringSubmatch(row, -1) {
 			quoted++
 			if !strings.Contains(source.String(), m[1]) {
 				t.Errorf("%s says that the journal has %q, which nothing writes", operationsDoc, m[1])

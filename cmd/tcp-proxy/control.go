@@ -54,7 +54,7 @@ func newDrain(on bool) *cobra.Command {
 				if err := c.Drain(cmd.Context(), on); err != nil {
 					return asked(err)
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: "the node drains: it serves, and is not ready", false: "the node is ready again"}[on])
+				fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: "the node is draining: it keeps serving, but reports not ready", false: "the node is ready again"}[on])
 				return nil
 			}
 			if err := c.DrainTarget(cmd.Context(), args[0], args[1], on); err != nil {
@@ -66,7 +66,7 @@ func newDrain(on bool) *cobra.Command {
 		},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 0 && len(args) != 2 {
-				return errors.New("an app and its target are needed, or neither")
+				return errors.New("needs both APP and TARGET, or neither")
 			}
 			return nil
 		},

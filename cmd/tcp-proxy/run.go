@@ -47,7 +47,7 @@ func (s *settings) run() error {
 	log.TakeStandard()
 	manager, err := systemd.NewNotifier()
 	if err != nil {
-		log.Warn("the service manager is not told everything", logging.Fields{logging.ErrorKey: err})
+		log.Warn("notifying systemd works only in part", logging.Fields{logging.ErrorKey: err})
 	}
 	sockets, err := systemd.Sockets()
 	if err != nil {
@@ -93,7 +93,7 @@ func onSignals() (told daemon.Signals, release func()) {
 			if stop.Err() != nil && sig == unix.SIGINT && hurry.Err() == nil {
 				hurryNow()
 				time.AfterFunc(lastResort, func() {
-					logging.Fail(fmt.Errorf("tcp-proxy: it was told to hurry, and did not end in %v", lastResort))
+					logging.Fail(fmt.Errorf("tcp-proxy: still running %v after the second SIGINT; exiting at once", lastResort))
 					os.Exit(exitFailure)
 				})
 			}

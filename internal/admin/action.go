@@ -27,7 +27,7 @@ func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		g := guestOf(r)
 		if g == nil {
-			answerProblem(w, http.StatusForbidden, Problem{Error: "actions are for unix sockets"})
+			answerProblem(w, http.StatusForbidden, Problem{Error: "actions need a unix socket"})
 			return
 		}
 		peer, err := linux.PeerOf(g.Conn)
@@ -45,7 +45,7 @@ func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
 		defer g.acting.Store(false)
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actionTimeout)) // of a connection, which has one
 		defer s.pictures.outdate()
-		s.log.Throttled(toldTo, fmt.Sprint(peer.UID), logging.Info, "admin: told to "+r.URL.Path, logging.Fields{"uid": peer.UID, "pid": peer.PID})
+		s.log.Throttled(toldTo, fmt.Sprint(peer.UID), logging.Info, fmt.Sprintf("admin: %s %s from uid %d", r.Method, r.URL.Path, peer.UID), logging.Fields{"uid": peer.UID, "pid": peer.PID})
 		h(w, r)
 	}
 }
@@ -62,7 +62,7 @@ func groupName(gid uint32) string {
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	changes, err := s.node.Reload(r.Context())
 	if err != nil {
-		answerProblem(w, reloadCode(err), Problem{Error: "reload refused, the configuration of before stays in force", Errors: sentences(err)})
+		answerProblem(w, reloadCode(err), Problem{Error: "reload refused, keeping the current configuration", Errors: sentences(err)})
 		return
 	}
 	answerJSON(w, http.StatusOK, changes)

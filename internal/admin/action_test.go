@@ -62,7 +62,7 @@ func TestActions(t *testing.T) {
 	a.expect(a.ask(a.socket, http.MethodPost, "/api/v1/apps/web/targets/nobody:80/drain"), http.StatusNotFound, `target "nobody:80" of app "web"`)
 	a.expect(a.ask(a.socket, http.MethodPost, "/api/v1/apps/none/targets/10.0.0.1:80/drain"), http.StatusNotFound, `app "none"`)
 	logged := a.logged()
-	for _, want := range []string{"told to /api/v1/drain", "told to /api/v1/apps/web/targets/10.0.0.1:80/undrain", "uid=0"} {
+	for _, want := range []string{"admin: POST /api/v1/drain from uid 0", "POST /api/v1/apps/web/targets/10.0.0.1:80/undrain from uid 0", "uid=0"} {
 		if !strings.Contains(logged, want) {
 			t.Errorf("the log does not have %q", want)
 		}

@@ -113,7 +113,7 @@ type ListenError struct {
 }
 
 func (e *ListenError) Error() string {
-	return fmt.Sprintf("admin cannot listen on %s: %v", config.Port(e.Address), e.Err)
+	return fmt.Sprintf("the admin API cannot listen on %s: %v", config.Port(e.Address), e.Err)
 }
 
 // Unwrap gives what the system said.

@@ -32,7 +32,7 @@ func answerProblem(w http.ResponseWriter, code int, p Problem) {
 func answerJSON(w http.ResponseWriter, code int, v any) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		code, text = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written down"}`)
+		code, text = http.StatusInternalServerError, []byte(`{"error": "encoding the response failed"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))

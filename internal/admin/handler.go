@@ -50,10 +50,10 @@ func (s *Server) handler(unix bool, door *pace) http.Handler {
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 		switch {
 		case !unix && !reads:
-			answerProblem(w, http.StatusForbidden, Problem{Error: "this address is read-only: actions are for the unix sockets of the admin API"})
+			answerProblem(w, http.StatusForbidden, Problem{Error: "this address is read-only: actions need a unix socket of the admin API"})
 		case !unix && strange(r):
 			answerProblem(w, http.StatusForbidden, Problem{Error: fmt.Sprintf(
-				"an address of this machine alone does not answer to the name %q: use localhost or the IP address", r.Host)})
+				"a loopback address does not answer for the host name %q: use localhost or the IP address", r.Host)})
 		default:
 			mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tollKey{}, toll)))
 		}
@@ -65,7 +65,7 @@ func (s *Server) handler(unix bool, door *pace) http.Handler {
 
 // nothing answers for a path at which there is nothing.
 func nothing(w http.ResponseWriter, r *http.Request) {
-	answerProblem(w, http.StatusNotFound, Problem{Error: "there is nothing at " + r.URL.Path})
+	answerProblem(w, http.StatusNotFound, Problem{Error: "no such path: " + r.URL.Path})
 }
 
 // tollKey is the key of a request's toll in its context.
@@ -106,7 +106,7 @@ func only(method string, h http.HandlerFunc) http.HandlerFunc {
 			answerProblem(w, http.StatusMethodNotAllowed, Problem{Error: fmt.Sprintf("%s takes %s, not %s", r.URL.Path, method, r.Method)})
 		case !drained(w, r):
 			w.Header().Set("Connection", "close")
-			answerProblem(w, http.StatusRequestEntityTooLarge, Problem{Error: fmt.Sprintf("a request may have %d bytes beside its header", mostBody)})
+			answerProblem(w, http.StatusRequestEntityTooLarge, Problem{Error: fmt.Sprintf("a request body may have at most %d bytes", mostBody)})
 		default:
 			h(w, r)
 		}
@@ -134,7 +134,7 @@ func (s *Server) show(v view, kind string) http.HandlerFunc {
 		gzipped := takesGzip(r)
 		body, err := s.pictures.draw(v, gzipped)
 		if err != nil {
-			s.log.Throttled(mistakes, "", logging.Error, "admin: a request cannot be answered", logging.Fields{logging.ErrorKey: err})
+			s.log.Throttled(mistakes, "", logging.Error, "admin: answering a request failed", logging.Fields{logging.ErrorKey: err})
 			answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
 			return
 		}
@@ -165,9 +165,9 @@ var mistakes = logging.Kind{Name: "mistake", Burst: 1, Every: 10 * time.Second, 
 // recovered logs what a handler died of.
 func (s *Server) recovered(w http.ResponseWriter) {
 	if cause := recover(); cause != nil {
-		s.log.Throttled(mistakes, "", logging.Error, fmt.Sprintf("admin: a request could not be answered: %v", cause),
+		s.log.Throttled(mistakes, "", logging.Error, fmt.Sprintf("admin: answering a request failed: %v", cause),
 			logging.Fields{logging.StackKey: string(debug.Stack())})
 		w.Header().Set("Connection", "close")
-		answerProblem(w, http.StatusInternalServerError, Problem{Error: "the proxy made a mistake here; its log has more"})
+		answerProblem(w, http.StatusInternalServerError, Problem{Error: "internal error; see the log of the proxy"})
 	}
 }

@@ -130,7 +130,7 @@ func TestWrongRequests(t *testing.T) {
 	for _, path := range []string{"/nowhere", "/api", "/api/v2/status", "/api/v1/apps/web", "/metrics/", "/page", "/page/", "/page/x", "/page/x/y",
 		"/page/index.html", "/index.html"} {
 		got := a.ask(a.socket, http.MethodGet, path)
-		a.expect(got, http.StatusNotFound, "nothing at "+path)
+		a.expect(got, http.StatusNotFound, "no such path: "+path)
 		var problem Problem
 		if err := json.Unmarshal([]byte(got.body), &problem); err != nil || got.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %s %q, want JSON", path, got.header.Get("Content-Type"), got.body)
@@ -237,7 +237,7 @@ func (broken) Stage() proxy.Stage { panic("out of order") }
 func TestPanic(t *testing.T) {
 	a := start(t)
 	a.Server.node = broken{a.node}
-	a.expect(a.ask(a.socket, http.MethodGet, "/readyz"), http.StatusInternalServerError, "mistake")
+	a.expect(a.ask(a.socket, http.MethodGet, "/readyz"), http.StatusInternalServerError, "internal error")
 	a.expect(a.ask(a.socket, http.MethodGet, "/healthz"), http.StatusOK, "")
 	if text := a.logged(); !strings.Contains(text, "out of order") || !strings.Contains(text, "readyz") {
 		t.Errorf("the log has %s", text)

@@ -127,9 +127,9 @@ func TestAddressesThatCannotBe(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"admin cannot listen on " + inUse.Addr.String() + ": address already in use",
-		"admin cannot listen on unix:" + file.Path + ": there is a file of that name, which is not a socket",
-		"admin cannot listen on unix:" + none.Path + ": no such file or directory",
+		"the admin API cannot listen on " + inUse.Addr.String() + ": address already in use",
+		"the admin API cannot listen on unix:" + file.Path + ": there is a file of that name, which is not a socket",
+		"the admin API cannot listen on unix:" + none.Path + ": no such file or directory",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)

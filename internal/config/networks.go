@@ -99,7 +99,7 @@ func explainNetwork(s string) error {
 	case address != unbracketed(address):
 		return fmt.Errorf("an IPv6 network has no brackets: %s", quote(s))
 	case ip.Is4() && isMask:
-		return fmt.Errorf("a network has the length of its prefix, not a mask: did you mean %q?", networkText(netip.PrefixFrom(ip, ones)))
+		return fmt.Errorf("a network takes a prefix length, not a mask: did you mean %q?", networkText(netip.PrefixFrom(ip, ones)))
 	default:
 		return fmt.Errorf("the prefix of %s has 0 to %d bits, not %s", quote(address), ip.BitLen(), quote(tail))
 	}

@@ -62,7 +62,7 @@ func unescape(s string) (string, error) {
 			b.WriteByte(byte(value))
 			s = escape[3:]
 		default:
-			return "", fmt.Errorf(`has a backslash that is no escape: in the file, "\\x00" to "\\xff" are bytes and "\\\\" is a backslash`)
+			return "", fmt.Errorf(`has an invalid escape: in the file, "\\x00" to "\\xff" are bytes and "\\\\" is a backslash`)
 		}
 	}
 }

@@ -159,6 +159,6 @@ func (d *Daemon) stop(hurry context.Context) error {
 	if err := d.server.Stop(draining); err != nil {
 		return fmt.Errorf("stop: %w", err)
 	}
-	d.log.Info("stopped: every session is over", nil)
+	d.log.Info("stopped: all sessions have ended", nil)
 	return nil
 }

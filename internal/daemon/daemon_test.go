@@ -282,7 +282,7 @@ func TestTheAdminAPICannotBe(t *testing.T) {
 	port := freePort(t)
 	cfg := parse(t, `{"admin": {"listen": ["unix:/no/such/folder/admin.sock"]}, "apps": [{"ports": ["127.0.0.1:`+port+`"], "targets": ["127.0.0.1:1"]}]}`)
 	_, err := New(t.Context(), cfg, Source{}, "", logging.Discard(), newManager(t).Notifier, nil)
-	if err == nil || !strings.HasPrefix(err.Error(), "config.json:1:23: admin.listen[0]: admin cannot listen on unix:/no/such/folder/admin.sock: no such file") {
+	if err == nil || !strings.HasPrefix(err.Error(), "config.json:1:23: admin.listen[0]: the admin API cannot listen on unix:/no/such/folder/admin.sock: no such file") {
 		t.Errorf("%v", err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
@@ -308,7 +308,7 @@ func TestTheManagerIsGone(t *testing.T) {
 	r.reload <- struct{}{}
 	r.reload <- struct{}{}
 	r.end(t)
-	if n := strings.Count(r.log.String(), "cannot be told"); n != 1 {
+	if n := strings.Count(r.log.String(), "notifying systemd failed"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, r.log.String())
 	}
 }

@@ -22,7 +22,7 @@ const (
 // Why a reload came to nothing, other than for what is in the configuration.
 var (
 	errStopping = errors.New("the proxy is stopping")
-	errStuck    = errors.New("the reload before this one has not ended: it waits for the system")
+	errStuck    = errors.New("the previous reload has not finished: it is blocked in a system call")
 	errTooLong  = errors.New("the configuration could not be read and prepared in time")
 )
 
@@ -211,7 +211,7 @@ func (d *Daemon) leaveReload() {
 	case p := <-r.ready:
 		p.abandon()
 	case <-patience.C:
-		d.log.Warn("the reload that is under way is left alone: it waits for the system", nil)
+		d.log.Warn("abandoning the reload in progress: it is blocked in a system call", nil)
 	}
 }
 
@@ -224,7 +224,7 @@ func (d *Daemon) enforce(p prepared, begun time.Time) (proxy.Changes, error) {
 	}
 	p.admin.Commit()
 	if err := d.log.SetLevel(p.cfg.Log.Level); err != nil {
-		d.log.Error("the level of the log stays", logging.Fields{logging.ErrorKey: err}) // the configuration was checked
+		d.log.Error("changing the log level failed", logging.Fields{logging.ErrorKey: err}) // the configuration was checked
 	}
 	d.cfg, d.refused = p.cfg, nil
 	d.watchFile()
@@ -242,7 +242,7 @@ func (d *Daemon) refuse(err error) error {
 	d.refused = err
 	d.server.ReloadRefused(err)
 	for _, problem := range problems(err) {
-		d.log.Error(fmt.Sprintf("reload refused, the configuration of before stays in force: %v", problem),
+		d.log.Error(fmt.Sprintf("reload refused, keeping the current configuration: %v", problem),
 			logging.Fields{logging.EventKey: logging.ReloadRefused})
 	}
 	return err
@@ -266,7 +266,7 @@ func (d *Daemon) watchFile() {
 	case d.watch == nil:
 		f, err := watch.Open(d.source.File, config.MaxSize)
 		if err != nil {
-			d.log.Error("a change of the configuration file will not be noticed: reload by hand", logging.Fields{logging.ErrorKey: err})
+			d.log.Error("watching the configuration file failed; its changes need a manual reload", logging.Fields{logging.ErrorKey: err})
 			return
 		}
 		d.watch = f
@@ -278,7 +278,7 @@ func (d *Daemon) unwatchFile() {
 		return
 	}
 	if err := d.watch.Close(); err != nil {
-		d.log.Warn("the watch on the configuration file was not closed in good order", logging.Fields{logging.ErrorKey: err})
+		d.log.Warn("closing the watch on the configuration file failed", logging.Fields{logging.ErrorKey: err})
 	}
 	d.watch = nil
 }

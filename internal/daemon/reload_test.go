@@ -179,7 +179,7 @@ func TestReadyIsToldInTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	goOn()
-	for !strings.Contains(r.log.String(), "cannot be told") { // the log is written by another goroutine
+	for !strings.Contains(r.log.String(), "notifying systemd failed") { // the log is written by another goroutine
 		time.Sleep(time.Millisecond)
 	}
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})

@@ -23,7 +23,7 @@ func (d *Daemon) told(err error) bool {
 	if d.deaf.Swap(err != nil) || err == nil {
 		return err == nil
 	}
-	d.log.Warn("the service manager cannot be told", logging.Fields{logging.ErrorKey: err})
+	d.log.Warn("notifying systemd failed", logging.Fields{logging.ErrorKey: err})
 	return false
 }
 
@@ -66,7 +66,7 @@ func (d *Daemon) feedWatchdog(ctx context.Context) {
 		defer cancel()
 		err := d.server.Alive(limited)
 		if err != nil && ctx.Err() == nil {
-			d.log.Error("no progress: the watchdog gets no sign of life", logging.Fields{logging.ErrorKey: err})
+			d.log.Error("liveness check failed; WATCHDOG=1 withheld", logging.Fields{logging.ErrorKey: err})
 		}
 		return err == nil
 	}))

@@ -50,7 +50,7 @@ const (
 const stalledAfter = 10 * time.Second
 
 // ErrStalled is what Close returns when entries could not be written in time.
-var ErrStalled = errors.New("the log does not take entries: those that wait are lost")
+var ErrStalled = errors.New("the log does not accept entries: those still queued are lost")
 
 // Logger queues log entries for a goroutine that writes them, so that a log that is slow, or stands still, holds up
 // nobody. What does not fit into the queue, and what cannot be written, is counted and told as soon as it can be. A Logger
@@ -244,7 +244,7 @@ func (l *Logger) tellLost(last bool) {
 	if why != nil {
 		fields[ErrorKey] = why
 	}
-	if err := l.put(newEntry(Warn, "log entries were left out: the log did not take them", fields)); err != nil {
+	if err := l.put(newEntry(Warn, "log entries were left out: the log did not accept them", fields)); err != nil {
 		l.lost.putBack(n, err)
 	}
 }
@@ -254,7 +254,7 @@ func (l *Logger) Lost() (total uint64, problem error) {
 	total, problem = l.lost.read()
 	if begun := l.writing.Load(); begun != 0 {
 		if took := time.Since(time.Unix(0, begun)); took >= stalledAfter {
-			problem = fmt.Errorf("it has taken no entry for %v", took.Round(time.Second))
+			problem = fmt.Errorf("it has accepted no entry for %v", took.Round(time.Second))
 		}
 	}
 	return total, problem

@@ -56,7 +56,7 @@ func (p *Prober) connect(c *check) {
 
 // errBacklog is EAGAIN of connect(2) to a unix socket. Many clients may find it full for a moment: it is the count of
 // failures in a row that makes it a verdict on the target.
-var errBacklog = errors.New("connect: its queue of connections is full")
+var errBacklog = errors.New("connect: its accept queue is full")
 
 // locate writes where the check goes.
 func (p *Prober) locate(c *check) (family, size int, err error) {

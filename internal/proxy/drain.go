@@ -13,9 +13,9 @@ func (s *Server) Drain(on bool) {
 	if s.draining.Swap(on) == on {
 		return
 	}
-	text := "draining: not ready for those who ask, still serving"
+	text := "draining: still serving, but reporting not ready"
 	if !on {
-		text = "not draining any more: ready"
+		text = "no longer draining: ready"
 	}
 	s.log.Info(text, nil)
 	s.history.note(Event{Kind: EventDraining, Text: text})

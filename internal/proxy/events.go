@@ -123,14 +123,14 @@ func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died
 		s.connectFailsHere(r, t, err)
 		return
 	}
-	s.log.Throttled(failures, r.App+" "+t.Name, logging.Debug, "connecting to target failed again",
+	s.log.Throttled(failures, r.App+" "+t.Name, logging.Debug, "connect to target failed again",
 		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
 }
 
 // connectFailsHere tells that connecting fails for this machine's fault: for want of descriptors, memory or local ports,
 // mostly. Clients are reset for it, whatever their target.
 func (s *Server) connectFailsHere(r *relay.Route, t *target.Target, err error) {
-	const text = "connecting fails for a fault of this machine"
+	const text = "connect failed for a local reason"
 	s.log.Throttled(shortages, r.App, logging.Error, text,
 		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
 	s.history.note(Event{Kind: EventConnectFailing, App: r.App, Target: t.Name, Text: text, Reason: err.Error()})
@@ -146,11 +146,11 @@ func (s *Server) targetDead(app string, t *target.Target, err error) {
 }
 
 func (s *Server) targetBack(r *relay.Route, t *target.Target) {
-	s.targetAlive(r.App, t, "a connection stands")
+	s.targetAlive(r.App, t, "a connection succeeded")
 }
 
 func (s *Server) triedSecond(r *relay.Route, t *target.Target) {
-	s.log.Throttled(overtaken, r.App+" "+t.Name, logging.Info, "address of a name does not answer in time and is tried after the others of that name", logging.Fields{
+	s.log.Throttled(overtaken, r.App+" "+t.Name, logging.Info, "address lost three connection races and is now tried after the other addresses of its name", logging.Fields{
 		"app": r.App, "target": t.Name, "for": t.Second().Round(time.Second).String(),
 	})
 }
@@ -163,7 +163,7 @@ func (s *Server) targetAlive(app string, t *target.Target, why string) {
 }
 
 func (s *Server) acceptFailing(p *relay.Port, err error) {
-	const text = "accepting fails and is tried again"
+	const text = "accept failed; retrying with back-off"
 	s.failing.Store(p, err.Error())
 	s.pauses.Add(1)
 	app := p.Route.Load().App
@@ -172,7 +172,7 @@ func (s *Server) acceptFailing(p *relay.Port, err error) {
 }
 
 func (s *Server) acceptResumed(p *relay.Port, after time.Duration) {
-	const text = "accepting works again"
+	const text = "accepting connections again"
 	s.failing.Delete(p)
 	app := p.Route.Load().App
 	s.log.Throttled(portState, p.Name, logging.Info, text, logging.Fields{"app": app, "port": p.Name, "after": after.String()})

@@ -88,7 +88,7 @@ func shortageIsTold(t *testing.T) {
 			n.connectFailed(route, x, os.NewSyscallError("socket", unix.EMFILE), false)
 		}
 	}
-	if got := len(n.lines("connecting fails for a fault of this machine")); got != 2 { // at once, and in the end how many were left out
+	if got := len(n.lines("connect failed for a local reason")); got != 2 { // at once, and in the end how many were left out
 		t.Errorf("logged %d times", got)
 	}
 	told := 0
@@ -111,7 +111,7 @@ func noiseOfOneKind(t *testing.T) {
 	why := errors.New("no route to host")
 	for round := range 3 {
 		for _, x := range n.targets {
-			n.log.Throttled(failures, "web "+x.Name, logging.Debug, "connecting to target failed again", nil) // what connectFailed says
+			n.log.Throttled(failures, "web "+x.Name, logging.Debug, "connect to target failed again", nil) // what connectFailed says
 			if round == 0 {
 				n.targetDead("web", x, why)
 			}
@@ -158,7 +158,7 @@ func flapping(t *testing.T) {
 	n.targetDead("web", a, why)
 	n.targetDead("web", b, why)
 	n.looked(name, why, time.Now())
-	for what, begin := range map[string]string{a.Name: "target is ", name.String(): "name of targets "} {
+	for what, begin := range map[string]string{a.Name: "target is ", name.String(): "name lookup "} {
 		lines := n.lines(what)
 		told := 0
 		for _, l := range lines {

@@ -129,7 +129,7 @@ func (s *Server) bar(app string, t *target.Target, why string) {
 	default:
 		s.prober.Wake(t)
 		if t.State() == target.Alive {
-			s.targetAlive(app, t, "it does not lead back to this proxy any more")
+			s.targetAlive(app, t, "it no longer leads back to this proxy")
 		}
 	}
 }
@@ -165,7 +165,7 @@ func (g *guard) leadBack() map[*target.Target]string {
 		for _, a := range g.apps {
 			for _, t := range a.targets.All() {
 				if _, ok := g.circles[circle{a.Name, t.Name}]; ok {
-					why[t] = "it " + ErrLeadsBack.Error() + ": a session that went there has come back to an app that it had come by"
+					why[t] = "it " + ErrLeadsBack.Error() + ": a session sent there came back to an app that it had already passed through"
 				}
 			}
 		}
@@ -204,14 +204,14 @@ func (s *Server) lookAtNames() {
 	g.mu.Unlock()
 	for name, u := range found {
 		if _, ok := before[name]; !ok {
-			const text = "name of targets has addresses that cannot be targets: they are left out"
+			const text = "name has addresses that cannot be targets; ignoring them"
 			s.log.Throttled(nameState, "addresses of "+name, logging.Warn, text, logging.Fields{logging.EventKey: logging.NameFailing, "name": name, logging.ErrorKey: u.why})
 			s.history.note(Event{Kind: EventNameFailing, Target: name, Text: text, Reason: u.why})
 		}
 	}
 	for name := range before {
 		if _, ok := found[name]; !ok {
-			const text = "name of targets has only addresses that can be targets again"
+			const text = "all addresses of the name can be targets again"
 			s.log.Throttled(nameState, "addresses of "+name, logging.Info, text, logging.Fields{logging.EventKey: logging.NameBack, "name": name})
 			s.history.note(Event{Kind: EventNameBack, Target: name, Text: text})
 		}

@@ -103,7 +103,7 @@ func (s *Server) retire(old *port) {
 		case <-s.stopping.Done():
 		}
 		if err := s.engine.Close(&old.Port); err != nil {
-			s.log.Warn("a port that is given up was not closed in good order", logging.Fields{logging.ErrorKey: err})
+			s.log.Warn("closing a removed port failed", logging.Fields{logging.ErrorKey: err})
 		}
 	})
 }

@@ -133,7 +133,7 @@ func (p *plan) want(a *app, asked config.Port) {
 func (p *plan) listen(a *app, asked config.Port, stale map[uint16][]stalePort) error {
 	sockets := p.server.socketsFor(asked)
 	if len(sockets) == 0 && asked.Network == "systemd" {
-		return errors.New("systemd has handed over no socket of that name")
+		return errors.New("systemd has passed no socket of that name")
 	}
 	for i := range max(1, len(sockets)) {
 		key := portKey{asked, i}

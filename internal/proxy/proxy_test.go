@@ -408,7 +408,7 @@ func TestInheritedSockets(t *testing.T) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := logged.String(); strings.Count(got, "handed over") != 1 || !strings.Contains(got, "unused") {
+	if got := logged.String(); strings.Count(got, "no app uses the inherited socket") != 1 || !strings.Contains(got, "unused") {
 		t.Errorf("of sockets that are not used: %s", got)
 	}
 

@@ -44,5 +44,5 @@ func (s *Server) reloaded(changes Changes) {
 // ReloadRefused notes that a reload came to nothing: err is of Apply, or says why it did not get that far.
 func (s *Server) ReloadRefused(err error) {
 	s.reloads.refused(err)
-	s.history.note(Event{Kind: EventReloadRefused, Text: "reload refused, the configuration of before stays in force", Reason: config.Brief(err)})
+	s.history.note(Event{Kind: EventReloadRefused, Text: "reload refused, keeping the current configuration", Reason: config.Brief(err)})
 }

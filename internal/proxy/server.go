@@ -93,7 +93,7 @@ func (s *Server) Start() error {
 	s.mu.Unlock()
 	s.history.note(Event{Kind: EventStarted, Text: "started: " + SizeOf(p.cfg).String()})
 	for _, i := range s.unused() {
-		s.log.Warn(fmt.Sprintf("the socket %s, which was handed over, is not a port of any app: who connects to it waits", i), nil)
+		s.log.Warn(fmt.Sprintf("no app uses the inherited socket %s; its connections will hang", i), nil)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (p *Plan) Abandon() error {
 func (s *Server) enforce(p *plan) {
 	before := s.apps
 	if err := p.commit(); err != nil {
-		s.log.Warn("a port that is given up was not closed in good order", logging.Fields{logging.ErrorKey: err})
+		s.log.Warn("closing a removed port failed", logging.Fields{logging.ErrorKey: err})
 	}
 	s.protect(p.apps)
 	p.care(before)

@@ -123,13 +123,13 @@ func (s *Server) looked(name config.Address, err error, since time.Time) {
 	fields := logging.Fields{"name": name.String()}
 	if err == nil {
 		fields[logging.EventKey], fields["after"] = logging.NameBack, time.Since(since).Round(time.Millisecond).String()
-		s.log.Throttled(nameState, name.String(), logging.Info, "name of targets is known again", fields)
-		s.history.note(Event{Kind: EventNameBack, Target: name.String(), Text: "name of targets is known again"})
+		s.log.Throttled(nameState, name.String(), logging.Info, "name lookup works again", fields)
+		s.history.note(Event{Kind: EventNameBack, Target: name.String(), Text: "name lookup works again"})
 		return
 	}
 	fields[logging.EventKey], fields[logging.ErrorKey] = logging.NameFailing, err
-	s.log.Throttled(nameState, name.String(), logging.Warn, "name of targets cannot be looked up: the last answer stays in force", fields)
-	s.history.note(Event{Kind: EventNameFailing, Target: name.String(), Text: "name of targets cannot be looked up", Reason: err.Error()})
+	s.log.Throttled(nameState, name.String(), logging.Warn, "name lookup failed; keeping the last answer", fields)
+	s.history.note(Event{Kind: EventNameFailing, Target: name.String(), Text: "name lookup failed", Reason: err.Error()})
 }
 
 // names tells what is known of the names of targets.

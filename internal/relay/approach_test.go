@@ -165,7 +165,7 @@ func TestApproachAwaitsAPlace(t *testing.T) {
 	}
 }
 
-// While no name of a target has an address yet, the session waits for one.
+// While no target name has an address yet, the session waits for one.
 func TestApproachAwaitsAName(t *testing.T) {
 	var o told
 	name := config.Address{Network: "tcp", Host: "web.internal", Port: 80}

@@ -28,11 +28,11 @@ func HeaderLength(b []byte, last bool) (int, error) {
 	return n, err
 }
 
-var errNoHeader = errors.New("PROXY protocol: the connection ends before its header does")
+var errNoHeader = errors.New("PROXY protocol: the connection ended before its header was complete")
 
 // HeaderOverdue is the error of a session whose PROXY header was not complete in time.
 func (r *Route) HeaderOverdue() error {
-	return fmt.Errorf("PROXY protocol: no whole header within %v", r.ProxyTimeout)
+	return fmt.Errorf("PROXY protocol: no complete header within %v", r.ProxyTimeout)
 }
 
 // AppendHeader appends the PROXY header that the route's targets are sent: who the client is, and where it has connected
@@ -45,7 +45,7 @@ func (r *Route) AppendHeader(b []byte, names proxyproto.Header) ([]byte, error) 
 // ErrNoPeer is the error of a session over TCP of whose client the kernel has not told the address, for the cause
 // Internal. A client without an address is one of a unix socket: networks and limits for each source do not apply to it.
 // So nothing else may pass for one.
-var ErrNoPeer = errors.New("accept: the kernel does not tell the address of the client")
+var ErrNoPeer = errors.New("accept: the kernel does not report the address of the client")
 
 // TakeHeader reads the PROXY header with which a connection begins, once it is there in full, and nothing of what comes
 // behind it. Without one and without an error there is more to come, which is an event; what has come so far is moved to

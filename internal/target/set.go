@@ -15,8 +15,8 @@ import (
 // Why Pick finds no target.
 var (
 	ErrNone       = errors.New("no target is left to try")
-	ErrFull       = errors.New("every target that is left has all the sessions it may have")
-	ErrUnresolved = errors.New("no name of a target has an address yet")
+	ErrFull       = errors.New("every remaining target has reached its max_sessions")
+	ErrUnresolved = errors.New("no target name has an address yet")
 )
 
 // Policy is how an app treats its targets.

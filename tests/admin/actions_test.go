@@ -187,12 +187,12 @@ func TestWhoMay(t *testing.T) {
 		code     int
 		says     string
 	}{
-		{0o660, 0, 0, nil, "drain", 0, "the node drains"},
+		{0o660, 0, 0, nil, "drain", 0, "the node is draining"},
 		{0o660, 0, nobody, nil, "undrain", 0, "ready again"},
-		{0o660, nobody, 0, nil, "drain", 0, "the node drains"},
+		{0o660, nobody, 0, nil, "drain", 0, "the node is draining"},
 		{0o660, nobody, nobody, []uint32{group, 0}, "undrain", 0, "ready again"},
-		{0o660, nobody, nobody, nil, "drain", 1, "is closed to you: it is for root and the group root"},
-		{0o660, nobody, nobody, nil, "status", 1, "is closed to you: it is for root and the group root"},
+		{0o660, nobody, nobody, nil, "drain", 1, "only root and the group root may use it"},
+		{0o660, nobody, nobody, nil, "status", 1, "only root and the group root may use it"},
 		{0o666, nobody, nobody, []uint32{group}, "drain", 1, "user 65534 may not do this: it takes root, the user of the service, or its group root"},
 		{0o666, nobody, nobody, []uint32{group}, "reload", 1, "user 65534 may not do this"},
 		{0o666, nobody, nobody, nil, "status", 0, "web"},

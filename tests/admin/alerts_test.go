@@ -307,7 +307,7 @@ var outages = []outage{
 		s.Settle() // the scrape's connection is closed
 		restore := s.LeaveDescriptors(0)
 		s.Dial()
-		harness.Eventually(t, "accepting fails", func() bool { return s.Log.Count(harness.Warning("accepting fails")) > 0 })
+		harness.Eventually(t, "accepting fails", func() bool { return s.Log.Count(harness.Warning("accept failed")) > 0 })
 		restore()
 		harness.Eventually(t, "it can be asked again", func() bool {
 			_, err := request("unix", s.socket, http.MethodGet, "/healthz")

@@ -86,7 +86,7 @@ func TestNobodyToAsk(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none.sock")
 	for _, command := range [][]string{{"status"}, {"status", "--json"}, {"reload"}, {"drain"}, {"undrain", "a", "b"}} {
 		result := harness.Run(t, append(command, "--socket", none)...)
-		if result.Code != 1 || !strings.HasPrefix(result.Stderr, "tcp-proxy is not running, or its configuration has no such admin socket: there is no "+none+"\n") || result.Stdout != "" {
+		if result.Code != 1 || !strings.HasPrefix(result.Stderr, "tcp-proxy is not running, or its configuration has no such admin socket: no file "+none+"\n") || result.Stdout != "" {
 			t.Errorf("%v: %+v", command, result)
 		}
 	}

@@ -46,7 +46,7 @@ func TestManyHostsThatFailAreToldBriefly(t *testing.T) {
 			}
 		}
 		logged := s.Log.Count(func(l harness.Line) bool {
-			if !strings.Contains(l.Message, "cannot be looked up") {
+			if !strings.Contains(l.Message, "name lookup failed") {
 				return false
 			}
 			if len(l.Raw) > 2*bound {

@@ -45,7 +45,7 @@ func TestReloadCommand(t *testing.T) {
 		}
 
 		s.change(`{"apps": [{"name": "web", "ports": [0, "5001x"], "targets": ["nobody"], "tragets": []}]}`)
-		reload(78, "the configuration of before stays in force", "config.json:1:37", "config.json:1:40", "nobody", "tragets")
+		reload(78, "keeping the current configuration", "config.json:1:37", "config.json:1:40", "nobody", "tragets")
 		if got := s.status(); got.Reloads.Refused != 1 || !strings.Contains(got.Reloads.Problem, "tragets") || got.Apps[1].Name != "new" {
 			t.Errorf("the status is %+v", got.Reloads)
 		}
@@ -64,7 +64,7 @@ func TestReloadCommand(t *testing.T) {
 			if err := errors.Join(os.RemoveAll(r.Path("config.json")), put(r.Path("config.json"))); err != nil {
 				t.Fatal(err)
 			}
-			reload(78, "the configuration of before stays in force", "config.json: is "+what+", not a regular file")
+			reload(78, "keeping the current configuration", "config.json: is "+what+", not a regular file")
 			if err := os.Remove(r.Path("config.json")); err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +114,7 @@ func TestAdminAddressesChange(t *testing.T) {
 	if a.code != http.StatusInternalServerError {
 		t.Errorf("code %d", a.code)
 	}
-	for _, want := range []string{"admin.listen[1]: admin cannot listen on " + taken.Address + ": address already in use", "admin.listen[2]", "no such file"} {
+	for _, want := range []string{"admin.listen[1]: the admin API cannot listen on " + taken.Address + ": address already in use", "admin.listen[2]", "no such file"} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("it does not say %q: %s", want, a.body)
 		}
@@ -153,7 +153,7 @@ func TestAdminAddressesAtTheStart(t *testing.T) {
 	second.Apps = []harness.App{{Ports: []any{r.Address()}, Targets: s.config.Apps[0].Targets}}
 	result := harness.Run(t, "run", "--config-file", write(t, second))
 	for i, want := range []string{"unix:" + s.socket + ": address already in use", s.tcp + ": address already in use"} {
-		if !strings.Contains(result.Stderr, fmt.Sprintf("admin.listen[%d]: admin cannot listen on %s", i, want)) {
+		if !strings.Contains(result.Stderr, fmt.Sprintf("admin.listen[%d]: the admin API cannot listen on %s", i, want)) {
 			t.Errorf("it does not say %s", want)
 		}
 	}

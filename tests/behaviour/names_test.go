@@ -107,7 +107,7 @@ func TestANameThatFailsKeepsItsAnswer(t *testing.T) {
 		for round, fail := range []func(){names.Stop, func() { names.Set() }} {
 			expectNames(t, r, p, "a")
 			fail()
-			harness.Eventually(t, "the log says that the name fails", func() bool { return looked(p, target, "cannot be looked up") > round })
+			harness.Eventually(t, "the log says that the name fails", func() bool { return looked(p, target, "name lookup failed") > round })
 			expectNames(t, r, p, "a", "a")
 			// A reload that changes the app does not forget it either.
 			p.Reload(harness.Config{Apps: []harness.App{{
@@ -119,7 +119,7 @@ func TestANameThatFailsKeepsItsAnswer(t *testing.T) {
 				names.Start()
 			}
 			goTo(t, r, p, "b")
-			harness.Eventually(t, "the log says that it works again", func() bool { return looked(p, target, "is known again") > round })
+			harness.Eventually(t, "the log says that it works again", func() bool { return looked(p, target, "name lookup works again") > round })
 			names.Set(h.named("web.internal", 0)...)
 			goTo(t, r, p, "a")
 			if n := looked(p, target, ""); n != 2*(round+1) {
@@ -137,7 +137,7 @@ func TestANameThatIsNotKnown(t *testing.T) {
 		h := startHosts(r, 1)
 		target := "web.internal:" + h.port
 		p := r.StartApp(harness.App{Targets: []any{target}})
-		if n := looked(p, target, "cannot be looked up"); n != 1 {
+		if n := looked(p, target, "name lookup failed"); n != 1 {
 			t.Errorf("%d entries that the name is not known, want 1", n)
 		}
 		r.ExpectRefusal(p.Address())

@@ -33,7 +33,7 @@ func TestAdminAsInstalled(t *testing.T) {
 			m.run(append(operator, command...)...)
 			guest := []string{"setpriv", "--reuid", "4322", "--regid", "4322", "--clear-groups"}
 			_, errs, code := m.try(append(guest, command...)...)
-			if code != 1 || !strings.Contains(errs, "it is for root and the group tcp-proxy") {
+			if code != 1 || !strings.Contains(errs, "only root and the group tcp-proxy may use it") {
 				m.Errorf("tcp-proxy %s by anybody: exit code %d, %s", line, code, errs)
 			}
 		}
@@ -45,7 +45,7 @@ func TestAdminAsInstalled(t *testing.T) {
 		}
 		told := 0
 		for _, e := range entries {
-			if text, _ := e["MESSAGE"].(string); strings.HasPrefix(text, "admin: told to /api/v1/") {
+			if text, _ := e["MESSAGE"].(string); strings.HasPrefix(text, "admin: POST /api/v1/") {
 				told++
 			}
 		}

@@ -79,9 +79,9 @@ func (n *Node) Drain(on bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.stage = proxy.Serving
-	text := "the node takes part again"
+	text := "no longer draining: ready"
 	if on {
-		n.stage, text = proxy.Draining, "the node drains"
+		n.stage, text = proxy.Draining, "draining: still serving, but reporting not ready"
 	}
 	n.happen(proxy.Event{Kind: proxy.EventDraining, Text: text})
 }
@@ -99,10 +99,10 @@ func (n *Node) DrainTarget(app, name string, on bool) error {
 				continue
 			}
 			delete(n.drained, [2]string{app, name})
-			text := "target takes sessions again"
+			text := "target takes new sessions again"
 			if on {
 				n.drained[[2]string{app, name}] = time.Now()
-				text = "target is draining"
+				text = "target is draining: it takes no new sessions"
 			}
 			n.happen(proxy.Event{Kind: proxy.EventTargetDrained, App: app, Target: name, Text: text})
 			return nil

@@ -50,7 +50,7 @@ func trouble() proxy.Snapshot {
 		proxy.Event{Number: 4, Time: night.Add(-5 * time.Minute), Kind: proxy.EventNameFailing, Target: "db.internal:5432", Text: "name does not resolve", Reason: "server misbehaving"},
 		proxy.Event{Number: 5, Time: night.Add(-3 * time.Minute), Kind: proxy.EventTargetDead, App: "web", Target: "10.0.0.2:80", Text: "target is dead", Reason: "connect: connection refused"},
 		proxy.Event{Number: 6, Time: night.Add(-2 * time.Minute), Kind: proxy.EventReloadRefused, Text: "reload refused", Reason: s.Reloads.Problem},
-		proxy.Event{Number: 7, Time: night.Add(-90 * time.Second), Kind: proxy.EventAcceptFailing, App: "db", Port: "127.0.0.1:5432", Text: "accepting fails", Reason: "accept4: too many open files"},
+		proxy.Event{Number: 7, Time: night.Add(-90 * time.Second), Kind: proxy.EventAcceptFailing, App: "db", Port: "127.0.0.1:5432", Text: "accept failed; retrying with back-off", Reason: "accept4: too many open files"},
 		proxy.Event{Number: 8, Time: night.Add(-40 * time.Second), Kind: proxy.EventTargetDead, App: "cache", Target: "unix:/run/redis.sock", Text: "target is dead", Reason: "connect: no such file or directory"},
 	)
 	return s

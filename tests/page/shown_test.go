@@ -12,11 +12,11 @@ func TestWhatIsWrongComesFirst(t *testing.T) {
 	tab := desktop(t, serve(t, trouble()))
 	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{
 		"What is wrong: 5 problems",
-		"The last reload was refused. /etc/tcp-proxy/config.json:14:9: apps[0].ports[1]: 70000 is not a port: ports are 1 to 65535 The configuration of 1 Mar 00:12:00 stays in force.",
+		"The last reload was refused. /etc/tcp-proxy/config.json:14:9: apps[0].ports[1]: 70000 is not a port: ports are 1 to 65535 The configuration of 1 Mar 00:12:00 stays active.",
 		"db does not accept. 127.0.0.1:5432: accept4: too many open files. show",
 		"cache has no alive target. unix:/run/redis.sock: connect: no such file or directory. since 1 Mar 03:11:20, 40 s show",
 		"web: 1 of 3 targets dead. 10.0.0.2:80: connect: connection refused. since 1 Mar 03:09:00, 3 min show",
-		"db.internal does not resolve. lookup db.internal on 10.0.0.53:53: server misbehaving. The addresses of before stay in use. since 1 Mar 03:07:00, 5 min show",
+		"db.internal does not resolve. lookup db.internal on 10.0.0.53:53: server misbehaving. Its previous addresses stay in use. since 1 Mar 03:07:00, 5 min show",
 	})
 	same(t, "rows", rows(tab, 5), []string{
 		"cache unix:/run/cache.sock | dead | 40 s | | 200",
@@ -36,7 +36,7 @@ func TestWhatIsWrongComesFirst(t *testing.T) {
 	})
 	same(t, "events", texts(tab, "#events li"), []string{
 		"1 Mar 03:11:20 cache unix:/run/redis.sock target is dead: connect: no such file or directory",
-		"1 Mar 03:10:30 db 127.0.0.1:5432 accepting fails: accept4: too many open files",
+		"1 Mar 03:10:30 db 127.0.0.1:5432 accept failed; retrying with back-off: accept4: too many open files",
 		"1 Mar 03:10:00 reload refused: /etc/tcp-proxy/config.json:14:9: apps[0].ports[1]: 70000 is not a port: ports are 1 to 65535",
 		"1 Mar 03:09:00 web 10.0.0.2:80 target is dead: connect: connection refused",
 		"1 Mar 03:07:00 db.internal:5432 name does not resolve: server misbehaving",
@@ -71,7 +71,7 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 		"db has no alive target. None of its targets has an address yet. show",
 		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min",
 		"cache has no alive target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
-		"The proxy drains. It still serves, but says that it is not ready, so that new connections go elsewhere.",
+		"The proxy is draining. It keeps serving, but reports not ready, so that load balancers send new connections elsewhere.",
 	})
 	same(t, "figures", texts(tab, "#figure-workers"), []string{"Workers busy 10,000 of 10,000 accepting paused 4 times: workers 3, error 1"})
 	apps := []string{"db 127.0.0.1:5432 | no target", "cache unix:/run/cache.sock | down", "unix:/run/redis.sock | down", "web 5001, 5002 | 1 of 2 ports fail"}

@@ -83,10 +83,10 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	}
 	s := Status{Body: body, Program: sanitize.Text(strings.TrimPrefix(header.Get("Server"), "tcp-proxy/"), sanitize.Limit)}
 	if err := json.Unmarshal(body, &s.Snapshot); err != nil {
-		return Status{}, fmt.Errorf("the answer at %s is no status: %w", c.at, err)
+		return Status{}, fmt.Errorf("the response from %s is not a status: %w", c.at, err)
 	}
 	if s.Version != proxy.SnapshotVersion {
-		return s, fmt.Errorf("the status at %s has version %d, and this program knows version %d: it takes the program that runs, or --json",
+		return s, fmt.Errorf("the status from %s has version %d, but this program knows version %d: use the program that is running, or --json",
 			c.at, s.Version, proxy.SnapshotVersion)
 	}
 	return s, nil
@@ -99,7 +99,7 @@ func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) 
 		return changes, err
 	}
 	if err := json.Unmarshal(body, &changes); err != nil {
-		return changes, fmt.Errorf("the answer at %s does not tell what has changed: %w", c.at, err)
+		return changes, fmt.Errorf("the response from %s does not list the changes: %w", c.at, err)
 	}
 	for _, names := range [][]string{changes.Added, changes.Removed, changes.Changed, changes.Global} {
 		for i, name := range names {
@@ -142,9 +142,9 @@ func (c *Client) do(ctx context.Context, method, path string) (http.Header, []by
 	body, err := io.ReadAll(io.LimitReader(response.Body, c.most+1))
 	switch {
 	case err != nil:
-		return nil, nil, fmt.Errorf("the answer at %s: %w", c.at, sanitize.Error(err, mostText))
+		return nil, nil, fmt.Errorf("read the response from %s: %w", c.at, sanitize.Error(err, mostText))
 	case int64(len(body)) > c.most:
-		return nil, nil, fmt.Errorf("the answer at %s has more than %d bytes", c.at, c.most)
+		return nil, nil, fmt.Errorf("the response from %s has more than %d bytes", c.at, c.most)
 	}
 	if response.StatusCode/100 == 2 {
 		return response.Header, body, nil
@@ -162,17 +162,17 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("tcp-proxy is not running, or its configuration has no such admin socket: there is no %s", c.at)
+		return fmt.Errorf("tcp-proxy is not running, or its configuration has no such admin socket: no file %s", c.at)
 	case errors.Is(err, unix.ECONNREFUSED):
 		return fmt.Errorf("tcp-proxy is not running: nobody listens on %s", c.at)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the admin socket %s is closed to you: it is for root and the group %s", c.at, groupOf(c.path))
+		return fmt.Errorf("permission denied on the admin socket %s: only root and the group %s may use it", c.at, groupOf(c.path))
 	}
 	var inner *url.Error
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return fmt.Errorf("ask tcp-proxy at %s: %w", c.at, sanitize.Error(err, mostText))
+	return fmt.Errorf("query tcp-proxy at %s: %w", c.at, sanitize.Error(err, mostText))
 }
 
 // groupOf names the group of a file, or says that it cannot be told.

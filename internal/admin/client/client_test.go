@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 	}
 	_, err = c.Reload(t.Context())
 	if !errors.As(err, &refused) || refused.Code != http.StatusUnprocessableEntity ||
-		err.Error() != "reload refused, the configuration of before stays in force\nconfig.json:1:2: one\ntwo" {
+		err.Error() != "reload refused, keeping the current configuration\nconfig.json:1:2: one\ntwo" {
 		t.Errorf("%v", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestNobodyThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		filepath.Join(folder, "none.sock"): "tcp-proxy is not running, or its configuration has no such admin socket: there is no " + folder + "/none.sock",
+		filepath.Join(folder, "none.sock"): "tcp-proxy is not running, or its configuration has no such admin socket: no file " + folder + "/none.sock",
 		left:                               "tcp-proxy is not running: nobody listens on " + left,
 		file:                               "tcp-proxy is not running: nobody listens on " + file,
 	} {
@@ -116,7 +116,7 @@ func TestNobodyThere(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
-	if _, err := New(strings.Repeat("x", 200)).Status(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "ask tcp-proxy at xxx") {
+	if _, err := New(strings.Repeat("x", 200)).Status(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "query tcp-proxy at xxx") {
 		t.Errorf("a path that is too long: %v", err)
 	}
 }
@@ -143,7 +143,7 @@ func TestHostileAnswers(t *testing.T) {
 	c := New(path)
 	c.most = 2 << 20
 	defer c.http.CloseIdleConnections()
-	if _, err := c.Status(t.Context()); err == nil || err.Error() != "the answer at "+path+" has more than 2097152 bytes" {
+	if _, err := c.Status(t.Context()); err == nil || err.Error() != "the response from "+path+" has more than 2097152 bytes" {
 		t.Errorf("an answer without end: %v", err)
 	}
 	if err := c.Drain(t.Context(), true); err == nil || !strings.HasPrefix(err.Error(), `\x1b[2J`+"\n"+`one\ntwo`+"\nxxx") || len(err.Error()) > 2*mostText {
@@ -154,8 +154,8 @@ func TestHostileAnswers(t *testing.T) {
 // Another program at the socket, or another version of this one, is not taken for the proxy that was meant.
 func TestStrangeAnswers(t *testing.T) {
 	for body, want := range map[string]string{
-		"hello":                        "is no status",
-		`{"version": 99, "apps": []}`:  "has version 99, and this program knows version 1",
+		"hello":                        "is not a status",
+		`{"version": 99, "apps": []}`:  "has version 99, but this program knows version 1",
 		`{"version": 1, "apps": [{}]}`: "",
 	} {
 		path := filepath.Join(t.TempDir(), "sock")

@@ -37,7 +37,7 @@ export function problemsOf(model) {
       continue;
     }
     const some = name.addresses?.length > 0;
-    const kept = some ? 'The addresses of before stay in use.' : 'It has no address yet.';
+    const kept = some ? 'Its previous addresses stay in use.' : 'It has no address yet.';
     list.push({
       key: `name ${name.name}`, level: some ? partly : grave, since: moment(name.since), find: some ? name.name : null,
       what: `${name.name} does not resolve.`, why: `${sentence(name.problem)} ${kept}`,
@@ -55,7 +55,7 @@ function late(name, model) {
 
 const stages = new Map([
   ['starting', ['The proxy is starting.', 'It is not ready yet.']],
-  ['draining', ['The proxy drains.', 'It still serves, but says that it is not ready, so that new connections go elsewhere.']],
+  ['draining', ['The proxy is draining.', 'It keeps serving, but reports not ready, so that load balancers send new connections elsewhere.']],
   ['stopping', ['The proxy is stopping.', 'It takes no new connections.']],
 ]);
 
@@ -103,7 +103,7 @@ function noneWhy(app) {
 
 function inForce({ last_success }) {
   const at = moment(last_success);
-  return at === null ? '' : `\nThe configuration of ${clock(at)} stays in force.`;
+  return at === null ? '' : `\nThe configuration of ${clock(at)} stays active.`;
 }
 
 // sentence ends a text that has no end of its own.

@@ -123,14 +123,14 @@ func (p *painter) node() {
 	p.flow(part{bold, strings.TrimSpace("tcp-proxy " + p.Program)}, part{shade, head}, part{plain, "engine " + s.Engine},
 		part{plain, fmt.Sprintf("workers %d/%d", s.Workers.Busy, s.Workers.Max)})
 	if s.State == proxy.Draining {
-		p.para("", yellow, "The node is drained: it serves, and tells load balancers that it is not ready.")
+		p.para("", yellow, "The node is draining: it keeps serving, but reports not ready to load balancers.")
 	}
 	if s.Reloads.Problem != "" {
-		p.para("", red, "The last reload was refused; the configuration of "+p.ago(s.Reloads.LastSuccess)+" ago is in force:")
+		p.para("", red, "The last reload was refused; the configuration of "+p.ago(s.Reloads.LastSuccess)+" ago stays active:")
 		p.para("  ", red, s.Reloads.Problem)
 	}
 	if s.Log.Problem != "" {
-		p.para("", red, fmt.Sprintf("The log does not take entries, %d are lost: %s", s.Log.Lost, s.Log.Problem))
+		p.para("", red, fmt.Sprintf("The log does not accept entries, %d lost: %s", s.Log.Lost, s.Log.Problem))
 	}
 }
 
@@ -140,15 +140,15 @@ func (p *painter) names() {
 		if n.Problem == "" {
 			if n.Overdue > 0 {
 				late := span(time.Duration(n.Overdue * float64(time.Second)))
-				p.para("", yellow, fmt.Sprintf("%s: its answer has been out of date for %s and holds until there is a new one", n.Name, late))
+				p.para("", yellow, fmt.Sprintf("%s: its answer expired %s ago and is used until a new one arrives", n.Name, late))
 			}
 			continue
 		}
 		held := "it has no address yet"
 		if len(n.Addresses) > 0 {
-			held = "its last answer holds"
+			held = "using its last answer"
 		}
-		p.para("", red, fmt.Sprintf("%s cannot be looked up for %s, %s: %s", n.Name, p.ago(n.Since), held, n.Problem))
+		p.para("", red, fmt.Sprintf("%s: lookups have failed for %s, %s: %s", n.Name, p.ago(n.Since), held, n.Problem))
 	}
 }
 
@@ -297,7 +297,7 @@ func (p *painter) target(t, past *proxy.Target, width int) {
 
 // earlyCloses says that a target accepts sessions and ends them at once.
 func earlyCloses(t *proxy.Target) string {
-	return fmt.Sprintf("it closed or reset %d of %s at once, without a byte", t.EarlyCloses, count(int64(t.Sessions), "session"))
+	return fmt.Sprintf("it closed or reset %d of %s right after the connect, without sending a byte", t.EarlyCloses, count(int64(t.Sessions), "session"))
 }
 
 // lastEvents is how many events are shown.

@@ -84,7 +84,7 @@ func troubled() *proxy.Snapshot {
 		{Number: 2, Time: began, Kind: proxy.EventStarted, Text: "accepting on every port"},
 		{Number: 3, Time: now.Add(-26 * time.Hour), Kind: proxy.EventTargetDrained, App: "web", Target: "10.0.0.2:80", Text: "target is draining"},
 		{Number: 4, Time: now.Add(-250 * time.Second), Kind: proxy.EventTargetDead, App: "web", Target: "10.0.0.1:80", Text: "target is dead", Reason: "connect: connection refused"},
-		{Number: 5, Time: now.Add(-20 * time.Second), Kind: proxy.EventAcceptFailing, App: "db", Port: "5001", Text: "accepting fails and is tried again", Reason: "accept: too many open files"},
+		{Number: 5, Time: now.Add(-20 * time.Second), Kind: proxy.EventAcceptFailing, App: "db", Port: "5001", Text: "accept failed; retrying with back-off", Reason: "accept: too many open files"},
 		{Number: 6, Time: now, Kind: proxy.EventReloadRefused, Text: "reload refused", Reason: s.Reloads.Problem},
 	}
 	return s

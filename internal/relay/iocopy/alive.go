@@ -43,7 +43,7 @@ func (e *Engine) moves(ctx context.Context, l *listening) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("port %s: a connection waits, a worker is free, and nobody accepts: %w", l.Name, ctx.Err())
+			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", l.Name, ctx.Err())
 		case <-time.After(proofInterval):
 		}
 	}

@@ -126,4 +126,4 @@ func (s *session) suspect(x *side) {
 	time.AfterFunc(resetGrace, end)
 }
 
-var errBroken = errors.New("connection reset by peer, or given up by the kernel")
+var errBroken = errors.New("connection reset by the peer or timed out by the kernel")

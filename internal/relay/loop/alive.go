@@ -51,7 +51,7 @@ func (e *Engine) moves(ctx context.Context, x *listener) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("port %s: a connection waits, a worker is free, and nobody accepts: %w", x.port.Name, ctx.Err())
+			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", x.port.Name, ctx.Err())
 		case <-time.After(proofInterval):
 		}
 	}

@@ -368,4 +368,4 @@ func (l *loop) stands(s *session, n int) (err error) {
 // never is a moment that does not come.
 const never = math.MaxInt64
 
-var errBroken = errors.New("connection reset by peer, or given up by the kernel")
+var errBroken = errors.New("connection reset by the peer or timed out by the kernel")

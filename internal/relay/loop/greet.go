@@ -12,7 +12,7 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-var errShortHeader = errors.New("the target takes no whole PROXY header")
+var errShortHeader = errors.New("the target did not take the whole PROXY header")
 
 // greet has the session wait for the PROXY header with which its client is to begin.
 func (l *loop) greet(s *session, b *beside) {
