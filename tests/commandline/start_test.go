@@ -140,9 +140,9 @@ func TestUnresolvableTarget(t *testing.T) {
 			if n := p.Log.Count(harness.Warning(nowhere)); n != 1 {
 				t.Errorf("%d warnings about %s, want 1", n, nowhere)
 			}
-			client := r.Dial(p.AddressOf(1))
-			client.ExpectReset()
-			p.ExpectCause(client, "no_target")
+			if record := p.RecordOfAddress(r.ExpectRefusal(p.AddressOf(1))); record.Cause != "no_target" {
+				t.Errorf("cause = %s, want no_target", record.Cause)
+			}
 		})
 	}
 }
