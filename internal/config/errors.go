@@ -76,14 +76,37 @@ func Brief(err error) string {
 		return sanitize.Text(strings.Join(strings.Fields(err.Error()), " "), maxText)
 	}
 	first := sanitize.Text(es[0].Error(), maxText)
-	others := len(es) - 1
-	if last := es[len(es)-1]; last.rest > 0 {
-		others += last.rest - 1
+	if others := es.count() - 1; others > 0 {
+		return fmt.Sprintf("%s (and %s)", first, more(others))
 	}
-	if others == 0 {
-		return first
+	return first
+}
+
+// MaxLines is how many errors FirstLines gives.
+const MaxLines = 10
+
+// FirstLines gives an error as lines of bounded length, at most MaxLines and one that says how many more there are: of
+// Errors, one a line.
+func FirstLines(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) <= MaxLines {
+		return sanitize.Lines(err.Error(), maxText)
 	}
-	return fmt.Sprintf("%s (and %s)", first, more(others))
+	all := len(lines)
+	var es Errors
+	if errors.As(err, &es) {
+		all = es.count()
+	}
+	return sanitize.Lines(strings.Join(lines[:MaxLines], "\n"), maxText) + "\nand " + more(all-MaxLines)
+}
+
+// count is how many errors there are, with those that are not told.
+func (es Errors) count() int {
+	n := len(es)
+	if n > 0 && es[n-1].rest > 0 {
+		n += es[n-1].rest - 1
+	}
+	return n
 }
 
 func more(n int) string {

@@ -91,6 +91,31 @@ func TestNoMoreThanAHundredErrors(t *testing.T) {
 	}
 }
 
+// The first lines of an error are ten and one, and none is long.
+func TestFirstLines(t *testing.T) {
+	lines := func(n, length int) string { return strings.Repeat("\n"+strings.Repeat("x", length), n)[1:] }
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("one\x1b"), `one\x1b`},
+		{errors.New(lines(MaxLines, 3)), lines(MaxLines, 3)},
+		{errors.New(lines(MaxLines+1, 3)), lines(MaxLines, 3) + "\nand 1 more error"},
+		{errors.New(lines(1, 5000)), lines(1, maxText) + "… (5000 bytes)"},
+	} {
+		if got := FirstLines(test.err); got != test.want {
+			t.Errorf("got %q, want %q", got, test.want)
+		}
+	}
+	for ports, beside := range map[int]string{9: "", 10: "\nand 1 more error", 350: "\nand 341 more errors"} {
+		_, err := Parse("f", []byte(appOf(`"targets": ["a:1"], "ports": [`+strings.Repeat("0,", ports)+`], "name": "-"`)))
+		first := strings.Join(strings.Split(err.Error(), "\n")[:MaxLines], "\n")
+		if got := FirstLines(err); got != first+beside {
+			t.Errorf("of %d errors:\n%s", ports+1, got)
+		}
+	}
+}
+
 // Names of files and whatever an error repeats of the content are one printable line.
 func TestErrorsArePrintable(t *testing.T) {
 	_, err := Parse("f\n\x1b[2J", []byte(appOf(`"name": "a", "ports": ["unix:/run/\u202eweb", "unix:/run/\u202eweb"], "targets": ["a:1"]`)))

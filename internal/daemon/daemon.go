@@ -34,6 +34,7 @@ type Daemon struct {
 	// What follows is Run's alone.
 	cfg     *config.Config // in force
 	refused error          // what was wrong with the last reload; nil if it was not refused
+	untold  untold         // refused reloads that the log is not told of yet
 	limit   time.Duration  // of a reload
 	under   *reload        // that is under way; nil: none
 	missed  bool           // the file has changed while a reload was stuck
@@ -72,6 +73,7 @@ func New(ctx context.Context, cfg *config.Config, source Source, version string,
 		ended:   make(chan struct{}),
 		cfg:     cfg,
 		limit:   reloadTimeout,
+		untold:  untold{every: errorsEvery},
 	}
 	seen := &node{daemon: d}
 	d.admin = admin.New(seen, version, log)
@@ -116,6 +118,7 @@ func (d *Daemon) Run(told Signals) error {
 	}
 	close(d.ended)
 	d.leaveReload()
+	d.tellUntold()
 	return d.stop(told.Hurry)
 }
 
@@ -143,6 +146,8 @@ func (d *Daemon) await(told Signals, tick <-chan time.Time) {
 		d.finishReload(p)
 	case <-late:
 		d.giveUpReload()
+	case <-d.untold.due():
+		d.tellUntold()
 	case <-told.Stop.Done():
 	}
 }

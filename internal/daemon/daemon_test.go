@@ -67,6 +67,21 @@ func (m *manager) hears(text string) string {
 	}
 }
 
+// listens takes what the manager is told, until the test ends: one that takes nothing holds up the daemon.
+func (m *manager) listens() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for err := error(nil); err == nil; {
+			_, err = m.conn.Read(make([]byte, 4096))
+		}
+	}()
+	m.Cleanup(func() {
+		m.conn.Close()
+		<-done
+	})
+}
+
 // running is a daemon at work; reread is what a reload reads.
 type running struct {
 	daemon *Daemon
@@ -109,11 +124,17 @@ func parse(t *testing.T, text string) *config.Config {
 // start runs a daemon, with the sockets that systemd would have handed over.
 func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Socket) *running {
 	t.Helper()
-	return startLimited(t, m, cfg, reloadTimeout, sockets...)
+	return startWith(t, m, cfg, func(*Daemon) {}, sockets...)
 }
 
 // startLimited does the same with a limit of the time that a reload may take.
-func startLimited(t *testing.T, m *manager, cfg *config.Config, limit time.Duration, sockets ...systemd.Socket) *running {
+func startLimited(t *testing.T, m *manager, cfg *config.Config, limit time.Duration) *running {
+	t.Helper()
+	return startWith(t, m, cfg, func(d *Daemon) { d.limit = limit })
+}
+
+// startWith does the same with a daemon that was changed before it runs.
+func startWith(t *testing.T, m *manager, cfg *config.Config, change func(*Daemon), sockets ...systemd.Socket) *running {
 	t.Helper()
 	r := &running{reload: make(chan struct{}), ended: make(chan error, 1), log: &syncBuffer{}}
 	r.reread = func() (*config.Config, error) { return cfg, nil }
@@ -131,7 +152,7 @@ func startLimited(t *testing.T, m *manager, cfg *config.Config, limit time.Durat
 		t.Fatal(err)
 	}
 	stop, cancel := context.WithCancel(context.Background())
-	d.limit = limit
+	change(d)
 	r.daemon, r.stop = d, cancel
 	go func() {
 		err := d.Run(Signals{Stop: stop, Hurry: context.Background(), Reload: r.reload})

@@ -38,7 +38,7 @@ type outcome struct {
 
 // Reload reads the configuration again and puts it in force, and tells what that has changed. It may be called from any
 // goroutine, and waits while another reload is on. With an error all goes on as before: it is config.Errors if there
-// are mistakes in the file. When the context is done it returns, whatever becomes of the reload.
+// are errs in the file. When the context is done it returns, whatever becomes of the reload.
 func (d *Daemon) Reload(ctx context.Context) (proxy.Changes, error) {
 	o := order{make(chan outcome, 1)}
 	select {
@@ -85,7 +85,7 @@ func (d *Daemon) beginReload(o *order, changed bool) {
 	if d.under != nil {
 		d.missed = d.missed || changed
 		if !changed {
-			d.endReload(o, proxy.Changes{}, d.refuse(errStuck))
+			d.endReload(o, proxy.Changes{}, d.refuse(errStuck, changed))
 		}
 		return
 	}
@@ -166,10 +166,10 @@ func (d *Daemon) finishReload(p prepared) {
 		d.tellReloading()
 	}
 	if p.err != nil {
-		d.endReload(r.order, proxy.Changes{}, d.refuse(p.err))
+		d.endReload(r.order, proxy.Changes{}, d.refuse(p.err, r.changed))
 		return
 	}
-	changes, err := d.enforce(p, r.begun)
+	changes, err := d.enforce(p, r)
 	d.endReload(r.order, changes, err)
 }
 
@@ -189,7 +189,7 @@ func (d *Daemon) giveUpReload() {
 	if r.changed {
 		d.tellReloading()
 	}
-	d.endReload(r.order, proxy.Changes{}, d.refuse(errTooLong))
+	d.endReload(r.order, proxy.Changes{}, d.refuse(errTooLong, r.changed))
 }
 
 // leaveReload ends the wait for a reload because the daemon stops. What it has prepared by then is given back; if it is
@@ -216,11 +216,11 @@ func (d *Daemon) leaveReload() {
 }
 
 // enforce puts a configuration in force that was prepared.
-func (d *Daemon) enforce(p prepared, begun time.Time) (proxy.Changes, error) {
+func (d *Daemon) enforce(p prepared, r *reload) (proxy.Changes, error) {
 	changes, err := p.server.Commit()
 	if err != nil {
 		p.admin.Abandon()
-		return proxy.Changes{}, d.refuse(err)
+		return proxy.Changes{}, d.refuse(err, r.changed)
 	}
 	p.admin.Commit()
 	if err := d.log.SetLevel(p.cfg.Log.Level); err != nil {
@@ -229,23 +229,46 @@ func (d *Daemon) enforce(p prepared, begun time.Time) (proxy.Changes, error) {
 	d.cfg, d.refused = p.cfg, nil
 	d.watchFile()
 	size := proxy.SizeOf(p.cfg)
-	d.log.Info("reloaded: "+size.String(), logging.Fields{
+	fields := logging.Fields{
 		"workers": size.Workers,
 		"changes": changes.String(),
-		"took":    time.Since(begun).Round(time.Microsecond).String(),
-	})
+		"took":    time.Since(r.begun).Round(time.Microsecond).String(),
+	}
+	if n := d.untold.forget(); n > 0 {
+		fields[logging.LeftOutKey] = n
+	}
+	d.log.Info("reloaded: "+size.String(), fields)
 	return changes, nil
 }
 
-// refuse notes and logs why the last reload came to nothing, and returns that.
-func (d *Daemon) refuse(err error) error {
+// refuse records and logs why the last reload was refused, and returns that. A change of the file that gives the same errors
+// as the reload before is not logged again.
+func (d *Daemon) refuse(err error, changed bool) error {
+	again := changed && d.refused != nil && d.refused.Error() == err.Error()
 	d.refused = err
 	d.server.ReloadRefused(err)
-	for _, problem := range problems(err) {
-		d.log.Error(fmt.Sprintf("reload refused, keeping the current configuration: %v", problem),
-			logging.Fields{logging.EventKey: logging.ReloadRefused})
+	if errs := problems(err); !again && d.untold.pass(errs, time.Now()) {
+		d.tellRefused(errs, 0)
 	}
 	return err
+}
+
+// tellUntold logs the refused reload that is held, if there is one.
+func (d *Daemon) tellUntold() {
+	if d.untold.held != nil {
+		d.tellRefused(d.untold.take(time.Now()))
+	}
+}
+
+// tellRefused logs the errors of a refused reload, and how many refused ones before it were not logged.
+func (d *Daemon) tellRefused(errs []error, leftOut uint64) {
+	for i, err := range errs {
+		fields := logging.Fields{logging.EventKey: logging.ReloadRefused}
+		if i == 0 && leftOut > 0 {
+			fields[logging.LeftOutKey] = leftOut
+		}
+		d.log.Error(fmt.Sprintf("reload refused, keeping the current configuration: %v", err), fields)
+	}
 }
 
 // problems gives the errors that err consists of.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tcp-proxy/internal/config"
 )
 
 // What others say of themselves is in a snapshot as one line each that acts on no terminal.
@@ -28,6 +30,10 @@ func TestTextFromOutside(t *testing.T) {
 		if strings.ContainsAny(e.Text+e.Reason+e.Target, "\x1b\n") {
 			t.Errorf("%+v", e)
 		}
+	}
+	s.ReloadRefused(errors.New(strings.Repeat(strings.Repeat("x", 1<<16)+"\n", 101)))
+	if got := s.Snapshot().Reloads.Problem; strings.Count(got, "\n") != config.MaxLines || len(got) > 12<<10 {
+		t.Errorf("why a reload was refused has %d bytes", len(got))
 	}
 	path := filepath.Join(t.TempDir(), "a\x1b[2J")
 	l, err := net.Listen("unix", path)

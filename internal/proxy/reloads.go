@@ -4,8 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"tcp-proxy/internal/sanitize"
-
 	"tcp-proxy/internal/config"
 )
 
@@ -26,7 +24,7 @@ func (r *reloads) refused(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.count.Refused++
-	r.count.Problem = sanitize.Lines(err.Error(), mostText)
+	r.count.Problem = config.FirstLines(err)
 }
 
 func (r *reloads) read() Reloads {

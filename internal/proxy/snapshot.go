@@ -64,7 +64,7 @@ type Reloads struct {
 	Succeeded   uint64    `json:"succeeded"`
 	Refused     uint64    `json:"refused"`
 	LastSuccess time.Time `json:"last_success"`
-	Problem     string    `json:"problem,omitempty"` // why the last attempt was refused; empty if it was not
+	Problem     string    `json:"problem,omitempty"` // why the last attempt was refused, the first mistakes one a line; empty if it was not
 }
 
 // Log is how the log is doing.
