@@ -1,8 +1,17 @@
 package target
 
 // reserve takes a place for a session; live, if it was picked as one that lives. The session may become the trial of a
-// dead target that is due for one. It fails if the target cannot take the session, or not any more.
+// dead target that is due for one. It fails if the target cannot take the session, or not any more, or is being offered to
+// those who wait.
 func (t *Target) reserve(live bool) (trial, ok bool) {
+	if t.offered.Load() {
+		return false, false
+	}
+	return t.seize(live)
+}
+
+// seize is reserve for those to whom the target is being offered.
+func (t *Target) seize(live bool) (trial, ok bool) {
 	if t.drained.Load() || t.Barred() {
 		return false, false
 	}
@@ -47,7 +56,7 @@ func (t *Target) key() uint64 {
 	switch {
 	case t.drained.Load() || t.Barred():
 		return keyNone
-	case t.MaxSessions > 0 && t.sessions.Load() >= int64(t.MaxSessions):
+	case t.full(), t.offered.Load():
 		return keyFull
 	}
 	switch t.known() {
@@ -62,6 +71,14 @@ func (t *Target) key() uint64 {
 	}
 	return t.policy.rank(t)
 }
+
+// full reports whether the target has all the sessions that it may have.
+func (t *Target) full() bool {
+	return t.MaxSessions > 0 && t.sessions.Load() >= int64(t.MaxSessions)
+}
+
+// room reports whether the target can take a session, if only as one that is dead.
+func (t *Target) room() bool { return !t.drained.Load() && !t.Barred() && !t.full() }
 
 // occupy takes one of most places; 0 is no limit.
 func (s *state) occupy(most int64) bool {

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"container/heap"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -8,25 +9,31 @@ import (
 
 // queue is the sessions that wait for a place on one of an app's targets, who came first first. Whoever makes room on a
 // target offers it; a place that is taken for a session that waits is reserved there and then, so that nobody who comes
-// later can take it away.
+// later can take it away. Until an offer is over, the target is full for everybody else: who comes meanwhile waits behind
+// those who are there. Only who comes between the moment at which a place is free and the one at which it is offered goes
+// before them, as if it had come before that.
 //
 // No offer is missed: a session is in the queue before it looks for room a last time, and room is seen by those who
 // look before it is offered.
+//
+// Who waits has tried every target that had room, so that most of them have tried the same: those are a group. An offer
+// looks at one of each group, however many there are in it.
 type queue struct {
 	waiting atomic.Int64
 
-	mu          sync.Mutex // guards what follows, and the Tried of those who wait
-	first, last *Waiter
-	tickets     uint64
+	mu      sync.Mutex // guards what follows, and the Tried of those who wait
+	groups  []*group   // no two that have tried the same; none is empty
+	tickets uint64
 }
 
 // Waiter is a session that waits for a place.
 type Waiter struct {
-	queue      *queue
-	tried      *Tried
-	granted    func()
-	prev, next *Waiter
-	queued     bool
+	queue   *queue
+	tried   *Tried
+	granted func()
+	group   *group // nil: it does not wait any more
+	place   int    // in the group
+	next    *Waiter
 }
 
 // Await has a session wait for whom Pick has given ErrFull. granted is called once a place is reserved for it, from any
@@ -57,14 +64,14 @@ func (s *Set) Await(tried *Tried, source netip.Addr, granted func()) *Waiter {
 func (w *Waiter) Granted() bool {
 	w.queue.mu.Lock()
 	defer w.queue.mu.Unlock()
-	return !w.queued
+	return w.group == nil
 }
 
 // Cancel ends the wait. It reports whether granted was not called, and never will be. Otherwise the place is given back
 // if no Pick has taken it.
 func (w *Waiter) Cancel() bool {
 	w.queue.mu.Lock()
-	waited := w.queued
+	waited := w.group != nil
 	if waited {
 		w.queue.remove(w)
 	}
@@ -78,34 +85,67 @@ func (w *Waiter) Cancel() bool {
 	return waited
 }
 
-// grantsAtOnce is how many places an offer grants at most, lest it takes long. Each of those who are granted one offers
-// what is left, when it takes its place or gives it back.
-const grantsAtOnce = 1024
+// looksAtOnce is at how many groups an offer looks at most, one for each place and group, before others may use the queue
+// again.
+const looksAtOnce = 1024
 
-// offer gives what room a target has to those who wait.
+// offer gives what room a target has to those who wait. If somebody else is about to do so, that is left to them: they
+// go on until there is no room, or nobody who waits can use it.
 func (q *queue) offer(t *Target) {
-	if q.waiting.Load() == 0 || t.key() > keyDead {
+	if q.waiting.Load() == 0 || !t.room() {
 		return
 	}
-	var granted *Waiter // a list of them, by next
 	q.mu.Lock()
-	for w, n := q.first, 0; w != nil && n < grantsAtOnce && t.key() <= keyDead; {
-		next := w.next
-		if !w.tried.has(t) {
-			trial, ok := t.reserve(false)
-			if !ok {
-				break
-			}
-			q.grant(w, t, trial)
-			w.next, granted = granted, w
-			n++
+	if t.offered.Load() || q.longest(t) == nil {
+		q.mu.Unlock()
+		return
+	}
+	t.offered.Store(true)
+	for more := true; more; {
+		var granted *Waiter
+		if granted, more = q.grantSome(t); !more {
+			t.offered.Store(false)
+			t.update() // before another session is in the queue: it looks only once
 		}
-		w = next
+		q.mu.Unlock()
+		for ; granted != nil; granted = granted.next {
+			granted.granted()
+		}
+		if more {
+			q.mu.Lock()
+		}
 	}
-	q.mu.Unlock()
-	for w := granted; w != nil; w = w.next {
-		w.granted()
+}
+
+// grantSome gives places on t to those who have waited longest. It returns a list of them, by next, and whether there may
+// be more. The caller holds mu, and calls granted without it.
+func (q *queue) grantSome(t *Target) (granted *Waiter, more bool) {
+	end := &granted
+	for looks := 0; looks < looksAtOnce; looks += len(q.groups) {
+		w := q.longest(t)
+		if w == nil || !t.room() {
+			return granted, false
+		}
+		trial, ok := t.seize(false)
+		if !ok {
+			return granted, false
+		}
+		q.grant(w, t, trial)
+		*end, end = w, &w.next
 	}
+	return granted, true
+}
+
+// longest is who has waited longest of those who have not tried t; nil if there is none. The caller holds mu.
+func (q *queue) longest(t *Target) *Waiter {
+	var longest *Waiter
+	for _, g := range q.groups {
+		w := g.waiters[0]
+		if (longest == nil || w.tried.ticket < longest.tried.ticket) && !w.tried.has(t) {
+			longest = w
+		}
+	}
+	return longest
 }
 
 // grant gives w a place on t. The caller holds mu, and calls granted without it.
@@ -114,41 +154,20 @@ func (q *queue) grant(w *Waiter, t *Target, trial bool) {
 	w.tried.held, w.tried.trial = t, trial
 }
 
-// add puts w in the place that its ticket gives. The caller holds mu.
+// add puts w among those who have tried the same, in the place that its ticket gives. The caller holds mu.
 func (q *queue) add(w *Waiter) {
-	w.prev = q.last
-	if w.prev != nil && w.prev.tried.ticket > w.tried.ticket {
-		w.prev = nil
-		for x := q.first; x.tried.ticket < w.tried.ticket; x = x.next {
-			w.prev = x
-		}
-	}
-	if w.prev == nil {
-		w.next, q.first = q.first, w
-	} else {
-		w.next, w.prev.next = w.prev.next, w
-	}
-	if w.next == nil {
-		q.last = w
-	} else {
-		w.next.prev = w
-	}
-	w.queued = true
+	w.group = q.groupOf(w.tried)
+	heap.Push(w.group, w)
 	q.waiting.Add(1)
 }
 
 // remove takes w out. The caller holds mu.
 func (q *queue) remove(w *Waiter) {
-	if w.prev == nil {
-		q.first = w.next
-	} else {
-		w.prev.next = w.next
+	g := w.group
+	heap.Remove(g, w.place)
+	w.group = nil
+	if g.Len() == 0 {
+		q.disband(g)
 	}
-	if w.next == nil {
-		q.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.prev, w.next, w.queued = nil, nil, false
 	q.waiting.Add(-1)
 }

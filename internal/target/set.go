@@ -125,7 +125,6 @@ func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err 
 	if t = tried.held; t != nil {
 		tried.held = nil
 		tried.take(t)
-		s.line.queue.offer(t) // which granted no more than a few
 		return t, tried.trial, nil
 	}
 	r := s.line.inForce.Load()

@@ -102,7 +102,7 @@ func none(t *testing.T, s *Set) {
 			t.Errorf("%s still has %d sessions", x.Name, n)
 		}
 	}
-	if n := s.line.queue.waiting.Load(); n != 0 || s.line.queue.first != nil || s.line.queue.last != nil {
+	if n := s.line.queue.waiting.Load(); n != 0 || len(s.line.queue.groups) != 0 {
 		t.Errorf("%d still wait", n)
 	}
 }

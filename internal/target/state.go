@@ -14,6 +14,7 @@ type state struct {
 	sessions atomic.Int64
 	health   atomic.Uint32 // a health; changes under mu
 	drained  atomic.Bool
+	offered  atomic.Bool            // its places are for those who wait, until they are served; changes under mu of the queue
 	lost     atomic.Int32           // races in a row, each to a rival; changes under mu
 	second   atomic.Bool            // it is tried second; changes under mu
 	barred   atomic.Pointer[string] // why it may not be connected to; nil: it may. Changes under mu
