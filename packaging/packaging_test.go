@@ -177,29 +177,6 @@ func TestManualHasEveryCause(t *testing.T) {
 	}
 }
 
-// The manual lists every cause that a session's record can have, and no other.
-func TestManualHasEveryCause(t *testing.T) {
-	_, list, _ := strings.Cut(read(t, "man/tcp-proxy.8"), "which is one of\n")
-	list, _, found := strings.Cut(list, "\nIf ")
-	if !found {
-		t.Fatal("tcp-proxy(8) has no list of causes")
-	}
-	var listed, causes []string
-	for line := range strings.Lines(list) {
-		if names, ok := strings.CutPrefix(line, ".Cm "); ok {
-			listed = append(listed, regexp.MustCompile(`\w+`).FindAllString(names, -1)...)
-		}
-	}
-	for _, m := range regexp.MustCompile(`(?m)^\t\w+ +Cause += "(\w+)"`).FindAllStringSubmatch(read(t, "../internal/relay/cause.go"), -1) {
-		causes = append(causes, m[1])
-	}
-	slices.Sort(listed)
-	slices.Sort(causes)
-	if len(causes) < 10 || !slices.Equal(listed, causes) {
-		t.Errorf("tcp-proxy(8) lists the causes %v, the code has %v", listed, causes)
-	}
-}
-
 // What mandoc(1) finds wrong with the manual, down to style.
 func TestManualLint(t *testing.T) {
 	if _, err := exec.LookPath("mandoc"); err != nil {

@@ -16,7 +16,7 @@ func newCheck() *cobra.Command {
 	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check the configuration: all its errors, or a summary of what would run",
+		Short: "Check the configuration: print all errors, or a summary of what would run",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := s.load()
@@ -40,7 +40,7 @@ func newCheck() *cobra.Command {
 		},
 	}
 	s.addTo(cmd)
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "print nothing but errors")
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print only errors")
 	return cmd
 }
 

@@ -17,7 +17,7 @@ func newReload() *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
 		Use:   "reload",
-		Short: "Have the proxy read its configuration again: what has changed, or all errors",
+		Short: "Make the proxy re-read its configuration; print what changed, or all errors",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := r.client()
@@ -41,10 +41,10 @@ func newDrain(on bool) *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
 		Use:   "drain [APP TARGET]",
-		Short: "Send a target no new sessions; without arguments, have the node be not ready, still serving",
-		Long: "Sends a target no new sessions; those that are open go on. TARGET is a target's name as status has it, or its address\n" +
-			"as the configuration has it, which stands for all that the address resolves to. Without arguments it is the whole node\n" +
-			"that drains: it goes on serving, and tells load balancers at /readyz that it is not ready.",
+		Short: "Send a target no new sessions; without arguments, make the node report not ready",
+		Long: "Sends a target no new sessions; open sessions go on. TARGET is the name that status shows, or the address in the\n" +
+			"configuration, which stands for all addresses that it resolves to. Without arguments the whole node drains: it keeps\n" +
+			"serving, but reports not ready to load balancers at /readyz.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := r.client()
 			if err != nil {
@@ -79,8 +79,8 @@ func newDrain(on bool) *cobra.Command {
 	}
 	if !on {
 		cmd.Use = "undrain [APP TARGET]"
-		cmd.Short = "Take back what drain did"
-		cmd.Long = "Takes back what drain did: a target gets its share of new sessions again, or, without arguments, the node is ready."
+		cmd.Short = "Undo drain"
+		cmd.Long = "Undoes drain: the target gets new sessions again, or, without arguments, the node reports ready."
 	}
 	r.addTo(cmd)
 	return cmd

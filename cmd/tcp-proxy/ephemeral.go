@@ -35,8 +35,8 @@ func noteEphemeral(out io.Writer, cfg *config.Config) {
 			if printed++; printed > mostNotes {
 				continue
 			}
-			fmt.Fprintln(out, "note: "+cfg.Errorf(path, "an outgoing connection of any program may hold %s, in net.ipv4.ip_local_port_range (%d to %d): "+
-				"set net.ipv4.ip_local_reserved_ports=%[1]s, or take another port", numbers(ports), ephemeral.First, ephemeral.Last).Error())
+			fmt.Fprintln(out, "note: "+cfg.Errorf(path, "outgoing connections may take %s, which is in net.ipv4.ip_local_port_range (%d to %d): "+
+				"set net.ipv4.ip_local_reserved_ports=%[1]s, or use another port", numbers(ports), ephemeral.First, ephemeral.Last).Error())
 		}
 	}
 	if printed > mostNotes {

@@ -55,7 +55,7 @@ func newRoot() *cobra.Command {
 	root := newRun("tcp-proxy")
 	root.Short = "A layer-4 proxy for Linux"
 	root.Long = "tcp-proxy listens on the ports of each app, picks one of the app's targets for every connection,\n" +
-		"and moves bytes both ways until both sides are done. Without a command it runs the proxy."
+		"and copies bytes both ways until both sides have finished. Without a command it runs the proxy."
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(newRun("run"), newCheck(), newSchema(), newStatus(), newReload(), newDrain(true), newDrain(false),

@@ -22,9 +22,9 @@ func newRun(use string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: "Run the proxy until a signal stops it",
-		Long: "Runs the proxy. SIGTERM and SIGINT stop it: it accepts no more, lets open sessions finish for the time that\n" +
-			"drain_timeout gives them, ends the rest, and exits. A second SIGINT ends them at once. SIGHUP reads the configuration\n" +
-			"again; if anything is wrong with it, that is logged and all goes on as before.",
+		Long: "Runs the proxy. SIGTERM and SIGINT stop it: it accepts no more connections, lets open sessions go on for up to\n" +
+			"drain_timeout, ends the rest, and exits. A second SIGINT ends them at once. SIGHUP re-reads the configuration;\n" +
+			"if it has an error, the proxy logs the error and keeps the current configuration.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return s.run() },
 	}

@@ -28,11 +28,11 @@ var overrides = []struct{ flag, key string }{
 
 func (s *settings) addTo(cmd *cobra.Command) {
 	s.flags = cmd.Flags()
-	s.flags.StringVar(&s.file, "config-file", "config.json", "the configuration")
-	s.flags.Int("max-workers", config.Default().MaxWorkers, "how many sessions may be open at once; goes before max_workers of the file")
-	s.flags.String("engine", "", "what moves the bytes: "+config.Words("engine"))
-	s.flags.String("log-level", "", "the least that is logged: "+config.Words("log.level"))
-	s.flags.String("log-format", "", "how it is logged: "+config.Words("log.format"))
+	s.flags.StringVar(&s.file, "config-file", "config.json", "the configuration file")
+	s.flags.Int("max-workers", config.Default().MaxWorkers, "how many sessions may be open at once; overrides max_workers of the file")
+	s.flags.String("engine", "", "the engine: "+config.Words("engine"))
+	s.flags.String("log-level", "", "log this level and above: "+config.Words("log.level"))
+	s.flags.String("log-format", "", "the format of the log: "+config.Words("log.format"))
 }
 
 // load reads the configuration, puts the flags that were given before what it says, and checks it against the limits
@@ -66,7 +66,7 @@ func (s *settings) fits(cfg *config.Config) error {
 	if size.Descriptors()+forAdmin <= limit {
 		return nil
 	}
-	text := fmt.Sprintf("%d workers with engine %q and %d ports may need %d descriptors, and this process may have %d (RLIMIT_NOFILE): "+
+	text := fmt.Sprintf("%d workers with engine %q and %d ports may need %d descriptors, but the limit is %d (RLIMIT_NOFILE): "+
 		"at most %d workers fit", size.Workers, size.Engine, size.Ports, size.Descriptors()+forAdmin, limit, size.MostWorkers(limit-min(limit, forAdmin)))
 	if s.flags.Changed("max-workers") {
 		return fmt.Errorf("--max-workers: %s", text)

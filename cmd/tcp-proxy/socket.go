@@ -17,8 +17,8 @@ const usualSocket = "/run/tcp-proxy/admin.sock"
 type remote struct{ socket, file string }
 
 func (r *remote) addTo(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.socket, "socket", "", "the admin socket of the proxy (default: that of the configuration, else "+usualSocket+")")
-	cmd.Flags().StringVar(&r.file, "config-file", "", "the configuration that the proxy runs (default: config.json, else /etc/tcp-proxy/config.json)")
+	cmd.Flags().StringVar(&r.socket, "socket", "", "the admin socket of the proxy (default: the one in the configuration, else "+usualSocket+")")
+	cmd.Flags().StringVar(&r.file, "config-file", "", "the configuration of the running proxy (default: config.json, else /etc/tcp-proxy/config.json)")
 }
 
 // client makes a client of the proxy.
@@ -33,7 +33,7 @@ func (r *remote) client() (*client.Client, error) {
 		}
 		path := socketOf(cfg)
 		if path == "" {
-			return nil, failure{exitConfig, cfg.Errorf("admin.listen", "has no unix socket to ask the proxy at")}
+			return nil, failure{exitConfig, cfg.Errorf("admin.listen", "has no unix socket to connect to")}
 		}
 		return client.New(path), nil
 	}

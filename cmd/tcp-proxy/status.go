@@ -23,9 +23,9 @@ func newStatus() *cobra.Command {
 	var raw, watch bool
 	cmd := &cobra.Command{
 		Use:   "status [APP...]",
-		Short: "Show how the proxy is doing: apps, ports, targets, and what has happened",
-		Long: "Shows how the proxy is doing, all apps or those that are named. Rates are those of one second, for which it waits.\n" +
-			"With --watch it is shown again every second until it is interrupted.",
+		Short: "Show the state of the proxy: apps, ports, targets, and the last events",
+		Long: "Shows the state of the proxy, with all apps or only those named. It measures rates over one second, so it takes that long.\n" +
+			"With --watch it repeats every second until it is interrupted.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := r.client()
 			if err != nil {
@@ -52,8 +52,8 @@ func newStatus() *cobra.Command {
 		},
 	}
 	r.addTo(cmd)
-	cmd.Flags().BoolVar(&raw, "json", false, "print what the API gives; with --watch, one line every second")
-	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second")
+	cmd.Flags().BoolVar(&raw, "json", false, "print the response of the API; with --watch, one line every second")
+	cmd.Flags().BoolVar(&watch, "watch", false, "repeat every second")
 	return cmd
 }
 

@@ -91,7 +91,7 @@ func TestNobodyToAsk(t *testing.T) {
 		}
 	}
 	without := write(t, harness.Config{Apps: []harness.App{{Ports: []any{5001}, Targets: []any{"127.0.0.1:1"}}}})
-	if result := harness.Run(t, "status", "--config-file", without); result.Code != 78 || !strings.Contains(result.Stderr, "has no unix socket to ask the proxy at") {
+	if result := harness.Run(t, "status", "--config-file", without); result.Code != 78 || !strings.Contains(result.Stderr, "has no unix socket to connect to") {
 		t.Errorf("a configuration without an admin socket: %+v", result)
 	}
 	for _, arguments := range [][]string{{"drain", "web"}, {"undrain", "a", "b", "c"}, {"reload", "x"}, {"status", "--socket"}} {

@@ -171,7 +171,7 @@ func TestBadPolicies(t *testing.T) {
 		{`true`, `apps[5].accept_proxy_protocol: must be false or an object, not true`},
 		{`"v3"`, `apps[5].send_proxy_protocol: must be "", "v1" or "v2"`},
 		{`"2xx"`, `apps[6].probe.http.status: must be a status or a range`},
-		{`"\\q"`, `apps[6].probe.expect: has a backslash that is no escape`},
+		{`"\\q"`, `apps[6].probe.expect: has an invalid escape`},
 		{`"close"`, `apps[7].on_dead: on_dead "close" needs probes`},
 	}
 	for _, command := range both {

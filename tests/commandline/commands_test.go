@@ -57,10 +57,10 @@ func TestCheckNotesEphemeralPorts(t *testing.T) {
 		}
 	}
 	expectNotes(check(""),
-		":2:33: apps[0].ports[1]: an outgoing connection of any program may hold 40000-40010, in net.ipv4.ip_local_port_range (40000 to 50000): "+
+		":2:33: apps[0].ports[1]: outgoing connections may take 40000-40010, which is in net.ipv4.ip_local_port_range (40000 to 50000): "+
 			"set net.ipv4.ip_local_reserved_ports=40000-40010,",
-		":2:48: apps[0].ports[2]: an outgoing connection of any program may hold 40020,")
-	expectNotes(check("40001-40009,40020-40030"), ":2:33: apps[0].ports[1]: an outgoing connection of any program may hold 40000,40010,")
+		":2:48: apps[0].ports[2]: outgoing connections may take 40020,")
+	expectNotes(check("40001-40009,40020-40030"), ":2:33: apps[0].ports[1]: outgoing connections may take 40000,40010,")
 	expectNotes(check("40000-40100"))
 	if result := check("", "--quiet"); result.Stdout != "" || result.Code != exitClean {
 		t.Errorf("%+v", result)
