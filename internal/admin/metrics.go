@@ -140,6 +140,22 @@ func families(version string) []family {
 					give(float64(s.Workers.Paused[reason]), reason)
 				}
 			}),
+		gauge("shortages", "kind", "What fails now because this machine lacks descriptors, memory or local ports: connections to targets (connect) and sessions otherwise (session), each counted in apps, or pipes for splicing (pipe).",
+			func(s *proxy.Snapshot, give giver) {
+				for _, kind := range relay.Lacks {
+					lasting := 0
+					for _, x := range s.Shortages {
+						lasting += int(oneIf(x.Kind == string(kind)))
+					}
+					give(float64(lasting), string(kind))
+				}
+			}),
+		counter("shortages_total", "kind", "How often something failed because this machine lacked something: connections to targets (connect), sessions otherwise (session), or pipes for splicing (pipe).",
+			func(s *proxy.Snapshot, give giver) {
+				for _, kind := range relay.Lacks {
+					give(float64(s.Lacked[string(kind)]), string(kind))
+				}
+			}),
 		counter("reloads_total", "result", "Configurations that were put in force (succeeded, the first one included) or refused.",
 			func(s *proxy.Snapshot, give giver) {
 				give(float64(s.Reloads.Refused), "refused")

@@ -24,6 +24,7 @@ func (s *Server) Snapshot() Snapshot {
 		Names:   s.names(),
 		Events:  s.history.read(),
 	}
+	snapshot.Shortages, snapshot.Lacked = s.shortages.read()
 	s.mu.Lock()
 	snapshot.Started, snapshot.State = s.started, s.stage()
 	if s.cfg != nil { // there is none before Start

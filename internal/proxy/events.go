@@ -11,15 +11,16 @@ import (
 // Entries that may repeat without end. What changes its state has as many as it takes to tell that it flaps, and then the
 // last state of every interval.
 var (
-	badEnds     = logging.Kind{Name: "session", Burst: 20, Every: time.Second, Total: 500, Keys: 4096}
-	refusals    = logging.Kind{Name: "refused", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	shortages   = logging.Kind{Name: "shortage", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	failures    = logging.Kind{Name: "connect", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	targetState = logging.Kind{Name: "target", Burst: 4, Every: again, Total: 200, Keys: 1 << 14}
-	nameState   = logging.Kind{Name: "name", Burst: 4, Every: again, Total: 50, Keys: 4096}
-	overtaken   = logging.Kind{Name: "overtaken", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	portState   = logging.Kind{Name: "port", Burst: 2, Every: again, Total: 50, Keys: 4096}
-	poolState   = logging.Kind{Name: "pool", Burst: 2, Every: again, Total: 10, Keys: 1}
+	badEnds        = logging.Kind{Name: "session", Burst: 20, Every: time.Second, Total: 500, Keys: 4096}
+	refusals       = logging.Kind{Name: "refused", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	shortageBegins = logging.Kind{Name: "shortage", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	shortageEnds   = logging.Kind{Name: "enough", Burst: 2, Every: again, Total: 50, Keys: 1024}
+	failures       = logging.Kind{Name: "connect", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	targetState    = logging.Kind{Name: "target", Burst: 4, Every: again, Total: 200, Keys: 1 << 14}
+	nameState      = logging.Kind{Name: "name", Burst: 4, Every: again, Total: 50, Keys: 4096}
+	overtaken      = logging.Kind{Name: "overtaken", Burst: 1, Every: again, Total: 50, Keys: 1024}
+	portState      = logging.Kind{Name: "port", Burst: 2, Every: again, Total: 50, Keys: 4096}
+	poolState      = logging.Kind{Name: "pool", Burst: 2, Every: again, Total: 10, Keys: 1}
 )
 
 // again is how often the same trouble is logged.
@@ -32,10 +33,13 @@ func (s *Server) events() relay.Events {
 		Ended:         s.ended,
 		LoopDetected:  s.loopDetected,
 		ConnectFailed: s.connectFailed,
+		Connected:     s.connected,
 		TargetBack:    s.targetBack,
 		TriedSecond:   s.triedSecond,
 		AcceptFailing: s.acceptFailing,
 		AcceptResumed: s.acceptResumed,
+		Short:         s.short,
+		Works:         s.works,
 	}
 }
 
@@ -120,20 +124,11 @@ func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died
 		return
 	}
 	if target.ReasonOf(err) == target.Local {
-		s.connectFailsHere(r, t, err)
+		s.lacks(lack{relay.LackConnect, r.App}, t.Name, err)
 		return
 	}
 	s.log.Throttled(failures, r.App+" "+t.Name, logging.Debug, "connect to target failed again",
 		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
-}
-
-// connectFailsHere tells that connecting fails for this machine's fault: for want of descriptors, memory or local ports,
-// mostly. Clients are reset for it, whatever their target.
-func (s *Server) connectFailsHere(r *relay.Route, t *target.Target, err error) {
-	const text = "connect failed for a local reason"
-	s.log.Throttled(shortages, r.App, logging.Error, text,
-		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
-	s.history.note(Event{Kind: EventConnectFailing, App: r.App, Target: t.Name, Text: text, Reason: err.Error()})
 }
 
 func (s *Server) targetDead(app string, t *target.Target, err error) {

@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
@@ -75,31 +72,6 @@ func (n *noisy) lines(text string) (found []line) {
 		}
 	}
 	return found
-}
-
-// A machine that has no descriptors left for connections to targets says so, in the log and in events, once in a while.
-func TestShortageIsTold(t *testing.T) { synctest.Test(t, shortageIsTold) }
-
-func shortageIsTold(t *testing.T) {
-	n := newNoisy(t, "info")
-	route := &relay.Route{App: "web"}
-	for range 1000 {
-		for _, x := range n.targets[:3] {
-			n.connectFailed(route, x, os.NewSyscallError("socket", unix.EMFILE), false)
-		}
-	}
-	if got := len(n.lines("connect failed for a local reason")); got != 2 { // at once, and in the end how many were left out
-		t.Errorf("logged %d times", got)
-	}
-	told := 0
-	for _, e := range n.history.read() {
-		if e.Kind == EventConnectFailing && e.App == "web" && strings.Contains(e.Reason, "too many open files") {
-			told++
-		}
-	}
-	if told != 3 { // one for each target
-		t.Errorf("%d events", told)
-	}
 }
 
 // A thousand targets that cannot be reached take no place of warnings about something else, in the log or in events.

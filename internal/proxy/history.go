@@ -52,7 +52,7 @@ func (h *history) note(e Event) {
 	defer h.mu.Unlock()
 	e.Time = time.Now()
 	like := sharesOf(&e)
-	if last := h.shares[like[2]]; (e.Kind == EventRefusals || e.Kind == EventConnectFailing) && last != nil && e.Time.Sub(last.last) < again {
+	if last := h.shares[like[2]]; e.Kind == EventRefusals && last != nil && e.Time.Sub(last.last) < again {
 		return
 	}
 	h.last++

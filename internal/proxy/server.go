@@ -35,13 +35,14 @@ type Server struct {
 	stopping context.Context // done: Stop was called
 	stop     context.CancelFunc
 
-	oneIn    atomic.Int64  // so many sessions that end well have one record in the log; 0: no session has
-	endings  atomic.Uint64 // of sessions that ended well
-	reloads  reloads
-	history  history
-	draining atomic.Bool
-	failing  sync.Map // from *relay.Port to why accepting on it fails
-	pauses   atomic.Uint64
+	oneIn     atomic.Int64  // so many sessions that end well have one record in the log; 0: no session has
+	endings   atomic.Uint64 // of sessions that ended well
+	reloads   reloads
+	history   history
+	draining  atomic.Bool
+	failing   sync.Map // from *relay.Port to why accepting on it fails
+	pauses    atomic.Uint64
+	shortages shortages
 
 	mu      sync.Mutex // guards what follows against readers; it changes in commit only
 	cfg     *config.Config
@@ -194,6 +195,7 @@ func (s *Server) Stop(ctx context.Context) error {
 // free gives back what New has made, but for listening sockets.
 func (s *Server) free() error {
 	s.resolver.Close()
+	s.shortages.stop()
 	return errors.Join(s.prober.Close(), s.engine.Stop())
 }
 

@@ -21,17 +21,19 @@ var (
 // Snapshot is how a server is doing at one moment. Taking one stops nobody. It shares nothing with the server and is
 // the caller's. Its JSON is the body of /api/v1/status; durations are seconds there, and sizes bytes.
 type Snapshot struct {
-	Version int       `json:"version"`
-	Taken   time.Time `json:"taken"`
-	Started time.Time `json:"started"` // when the server began to accept
-	State   Stage     `json:"state"`
-	Engine  string    `json:"engine"`
-	Workers Workers   `json:"workers"`
-	Reloads Reloads   `json:"reloads"`
-	Log     Log       `json:"log"`
-	Names   []Name    `json:"names"` // of targets, that are looked up
-	Apps    []App     `json:"apps"`
-	Events  []Event   `json:"events"` // oldest first; of those that repeat, the oldest have gone
+	Version   int               `json:"version"`
+	Taken     time.Time         `json:"taken"`
+	Started   time.Time         `json:"started"` // when the server began to accept
+	State     Stage             `json:"state"`
+	Engine    string            `json:"engine"`
+	Workers   Workers           `json:"workers"`
+	Reloads   Reloads           `json:"reloads"`
+	Log       Log               `json:"log"`
+	Shortages []Shortage        `json:"shortages"`       // that last, the longest first
+	Lacked    map[string]uint64 `json:"shortages_total"` // how often something failed for a lack of this machine's, by its kind
+	Names     []Name            `json:"names"`           // of targets, that are looked up
+	Apps      []App             `json:"apps"`
+	Events    []Event           `json:"events"` // oldest first; of those that repeat, the oldest have gone
 }
 
 // Stage is what a server is about.
@@ -71,6 +73,16 @@ type Reloads struct {
 type Log struct {
 	Lost    uint64 `json:"entries_lost"`      // that it did not take; those that throttling leaves out are not among them
 	Problem string `json:"problem,omitempty"` // why it takes no entries now; empty if it does
+}
+
+// Shortage is a time in which this machine lacks something that sessions need: descriptors, memory, local ports. It is over
+// when what failed works and nothing has failed for five seconds, or when nothing has for a minute.
+type Shortage struct {
+	Kind    string    `json:"kind"`          // one of relay.Lacks: what fails
+	App     string    `json:"app,omitempty"` // whose; empty: of any
+	Problem string    `json:"problem"`       // the last error
+	Since   time.Time `json:"since"`
+	Last    time.Time `json:"last"` // when something failed last
 }
 
 // Name is a name of targets and what it stands for.
@@ -158,6 +170,9 @@ const (
 	EventAcceptFailing  = "accept_failing"
 	EventConnectFailing = "connect_failing" // for a fault of this machine
 	EventAcceptResumed  = "accept_resumed"
+	EventConnectResumed = "connect_resumed"
+	EventShortage       = "shortage" // of something that sessions need beside connections to targets
+	EventShortageOver   = "shortage_over"
 	EventRefusals       = "refusals"
 	EventReloaded       = "reloaded"
 	EventReloadRefused  = "reload_refused"

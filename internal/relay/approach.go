@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/target"
 )
 
@@ -201,6 +202,7 @@ func (a *Approach) Failed(t *target.Target, err error) {
 func (a *Approach) Connected(t *target.Target, took time.Duration) {
 	a.to = t
 	a.finish(t)
+	a.events.Connected(a.route)
 	if t.Connected(took) {
 		a.events.TargetBack(a.route, t)
 	}
@@ -290,6 +292,9 @@ func (a *Approach) Over(r *Record) {
 	}
 	if m := a.route.Meter; m != nil {
 		m.Ended(string(r.Cause), connect, r.Duration)
+	}
+	if r.Cause == Internal && !errors.Is(r.Err, a.err) && linux.Exhausted(r.Err) { // of failed connects was told
+		a.events.Short(LackSession, a.route, r.Err)
 	}
 	a.events.Ended(r)
 	a.tried.Reset()

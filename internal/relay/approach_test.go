@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,8 @@ import (
 // told collects what an approach tells.
 type told struct {
 	failed []string
+	lacked []string
+	stood  int
 	back   []string
 	ended  []Record
 }
@@ -27,6 +30,10 @@ func (o *told) events() *Events {
 	return &Events{
 		ConnectFailed: func(_ *Route, t *target.Target, _ error, died bool) {
 			o.failed = append(o.failed, fmt.Sprintf("%s %v", t.Name, died))
+		},
+		Connected: func(*Route) { o.stood++ },
+		Short: func(l Lack, r *Route, err error) {
+			o.lacked = append(o.lacked, fmt.Sprintf("%s %s: %v", l, r.App, err))
 		},
 		TargetBack: func(_ *Route, t *target.Target) { o.back = append(o.back, t.Name) },
 		Ended:      func(r *Record) { o.ended = append(o.ended, *r) },
@@ -111,6 +118,30 @@ func TestApproachWhereTheFaultIsHere(t *testing.T) {
 	}
 	if x.State() != target.Alive {
 		t.Error("the target is marked for what is not its fault")
+	}
+}
+
+// What a session ends for, because this machine lacks it, is told once: as a failed connect, or as what it is.
+func TestApproachTellsWhatIsLacking(t *testing.T) {
+	var o told
+	for _, err := range []error{os.NewSyscallError("epoll_ctl", unix.ENOSPC), ErrNoPeer, nil} {
+		a := approach(route(1, 0, nil), o.events())
+		a.Over(&Record{Cause: Internal, Err: err})
+	}
+	a := approach(route(1, 0, nil), o.events())
+	x, _, _ := a.Next()
+	a.Failed(x, unix.EMFILE)
+	_, cause, err := a.Next()
+	a.Over(&Record{Cause: cause, Err: err})
+	if len(o.lacked) != 1 || o.lacked[0] != "session web: epoll_ctl: no space left on device" || len(o.failed) != 1 {
+		t.Errorf("told %q and %q", o.lacked, o.failed)
+	}
+	a = approach(route(1, 0, nil), o.events())
+	x, _, _ = a.Next()
+	a.Connected(x, 0)
+	a.Over(&Record{Cause: ClientClosed})
+	if o.stood != 1 {
+		t.Errorf("told %d times that a connection stands", o.stood)
 	}
 }
 

@@ -60,7 +60,7 @@ type walk struct {
 
 func newWalk(t *testing.T) *walk {
 	w := &walk{t: t}
-	w.events = Events{Own: &Own{}, Ended: func(*Record) {}, TargetBack: func(*Route, *target.Target) {},
+	w.events = Events{Own: &Own{}, Ended: func(*Record) {}, Connected: func(*Route) {}, TargetBack: func(*Route, *target.Target) {},
 		LoopDetected: func(r *Route, to *target.Target) { w.found = append(w.found, r.App+" "+to.Name) }}
 	return w
 }

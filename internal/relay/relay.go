@@ -92,6 +92,8 @@ type Events struct {
 	Ended func(*Record)
 	// ConnectFailed is called for each failed attempt; died tells whether it found a live target dead.
 	ConnectFailed func(r *Route, t *target.Target, err error, died bool)
+	// Connected is called when the connection of a session to its target stands.
+	Connected func(*Route)
 	// LoopDetected is called when a connection to a target, of a session with that route, has come back to an app that it
 	// has come by already.
 	LoopDetected func(*Route, *target.Target)
@@ -103,4 +105,8 @@ type Events struct {
 	// AcceptFailing is called when accepting on a port begins to fail, and AcceptResumed when it works again.
 	AcceptFailing func(*Port, error)
 	AcceptResumed func(p *Port, after time.Duration)
+	// Short is called when something else than a connect fails because this machine lacks something, and Works when that
+	// has worked. Without a route no app is concerned more than another.
+	Short func(Lack, *Route, error)
+	Works func(Lack, *Route)
 }

@@ -124,7 +124,9 @@ type status struct {
 		Succeeded, Refused uint64
 		Problem            string
 	} `json:"reloads"`
-	Names []struct {
+	Shortages []shortage        `json:"shortages"`
+	Lacked    map[string]uint64 `json:"shortages_total"`
+	Names     []struct {
 		Name, Problem string
 		Addresses     []string
 	} `json:"names"`
@@ -134,6 +136,8 @@ type status struct {
 		Kind, App, Target, Text, Reason string
 	} `json:"events"`
 }
+
+type shortage struct{ Kind, App, Problem string }
 
 type app struct {
 	Name     string            `json:"name"`

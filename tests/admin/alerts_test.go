@@ -330,6 +330,21 @@ var outages = []outage{
 			s.ends("web", "internal", before+1)
 		})
 	}},
+	{"TcpProxyShortage", 5 * time.Minute, `,kind="connect"`, func(t *testing.T, r *harness.Rig) (scrape, []phase) {
+		s := see(r, web(r, r.Identify("here")))
+		return twice(s, func() {
+			before := s.status().Lacked["connect"]
+			s.Settle()
+			restore := s.LeaveDescriptors(1) // for the client
+			c, err := r.TryDial(s.Address())
+			if err == nil {
+				io.Copy(io.Discard, c)
+				c.Close()
+			}
+			restore()
+			harness.Eventually(t, "the shortage is counted", func() bool { return s.status().Lacked["connect"] > before })
+		})
+	}},
 	{"TcpProxyClientsLimited", 10 * time.Minute, `,app="web"`, func(t *testing.T, r *harness.Rig) (scrape, []phase) {
 		config := web(r, r.Identify("here"))
 		config.Apps[0].MaxSessions = 1

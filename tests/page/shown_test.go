@@ -108,6 +108,20 @@ func TestAnOldAnswer(t *testing.T) {
 	same(t, "names", texts(tab, "#names h2, #names li"), []string{"1 name", "db.internal 10.0.1.1, 10.0.1.2 asked 10 min ago, out of date for 5 min"})
 }
 
+// What this machine lacks is a problem while it lasts.
+func TestShortages(t *testing.T) {
+	s := calm()
+	s.Shortages = []proxy.Shortage{
+		{Kind: "pipe", Problem: "pipe2: too many open files", Since: night.Add(-time.Minute), Last: night},
+		{Kind: "connect", App: "web", Problem: "socket: too many open files", Since: night.Add(-time.Minute), Last: night},
+	}
+	tab := desktop(t, serve(t, s))
+	same(t, "problems", texts(tab, "#wrong li"), []string{
+		"This machine lacks what web needs to connect to targets. socket: too many open files. since 1 Mar 03:11:00, 1 min show",
+		"This machine has no pipes for splicing; sessions go on without. pipe2: too many open files. since 1 Mar 03:11:00, 1 min",
+	})
+}
+
 func TestNothingIsWrong(t *testing.T) {
 	tab := desktop(t, serve(t, calm()))
 	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{"Nothing is wrong."})

@@ -30,6 +30,7 @@ export function problemsOf(model) {
       what: `All ${count(max)} workers are busy.`, why: 'New connections wait until a session ends.',
     });
   }
+  for (const lack of answer.shortages ?? []) list.push(short(lack));
   for (const app of model.apps) list.push(...ofApp(app, model));
   for (const name of model.names) {
     if (!name.problem) {
@@ -44,6 +45,20 @@ export function problemsOf(model) {
     });
   }
   return list.sort((a, b) => b.level - a.level || (b.since ?? Infinity) - (a.since ?? Infinity));
+}
+
+const lacks = new Map([
+  ['connect', (app) => `This machine lacks what ${app} needs to connect to targets.`],
+  ['session', (app) => `This machine lacks what sessions of ${app} need.`],
+  ['pipe', () => 'This machine has no pipes for splicing; sessions go on without.'],
+]);
+
+function short({ kind, app, problem, since }) {
+  const what = lacks.get(kind) ?? ((of) => `This machine lacks something (${kind}) that ${of} needs.`);
+  return {
+    key: `short ${kind} ${app ?? ''}`, level: kind === 'pipe' ? partly : grave, since: moment(since),
+    find: app ? `app:${app}` : null, what: what(app), why: sentence(problem),
+  };
 }
 
 function late(name, model) {

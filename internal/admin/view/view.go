@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
 
@@ -129,9 +130,23 @@ func (p *painter) node() {
 		p.para("", red, "The last reload was refused; the configuration of "+p.ago(s.Reloads.LastSuccess)+" ago stays active:")
 		p.para("  ", red, s.Reloads.Problem)
 	}
+	for _, x := range s.Shortages {
+		p.para("", red, shortage(&x)+" for "+p.ago(x.Since)+": "+x.Problem)
+	}
 	if s.Log.Problem != "" {
 		p.para("", red, fmt.Sprintf("The log does not accept entries, %d lost: %s", s.Log.Lost, s.Log.Problem))
 	}
+}
+
+// shortage says what fails because the machine lacks something.
+func shortage(x *proxy.Shortage) string {
+	switch relay.Lack(x.Kind) {
+	case relay.LackConnect:
+		return "This machine lacks what app " + x.App + " needs to connect to targets,"
+	case relay.LackPipe:
+		return "This machine has no pipes for splicing, which sessions go on without,"
+	}
+	return "This machine lacks what sessions of app " + x.App + " need,"
 }
 
 // names writes which names cannot be looked up, or are late.

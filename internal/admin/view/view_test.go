@@ -69,6 +69,11 @@ func troubled() *proxy.Snapshot {
 	s.Names[0].Problem, s.Names[0].Since = "lookup web.internal on 10.0.0.53:53: server misbehaving", now.Add(-95*time.Second)
 	s.Names = append(s.Names, proxy.Name{Name: "srv:_db._tcp.internal", Problem: "no such host", Since: began},
 		proxy.Name{Name: "late.internal:80", Addresses: []string{"10.0.0.4"}, Overdue: 432})
+	s.Shortages = []proxy.Shortage{
+		{Kind: "connect", App: "web", Problem: "socket: too many open files", Since: now.Add(-95 * time.Second), Last: now},
+		{Kind: "session", App: "db", Problem: "epoll_ctl: no space left on device", Since: now.Add(-5 * time.Second), Last: now},
+		{Kind: "pipe", Problem: "pipe2: too many open files", Since: now.Add(-2 * time.Second), Last: now},
+	}
 	web := &s.Apps[0]
 	web.Ports[0].Problem = "accept: too many open files"
 	web.Refused = map[string]uint64{"denied": 12, "max_sessions_per_source": 3456, "sessions_per_second": 0}

@@ -35,6 +35,9 @@ func newStill(t *testing.T, targets ...config.Target) *still {
 		Ended:         func(r *relay.Record) { s.ended = append(s.ended, *r) },
 		ConnectFailed: func(*relay.Route, *target.Target, error, bool) { s.failed++ },
 		TargetBack:    func(*relay.Route, *target.Target) {},
+		Connected:     func(*relay.Route) {},
+		Short:         func(relay.Lack, *relay.Route, error) {},
+		Works:         func(relay.Lack, *relay.Route) {},
 		TriedSecond:   func(*relay.Route, *target.Target) {},
 	}}
 	var err error

@@ -120,7 +120,7 @@ func newLoop(e *Engine, shard int) (*loop, error) {
 		l.epoll.Close()
 		return nil, err
 	}
-	l.pipes.budget = &e.pipes
+	l.pipes.budget, l.pipes.events = &e.pipes, &e.events
 	l.now = e.clock()
 	l.wheel.init(&l.slab, l.now)
 	return l, nil

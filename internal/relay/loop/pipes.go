@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
 )
 
 // What all loops together may have: a user without privileges is given 64 MiB of pipes (pipe-user-pages-soft of
@@ -23,6 +24,7 @@ const (
 // is moved to memory, so that slow receivers cannot keep the pipes from others.
 type pipes struct {
 	budget *atomic.Int32 // how many pipes all loops have; shared
+	events *relay.Events
 
 	all   []pipe  // by index; those that are closed have no owner and no descriptors
 	idle  []int32 // open and empty
@@ -96,8 +98,10 @@ func (p *pipes) open(now int64) bool {
 	if err != nil { // of descriptors or of the user's pages: sessions go on without
 		p.budget.Add(-1)
 		p.retry = now + tidyInterval
+		p.events.Short(relay.LackPipe, nil, err)
 		return false
 	}
+	p.events.Works(relay.LackPipe, nil)
 	if len(p.all) == len(p.gone) {
 		p.tidy = now + tidyInterval
 	}
