@@ -1,0 +1,101 @@
+package loop
+
+import (
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/target"
+)
+
+// pass is as if that much time had passed, of which the loop has missed nothing.
+func (s *still) pass(d time.Duration) {
+	s.engine.base = s.engine.base.Add(-d)
+	s.now = s.engine.clock()
+	s.expire()
+}
+
+// standStill is as if the loop had not run for that long.
+func (s *still) standStill(d time.Duration) {
+	s.engine.base = s.engine.base.Add(-d)
+	s.wakeUp(0)
+	s.expire()
+}
+
+// expect wants so many sessions to have ended, the last of them for that cause.
+func (s *still) expect(n int, cause relay.Cause) {
+	s.Helper()
+	if len(s.ended) != n || n > 0 && s.ended[n-1].Cause != cause {
+		s.Fatalf("%d sessions have ended, want %d by %s: %+v", len(s.ended), n, cause, s.ended)
+	}
+}
+
+// reached is a target for the sessions of a loop that gives them three seconds for everything.
+func reached(t *testing.T) (*still, net.Listener) {
+	t.Helper()
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := newStill(t)
+	const limit = 3 * time.Second
+	s.port.Route.Store(&relay.Route{ConnectTimeout: limit, IdleTimeout: limit, Targets: target.NewSet([]config.Target{
+		{Address: config.Address{Network: "unix", Path: l.Addr().String()}, Weight: 1, MaxSessions: 1},
+	}, target.Policy{Retry: time.Hour}, nil)})
+	s.pass(0)
+	return s, l
+}
+
+// What is over after a standstill has another chance, of a second, and that once in a while: one that is late in every
+// turn still ends what is over.
+func TestAnotherChanceAfterAStandstill(t *testing.T) {
+	s, _ := reached(t)
+	s.session() // relays, and is idle
+	s.standStill(20 * time.Second)
+	s.expect(0, "")
+	s.pass(2 * time.Second)
+	s.expect(1, relay.IdleTimeout)
+
+	s.session()
+	s.standStill(20 * time.Second)
+	s.session() // waits for a place
+	s.pass(500 * time.Millisecond)
+	s.expect(1, relay.IdleTimeout)
+	s.pass(time.Second)
+	s.expect(2, relay.IdleTimeout) // its place is the other's, which an order tells
+	s.obey()
+	s.standStill(4 * time.Second) // too soon after the chance before
+	s.expect(3, relay.IdleTimeout)
+}
+
+// What is in a socket when a time-out comes is read before that is believed, though no event has told of it.
+func TestATimeoutIsBelievedAfterALook(t *testing.T) {
+	s, l := reached(t)
+	client := s.session()
+	s.work() // finds nothing to read
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := unix.Write(client, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	s.pass(4 * time.Second)
+	s.expect(0, "")
+	c.SetDeadline(time.Now().Add(5*time.Second))
+	var got [1]byte
+	if _, err := c.Read(got[:]); err != nil || got[0] != 'x' {
+		t.Errorf("%q, %v", got, err)
+	}
+	s.pass(2 * time.Second)
+	s.expect(0, "")
+	s.pass(2 * time.Second)
+	s.expect(1, relay.IdleTimeout)
+}
