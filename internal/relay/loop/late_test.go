@@ -89,7 +89,7 @@ func TestATimeoutIsBelievedAfterALook(t *testing.T) {
 	}
 	s.pass(4 * time.Second)
 	s.expect(0, "")
-	c.SetDeadline(time.Now().Add(5*time.Second))
+	c.SetDeadline(time.Now().Add(5 * time.Second))
 	var got [1]byte
 	if _, err := c.Read(got[:]); err != nil || got[0] != 'x' {
 		t.Errorf("%q, %v", got, err)
