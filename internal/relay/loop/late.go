@@ -8,7 +8,9 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-// nextChance is how long after a second chance there is another one: time-outs still come where every turn is late.
+// nextChance is how long after a second chance there is another one, unless the loop has stood still for at least twice as
+// long as before that: a turn that was a little late takes nothing from a standstill after it, and time-outs still come
+// where every turn is late.
 const nextChance = int64(10 * time.Second)
 
 // wakeUp begins a turn, which was to begin after at most patience milliseconds (-1: whenever).
@@ -16,8 +18,11 @@ func (l *loop) wakeUp(patience int) {
 	before := l.now
 	l.now = l.engine.clock()
 	late := l.now - before - int64(patience)*int64(time.Millisecond)
-	if patience >= 0 && late >= int64(relay.StoodStill) && (l.woke == 0 || l.now-l.woke >= nextChance) {
-		l.woke = l.now
+	if patience < 0 || late < int64(relay.StoodStill) {
+		return
+	}
+	if l.woke == 0 || l.now-l.woke >= nextChance || late >= 2*l.stood {
+		l.woke, l.stood = l.now, late
 	}
 }
 

@@ -74,6 +74,17 @@ func TestAnotherChanceAfterAStandstill(t *testing.T) {
 	s.expect(3, relay.IdleTimeout)
 }
 
+// A turn that was late, as on a busy machine, takes nothing from a standstill that comes soon after it.
+func TestALateTurnTakesNoChance(t *testing.T) {
+	s, _ := reached(t)
+	s.session()
+	s.standStill(relay.StoodStill)
+	s.standStill(4 * time.Second)
+	s.expect(0, "")
+	s.standStill(4 * time.Second) // no longer than before
+	s.expect(1, relay.IdleTimeout)
+}
+
 // What is in a socket when a time-out comes is read before that is believed, though no event has told of it.
 func TestATimeoutIsBelievedAfterALook(t *testing.T) {
 	s, l := reached(t)

@@ -97,6 +97,7 @@ type loop struct {
 	tell     func() // its answer; nil: it is not asked
 	now      int64  // the engine's clock at the begin of the turn
 	woke     int64  // when it last went on after it had stood still; 0: it never had
+	stood    int64  // for how long, before that
 	attempts int    // how many more connects may fail at once in this turn
 	yielded  int64  // when the loop last let the scheduler run
 	stopping bool
