@@ -38,7 +38,7 @@ type outcome struct {
 
 // Reload reads the configuration again and puts it in force, and tells what that has changed. It may be called from any
 // goroutine, and waits while another reload is on. With an error all goes on as before: it is config.Errors if there
-// are errs in the file. When the context is done it returns, whatever becomes of the reload.
+// are errors in the file. When the context is done it returns, whatever becomes of the reload.
 func (d *Daemon) Reload(ctx context.Context) (proxy.Changes, error) {
 	o := order{make(chan outcome, 1)}
 	select {

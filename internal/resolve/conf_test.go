@@ -147,10 +147,20 @@ func TestFileIsFollowed(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	write(path, strings.Repeat("x", maxFile+1), time.Hour)
+	write(path+".elsewhere", "link", time.Hour)
+	if err := os.Symlink(path+".elsewhere", path); err != nil {
+		t.Fatal(err)
+	}
+	expect("link")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	write(path, strings.Repeat("x", maxFile), time.Hour)
 	if n := len(f.get()); n != maxFile {
 		t.Errorf("%d bytes are read", n)
 	}
+	write(path, strings.Repeat("x", maxFile+1), time.Minute)
+	expect("") // and no part of it, which might end within an address
 }
 
 // Another server in the file is asked from the next lookup on.

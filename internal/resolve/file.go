@@ -1,14 +1,15 @@
 package resolve
 
 import (
-	"io"
 	"os"
 	"sync"
 	"syscall"
 	"time"
+
+	"tcp-proxy/internal/linux"
 )
 
-// maxFile is how much of a file is read.
+// maxFile is how large a file may be, in bytes.
 const maxFile = 16 << 20
 
 // fileSettles is how long after its last change a file is read again each time: a further change within the granularity
@@ -18,7 +19,7 @@ const fileSettles = time.Second
 // file is what a text file says. It is read again when the file has changed. It is safe for concurrent use.
 type file[T any] struct {
 	path  string
-	parse func(text string) T // a file that is missing, or is no regular file, says what an empty one says
+	parse func(text string) T // a file that is missing, too large or no regular file says what an empty one says
 
 	mu      sync.Mutex // guards what follows
 	value   T
@@ -59,18 +60,9 @@ func versionOf(info os.FileInfo, err error) version {
 	return v
 }
 
-// readText returns the begin of a regular file, and nothing of what is none or cannot be read. It does not wait for a
-// FIFO's writer (open(2), O_NONBLOCK).
+// readText returns the text of a regular file of at most maxFile bytes, and nothing of any other or one that cannot be read.
 func readText(path string) string {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	text, err := linux.ReadRegular(path, maxFile)
 	if err != nil {
 		return ""
 	}
