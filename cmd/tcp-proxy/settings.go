@@ -63,11 +63,12 @@ func (s *settings) fits(cfg *config.Config) error {
 		return err
 	}
 	size, forAdmin := proxy.SizeOf(cfg), admin.Descriptors(len(cfg.Admin.Listen))
-	if size.Descriptors()+forAdmin <= limit {
+	need := size.Descriptors(limit) + forAdmin
+	if need <= limit {
 		return nil
 	}
 	text := fmt.Sprintf("%d workers with engine %q and %d ports may need %d descriptors, but the limit is %d (RLIMIT_NOFILE): "+
-		"at most %d workers fit", size.Workers, size.Engine, size.Ports, size.Descriptors()+forAdmin, limit, size.MostWorkers(limit-min(limit, forAdmin)))
+		"at most %d workers fit", size.Workers, size.Engine, size.Ports, need, limit, size.MostWorkers(limit, forAdmin))
 	if s.flags.Changed("max-workers") {
 		return fmt.Errorf("--max-workers: %s", text)
 	}

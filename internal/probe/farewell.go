@@ -54,10 +54,13 @@ const farewellEvent = 1 << 31
 func newFarewells() farewells {
 	limit := MaxFarewells
 	if descriptors, err := linux.DescriptorLimit(); err == nil {
-		limit = int(min(MaxFarewells, max(descriptors/32, 1)))
+		limit = int(farewellsOf(descriptors))
 	}
 	return farewells{limit: limit}
 }
+
+// farewellsOf is how many farewells there may be in a process that may have so many descriptors.
+func farewellsOf(descriptors uint64) uint64 { return min(MaxFarewells, max(descriptors/32, 1)) }
 
 // count is how many are under way.
 func (w *farewells) count() int { return w.asked.Len() + w.told.Len() }

@@ -5,10 +5,15 @@ import "tcp-proxy/internal/linux"
 // MaxFlights is how many checks may be under way at once; fewer where descriptors are scarce.
 const MaxFlights = 1000
 
-// Descriptors is the most that the checks of so many targets hold, beside those of the prober itself.
-func Descriptors(targets int) uint64 {
-	return uint64(min(targets, MaxFlights) + min(targets*ownFarewells, MaxFarewells))
+// Descriptors is the most that the checks of so many targets hold in a process that may have so many, beside those of the
+// prober itself.
+func Descriptors(targets int, limit uint64) uint64 {
+	n := uint64(targets)
+	return min(n, flightsOf(limit)) + min(n*ownFarewells, farewellsOf(limit))
 }
+
+// flightsOf is how many checks may be under way in a process that may have so many descriptors.
+func flightsOf(descriptors uint64) uint64 { return min(MaxFlights, max(descriptors/8, 1)) }
 
 // flights are the checks under way: those that hold a socket. Each has a number, which its events carry.
 type flights struct {
@@ -27,7 +32,7 @@ type seat struct {
 func newFlights() flights {
 	limit := MaxFlights
 	if descriptors, err := linux.DescriptorLimit(); err == nil {
-		limit = int(min(MaxFlights, max(descriptors/8, 1)))
+		limit = int(flightsOf(descriptors))
 	}
 	return flights{limit: limit}
 }

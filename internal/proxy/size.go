@@ -11,7 +11,7 @@ import (
 // Size is what a server has.
 type Size struct {
 	Apps, Ports, Targets, Workers int
-	Probed                        int // targets that are
+	Probed                        int // targets that are, with all the addresses that names may have
 	Lookups                       int // sockets for names of targets
 	Engine                        string
 }
@@ -24,9 +24,9 @@ func SizeOf(cfg *config.Config) Size {
 		size.Targets += len(a.Targets)
 		for _, t := range a.Targets {
 			size.Lookups = min(size.Lookups+resolve.SocketsFor(t.Address), resolve.MaxSockets)
-		}
-		if a.Probe.When != config.ProbeNever {
-			size.Probed += len(a.Targets)
+			if a.Probe.When != config.ProbeNever {
+				size.Probed += resolve.EndpointsOf(t.Address)
+			}
 		}
 	}
 	return size
@@ -44,20 +44,31 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// spareDescriptors are for what is not sessions, ports, probes or lookups: the log, epoll.
+// spareDescriptors are for what has no number of its own: the log, the runtime's poller, the prober and the watch of
+// files, files that are read now and then, and a port that a reload has opened and the one before it.
 const spareDescriptors = 64
 
-// Descriptors is the most descriptors that a server of this size holds.
-func (s Size) Descriptors() uint64 {
+// Descriptors is the most descriptors that a server of this size holds in a process that may have so many.
+func (s Size) Descriptors(limit uint64) uint64 {
 	e := engines[s.Engine]
-	return uint64(s.Workers)*e.perSession + uint64(s.Ports)*e.perPort + probe.Descriptors(s.Probed) + uint64(s.Lookups) + spareDescriptors
+	return uint64(s.Workers)*s.perWorker() + uint64(s.Ports)*e.perPort + e.once() + probe.Descriptors(s.Probed, limit) +
+		uint64(s.Lookups) + spareDescriptors
 }
 
-// MostWorkers is how many workers fit a limit of descriptors, with the ports as they are.
-func (s Size) MostWorkers(limit uint64) uint64 {
+// perWorker is the most descriptors of one session.
+func (s Size) perWorker() uint64 {
+	e := engines[s.Engine]
+	if s.Lookups > 0 {
+		return e.perSession + e.perRival
+	}
+	return e.perSession
+}
+
+// MostWorkers is how many workers fit a limit of descriptors, of which others have some, with the rest as it is.
+func (s Size) MostWorkers(limit, others uint64) uint64 {
 	s.Workers = 0
-	if need := s.Descriptors(); need < limit {
-		return (limit - need) / engines[s.Engine].perSession
+	if need := s.Descriptors(limit) + others; need < limit {
+		return (limit - need) / s.perWorker()
 	}
 	return 0
 }

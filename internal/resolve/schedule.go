@@ -46,6 +46,14 @@ func SocketsFor(a config.Address) int {
 	return 0
 }
 
+// EndpointsOf is the most targets that one address of targets stands for: one, if it is no name.
+func EndpointsOf(a config.Address) int {
+	if SocketsFor(a) > 0 {
+		return maxEndpoints
+	}
+	return 1
+}
+
 // How long a lookup may take, in the slow lane and in the others.
 const (
 	quickPatience = time.Second

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -117,10 +118,15 @@ func (r *Rig) command(arguments []string) *exec.Cmd {
 	if r.around != nil {
 		return r.around(tested, arguments)
 	}
-	if r.nameserver != nil {
-		return r.nameserver.around(tested, arguments)
+	program := tested
+	if r.Descriptors > 0 {
+		arguments = append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(r.Descriptors), program}, arguments...)
+		program = "sh"
 	}
-	return exec.Command(tested, arguments...)
+	if r.nameserver != nil {
+		return r.nameserver.around(program, arguments)
+	}
+	return exec.Command(program, arguments...)
 }
 
 func (p *Proxy) awaitReady() {

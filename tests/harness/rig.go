@@ -38,8 +38,9 @@ type Rig struct {
 
 	nameserver *Nameserver // of the proxies; nil: those of the machine
 
-	stderr *os.File                                           // of the proxies; nil: their Log
-	around func(program string, arguments []string) *exec.Cmd // the command that runs a proxy; nil: the program itself
+	stderr      *os.File                                           // of the proxies; nil: their Log
+	Descriptors int                                                // how many a proxy may have open (RLIMIT_NOFILE); 0: as many as the test
+	around      func(program string, arguments []string) *exec.Cmd // the command that runs a proxy; nil: the program itself
 
 	mu       sync.Mutex
 	port     int    // the last one given out

@@ -18,11 +18,16 @@ import (
 )
 
 // What the engine holds at most, in descriptors: a session has two sockets and a pipe for each direction, which Go's
-// splice takes before there is data; a port has its socket and a duplicate that tells when to accept.
+// splice takes before there is data; a port has its socket and a duplicate that tells when to accept. Go keeps the pipes of
+// sessions that are over, so that one that connects to a rival, and has no pipes yet, may have its third socket beside them.
 const (
 	DescriptorsPerSession = 6
+	DescriptorsPerRival   = 1
 	DescriptorsPerPort    = 2
 )
+
+// Descriptors is the most that an engine holds beside its sessions and ports: its two epoll instances.
+func Descriptors() uint64 { return 2 }
 
 // Engine implements relay.Engine.
 type Engine struct {

@@ -13,13 +13,16 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-// What the engine holds at most, in descriptors: a session has two sockets; a port has one, and a unix port two. Pipes
-// and what the loops need come once. Where there is no descriptor for a pipe, or for a rival of a target that does not
-// answer, sessions go on without.
+// What the engine holds at most, in descriptors: a session has two sockets, and one more while it connects to a rival; a
+// port has one, and a unix port two. Descriptors is what comes once.
 const (
 	DescriptorsPerSession = 2
+	DescriptorsPerRival   = 1
 	DescriptorsPerPort    = 2
 )
+
+// Descriptors is the most that an engine holds beside its sessions and ports: two for each loop, and two for each pipe.
+func Descriptors() uint64 { return uint64(2*processors() + 2*maxPipes) }
 
 // Engine implements relay.Engine.
 type Engine struct {
