@@ -247,5 +247,5 @@ func TestPanic(t *testing.T) {
 func ExampleMetrics() {
 	m := Metrics()[0]
 	fmt.Println(m.Name, m.Type, m.Labels, m.Help)
-	// Output: tcp_proxy_sessions_active gauge [app] Sessions that are open.
+	// Output: tcp_proxy_sessions_active gauge [app] Open sessions.
 }

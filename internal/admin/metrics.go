@@ -56,31 +56,31 @@ func histogram(name, help string, counts func(*proxy.App) meter.Counts) family {
 // that comes from clients.
 func families(version string) []family {
 	return []family{
-		gauge("sessions_active", "app", "Sessions that are open.", ofApps(func(a *proxy.App, give giver) {
+		gauge("sessions_active", "app", "Open sessions.", ofApps(func(a *proxy.App, give giver) {
 			give(float64(a.Active), a.Name)
 		})),
-		counter("sessions_total", "app cause", "Sessions that have ended, by cause.", ofApps(func(a *proxy.App, give giver) {
+		counter("sessions_total", "app cause", "Ended sessions, by cause.", ofApps(func(a *proxy.App, give giver) {
 			perWord(causes, a.Ended, func(cause string, n float64) { give(n, a.Name, cause) })
 		})),
-		counter("sessions_refused_total", "app reason", "Sessions that were refused at the door, by reason. They are in tcp_proxy_sessions_total, too, as denied or limited.",
+		counter("sessions_refused_total", "app reason", "Sessions refused by access lists or limits, by reason. tcp_proxy_sessions_total counts them as well, as denied or limited.",
 			ofApps(func(a *proxy.App, give giver) {
 				perWord(nil, a.Refused, func(reason string, n float64) { give(n, a.Name, reason) })
 			})),
-		counter("bytes_total", "app direction", "Bytes that were moved, as they move: upload is from clients to targets.", ofApps(func(a *proxy.App, give giver) {
+		counter("bytes_total", "app direction", "Bytes copied, counted while sessions run: upload is from clients to targets.", ofApps(func(a *proxy.App, give giver) {
 			give(float64(a.Upload), a.Name, "upload")
 			give(float64(a.Download), a.Name, "download")
 		})),
-		histogram("connect_seconds", "From accept until a target was connected to, of the sessions that have ended and got one.",
+		histogram("connect_seconds", "Time from accept to the connection to a target, of ended sessions that got one.",
 			func(a *proxy.App) meter.Counts { return a.Connect }),
-		histogram("session_seconds", "From accept until both sides were closed.",
+		histogram("session_seconds", "Time from accept until both sides were closed.",
 			func(a *proxy.App) meter.Counts { return a.Session }),
-		gauge("limited_sources", "app", "Client addresses that limits are kept for.", ofApps(func(a *proxy.App, give giver) {
+		gauge("limited_sources", "app", "Client addresses with counted limits.", ofApps(func(a *proxy.App, give giver) {
 			give(float64(a.Sources), a.Name)
 		})),
 		gauge("ports", "app", "Listening sockets.", ofApps(func(a *proxy.App, give giver) {
 			give(float64(len(a.Ports)), a.Name)
 		})),
-		gauge("ports_failing", "app", "Listening sockets on which accepting fails now.", ofApps(func(a *proxy.App, give giver) {
+		gauge("ports_failing", "app", "Listening sockets on which accept currently fails.", ofApps(func(a *proxy.App, give giver) {
 			failing := 0
 			for _, p := range a.Ports {
 				failing += int(oneIf(p.Problem != ""))
@@ -91,56 +91,56 @@ func families(version string) []family {
 		gauge("target_up", "app target", "1 if the target is alive, 0 if it is dead, draining or down.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(oneIf(t.State == target.Alive), app, t.Name)
 		})),
-		gauge("target_disabled", "app target", "1 if an operator or the configuration keeps new sessions from the target (draining or down), 0 if not.",
+		gauge("target_disabled", "app target", "1 if an operator (draining) or the configuration (down) has taken the target out of service, else 0.",
 			ofTargets(func(app string, t *proxy.Target, give giver) {
 				give(oneIf(t.State == target.Draining || t.State == target.Down), app, t.Name)
 			})),
-		gauge("target_sessions_active", "app target", "Sessions that the target has.", ofTargets(func(app string, t *proxy.Target, give giver) {
+		gauge("target_sessions_active", "app target", "Open sessions of the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(float64(t.Active), app, t.Name)
 		})),
-		gauge("target_sessions_max", "app target", "Sessions that the target may have at once, if that is limited.", ofTargets(func(app string, t *proxy.Target, give giver) {
+		gauge("target_sessions_max", "app target", "The max_sessions of the target, if set.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			if t.MaxSessions > 0 {
 				give(float64(t.MaxSessions), app, t.Name)
 			}
 		})),
-		counter("target_sessions_total", "app target", "Sessions that were connected to the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
+		counter("target_sessions_total", "app target", "Sessions connected to the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(float64(t.Sessions), app, t.Name)
 		})),
-		counter("target_early_closes_total", "app target", "Sessions that the target ended within a second of the connect, closed or reset, without having sent a byte and before the client had finished.",
+		counter("target_early_closes_total", "app target", "Sessions that the target closed or reset within a second of the connect, without sending a byte and before the client had finished.",
 			ofTargets(func(app string, t *proxy.Target, give giver) { give(float64(t.EarlyCloses), app, t.Name) })),
-		counter("target_connect_errors_total", "app target reason", "Connections to the target that failed, by reason.", ofTargets(func(app string, t *proxy.Target, give giver) {
+		counter("target_connect_errors_total", "app target reason", "Failed connects to the target, by reason.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			perWord(nil, t.Failures, func(reason string, n float64) { give(n, app, t.Name, reason) })
 		})),
-		gauge("target_connect_seconds", "app target", "How long the target takes to connect to, smoothed, once that is known.", ofTargets(func(app string, t *proxy.Target, give giver) {
+		gauge("target_connect_seconds", "app target", "Smoothed time to connect to the target, once known.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			if t.Connect > 0 {
 				give(t.Connect, app, t.Name)
 			}
 		})),
-		counter("target_probes_total", "app target result", "Probes of the target that have passed or failed, if it was ever probed.", ofTargets(func(app string, t *proxy.Target, give giver) {
+		counter("target_probes_total", "app target result", "Probes of the target that passed or failed, once it has been probed.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			if t.Probe != nil {
 				give(float64(t.Probe.Passed), app, t.Name, "passed")
 				give(float64(t.Probe.Failed), app, t.Name, "failed")
 			}
 		})),
 
-		gauge("name_addresses", "name", "Addresses that a name of targets stands for.", ofNames(func(n *proxy.Name, give giver) {
+		gauge("name_addresses", "name", "Addresses that the target name resolves to.", ofNames(func(n *proxy.Name, give giver) {
 			give(float64(len(n.Addresses)), n.Name)
 		})),
-		gauge("name_failing", "name", "1 if the last lookup of the name gave nothing, 0 if not. The addresses are those of before, then.", ofNames(func(n *proxy.Name, give giver) {
+		gauge("name_failing", "name", "1 if the last lookup of the name failed, else 0. While it fails, the last addresses are used.", ofNames(func(n *proxy.Name, give giver) {
 			give(oneIf(n.Problem != ""), n.Name)
 		})),
-		gauge("name_overdue_seconds", "name", "For how long the answer that the name stands for has been out of date, because there is no new one; 0 while it is not.",
+		gauge("name_overdue_seconds", "name", "How long ago the answer in use for the name expired without a new one; 0 if it has not expired.",
 			ofNames(func(n *proxy.Name, give giver) { give(n.Overdue, n.Name) })),
 
-		gauge("workers_busy", "", "Workers that have a session.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Busy)) }),
-		gauge("workers_max", "", "Workers that there are.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Max)) }),
-		counter("accept_paused_total", "reason", "How often accepting had to pause: all workers were busy (workers), or it failed (error).",
+		gauge("workers_busy", "", "Workers with a session.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Busy)) }),
+		gauge("workers_max", "", "The size of the worker pool, max_workers.", func(s *proxy.Snapshot, give giver) { give(float64(s.Workers.Max)) }),
+		counter("accept_paused_total", "reason", "How often accept was paused, because all workers were busy (workers) or accept failed (error).",
 			func(s *proxy.Snapshot, give giver) {
 				for _, reason := range []string{proxy.PausedError, proxy.PausedWorkers} {
 					give(float64(s.Workers.Paused[reason]), reason)
 				}
 			}),
-		gauge("shortages", "kind", "What fails now because this machine lacks descriptors, memory or local ports: connections to targets (connect) and sessions otherwise (session), each counted in apps, or pipes for splicing (pipe).",
+		gauge("shortages", "kind", "Operations that currently fail because this machine lacks descriptors, memory or local ports: connections to targets (connect) and other needs of sessions (session), each as a number of apps, or pipes for splicing (pipe).",
 			func(s *proxy.Snapshot, give giver) {
 				for _, kind := range relay.Lacks {
 					lasting := 0
@@ -150,36 +150,36 @@ func families(version string) []family {
 					give(float64(lasting), string(kind))
 				}
 			}),
-		counter("shortages_total", "kind", "How often something failed because this machine lacked something: connections to targets (connect), sessions otherwise (session), or pipes for splicing (pipe).",
+		counter("shortages_total", "kind", "Failures because this machine lacked a resource: connections to targets (connect), other needs of sessions (session), or pipes for splicing (pipe).",
 			func(s *proxy.Snapshot, give giver) {
 				for _, kind := range relay.Lacks {
 					give(float64(s.Lacked[string(kind)]), string(kind))
 				}
 			}),
-		counter("reloads_total", "result", "Configurations that were put in force (succeeded, the first one included) or refused.",
+		counter("reloads_total", "result", "Configurations applied (succeeded, including the one at the start) or refused.",
 			func(s *proxy.Snapshot, give giver) {
 				give(float64(s.Reloads.Refused), "refused")
 				give(float64(s.Reloads.Succeeded), "succeeded")
 			}),
-		gauge("last_reload_successful", "", "1 if the last configuration was put in force, 0 if it was refused.", func(s *proxy.Snapshot, give giver) {
+		gauge("last_reload_successful", "", "1 if the last reload was applied, 0 if it was refused.", func(s *proxy.Snapshot, give giver) {
 			give(oneIf(s.Reloads.Problem == ""))
 		}),
-		gauge("last_reload_success_timestamp_seconds", "", "When the configuration in force was put there.", func(s *proxy.Snapshot, give giver) {
+		gauge("last_reload_success_timestamp_seconds", "", "When the active configuration was applied.", func(s *proxy.Snapshot, give giver) {
 			give(unixSeconds(s.Reloads.LastSuccess))
 		}),
-		counter("log_entries_lost_total", "", "Log entries that were not written: the log did not take them.", func(s *proxy.Snapshot, give giver) {
+		counter("log_entries_lost_total", "", "Log entries lost because the log did not accept them.", func(s *proxy.Snapshot, give giver) {
 			give(float64(s.Log.Lost))
 		}),
-		gauge("stage", "stage", "1 for what the proxy is about: starting, serving, draining or stopping.", func(s *proxy.Snapshot, give giver) {
+		gauge("stage", "stage", "1 for the current stage: starting, serving, draining or stopping.", func(s *proxy.Snapshot, give giver) {
 			for _, stage := range []proxy.Stage{proxy.Draining, proxy.Serving, proxy.Starting, proxy.Stopping} {
 				give(oneIf(s.State == stage), string(stage))
 			}
 		}),
-		gauge("start_timestamp_seconds", "", "When the proxy began to accept.", func(s *proxy.Snapshot, give giver) {
+		gauge("start_timestamp_seconds", "", "When the proxy started to accept connections.", func(s *proxy.Snapshot, give giver) {
 			give(unixSeconds(s.Started))
 		}),
-		gauge("engine_info", "engine", "1, with what moves the bytes.", func(s *proxy.Snapshot, give giver) { give(1, s.Engine) }),
-		gauge("build_info", "version goversion", "1, with the version of the program and of Go.", func(_ *proxy.Snapshot, give giver) {
+		gauge("engine_info", "engine", "Always 1; the label is the engine, loop or copy.", func(s *proxy.Snapshot, give giver) { give(1, s.Engine) }),
+		gauge("build_info", "version goversion", "Always 1; the labels are the versions of the program and of Go.", func(_ *proxy.Snapshot, give giver) {
 			give(1, version, runtime.Version())
 		}),
 	}

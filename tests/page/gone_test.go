@@ -20,7 +20,7 @@ func TestProxyGoneAndBack(t *testing.T) {
 	}
 	same(t, "what was known", rows(tab, 2)[:1], []string{"web 5001, 5002 | 3 of 3 alive"})
 	tab.Eval(`document.documentElement.dataset.poll = 2000`, nil)
-	tab.Until("it waits longer and longer", `/Asked again in ([4-9]|[12][0-9]|30) s/.test(document.querySelector("#gone-text").innerText)`)
+	tab.Until("it waits longer and longer", `/Retrying in ([4-9]|[12][0-9]|30) s/.test(document.querySelector("#gone-text").innerText)`)
 	tab.Eval(`document.documentElement.dataset.poll = 50`, nil)
 
 	s.say(later(trouble(), time.Minute))

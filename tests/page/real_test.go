@@ -36,7 +36,7 @@ func TestRealProxy(t *testing.T) {
 
 		target.Stop()
 		r.ExpectRefusal(p.Address())
-		tab.Until("the dead target is shown", `document.querySelector("#wrong li")?.innerText.includes("web has no alive target.") &&
+		tab.Until("the dead target is shown", `document.querySelector("#wrong li")?.innerText.includes("web has no live target.") &&
 			document.querySelector("#wrong li")?.innerText.includes("connection refused")`)
 		tab.Until("so is when it died", `document.querySelector("#events li.grave")?.innerText.includes("`+target.Address+`")`)
 		target.Restart()

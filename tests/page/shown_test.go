@@ -14,24 +14,24 @@ func TestWhatIsWrongComesFirst(t *testing.T) {
 		"What is wrong: 5 problems",
 		"The last reload was refused. /etc/tcp-proxy/config.json:14:9: apps[0].ports[1]: 70000 is not a port: ports are 1 to 65535 The configuration of 1 Mar 00:12:00 stays active.",
 		"db does not accept. 127.0.0.1:5432: accept4: too many open files. show",
-		"cache has no alive target. unix:/run/redis.sock: connect: no such file or directory. since 1 Mar 03:11:20, 40 s show",
+		"cache has no live target. unix:/run/redis.sock: connect: no such file or directory. since 1 Mar 03:11:20, 40 s show",
 		"web: 1 of 3 targets dead. 10.0.0.2:80: connect: connection refused. since 1 Mar 03:09:00, 3 min show",
 		"db.internal does not resolve. lookup db.internal on 10.0.0.53:53: server misbehaving. Its previous addresses stay in use. since 1 Mar 03:07:00, 5 min show",
 	})
 	same(t, "rows", rows(tab, 5), []string{
 		"cache unix:/run/cache.sock | dead | 40 s | | 200",
-		"unix:/run/redis.sock | dead | 40 s | connect: no such file or directory · tried again in 12 s | 0",
+		"unix:/run/redis.sock | dead | 40 s | connect: no such file or directory · next try in 12 s | 0",
 		"db 127.0.0.1:5432 | not accepting | | 127.0.0.1:5432 does not accept: accept4: too many open files | 34",
 		"db.internal:5432/10.0.1.1 | alive | 2 d 2 h | | 20",
 		"db.internal:5432/10.0.1.2 | alive | 2 d 2 h | | 20",
 		"web 5001, 5002 | 1 of 3 alive | 3 min | | 800",
-		"10.0.0.2:80 | dead | 3 min | connect: connection refused · tried again in 8 s | 0",
+		"10.0.0.2:80 | dead | 3 min | connect: connection refused · next try in 8 s | 0",
 		"10.0.0.3:80 | draining | 20 min | drained by the operator | 20",
 		"10.0.0.1:80 | alive | 2 d 2 h | | 20",
 	})
 	same(t, "figures", texts(tab, "#figures dl > div"), []string{
 		"Targets alive 3 of 6 dead 2, draining 1", "Sessions 1,034 in 3 apps", "New sessions – none refused",
-		"Workers busy 1,034 of 10,000 accepting never paused", "Download – to clients", "Upload – to targets",
+		"Workers busy 1,034 of 10,000 accept never paused", "Download – to clients", "Upload – to targets",
 		"Connect time 400 µs slowest 400 µs, web 10.0.0.1:80", "Configuration reload refused of 1 Mar 00:12:00 · loaded 3 times, 1 refused",
 	})
 	same(t, "events", texts(tab, "#events li"), []string{
@@ -68,12 +68,12 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 	same(t, "problems", texts(tab, "#wrong li"), []string{
 		"All 10,000 workers are busy. New connections wait until a session ends.",
 		"web does not accept on 1 of 2 ports. 5002: accept4: too many open files. show",
-		"db has no alive target. None of its targets has an address yet. show",
+		"db has no live target. None of its targets has an address yet. show",
 		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min",
-		"cache has no alive target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
+		"cache has no live target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
 		"The proxy is draining. It keeps serving, but reports not ready, so that load balancers send new connections elsewhere.",
 	})
-	same(t, "figures", texts(tab, "#figure-workers"), []string{"Workers busy 10,000 of 10,000 accepting paused 4 times: workers 3, error 1"})
+	same(t, "figures", texts(tab, "#figure-workers"), []string{"Workers busy 10,000 of 10,000 accept paused 4 times: workers 3, error 1"})
 	apps := []string{"db 127.0.0.1:5432 | no target", "cache unix:/run/cache.sock | down", "unix:/run/redis.sock | down", "web 5001, 5002 | 1 of 2 ports fail"}
 	same(t, "rows", rows(tab, 2)[:4], apps)
 }
@@ -85,12 +85,12 @@ func TestTheLogTakesNothing(t *testing.T) {
 	tab := desktop(t, serve(t, s))
 	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{
 		"What is wrong: 1 problem",
-		"The log does not take entries. write /dev/stderr: no space left on device. 1,700 entries lost so far. Sessions go on.",
+		"The log does not accept entries. write /dev/stderr: no space left on device. 1,700 entries lost so far. Sessions go on.",
 	})
 	s.Log = proxy.Log{Lost: 1, Problem: "it has taken no entry for 7s"}
 	tab = desktop(t, serve(t, s))
 	same(t, "problems", texts(tab, "#wrong li"), []string{
-		"The log does not take entries. it has taken no entry for 7s. 1 entry lost so far. Sessions go on.",
+		"The log does not accept entries. it has taken no entry for 7s. 1 entry lost so far. Sessions go on.",
 	})
 	s.Log.Problem = "" // it takes entries again
 	tab = desktop(t, serve(t, s))
@@ -103,7 +103,7 @@ func TestAnOldAnswer(t *testing.T) {
 	s.Names[0].Refreshed, s.Names[0].Expires, s.Names[0].Overdue = night.Add(-10*time.Minute), night.Add(-5*time.Minute), 300
 	tab := desktop(t, serve(t, s))
 	same(t, "problems", texts(tab, "#wrong li"), []string{
-		"The answer of db.internal is out of date. It stays in use until there is a new one. since 1 Mar 03:07:00, 5 min show",
+		"The answer for db.internal has expired. It is used until a new one arrives. since 1 Mar 03:07:00, 5 min show",
 	})
 	same(t, "names", texts(tab, "#names h2, #names li"), []string{"1 name", "db.internal 10.0.1.1, 10.0.1.2 asked 10 min ago, out of date for 5 min"})
 }
@@ -160,7 +160,7 @@ func TestDetails(t *testing.T) {
 		return texts(tab, `tr[data-key="details `+key+`"] .facts > div`)
 	}
 	same(t, "a dead target", facts("target web 10.0.0.2:80"), []string{
-		"App web", "State dead since 1 Mar 03:09:00, 3 min", "Reason connect: connection refused", "Tried again in 8 s", "Weight 1",
+		"App web", "State dead since 1 Mar 03:09:00, 3 min", "Reason connect: connection refused", "Next try in 8 s", "Weight 1",
 		"Sessions 0 open, 16,000 so far", "Connects failed refused 7, timeout 1",
 		"Last events 1 Mar 03:09:00 target is dead: connect: connection refused",
 	})
@@ -172,9 +172,9 @@ func TestDetails(t *testing.T) {
 		"Sessions 20 open, 16,000 so far", "Probes 900 passed, 2 failed", "Last probe 1 Mar 03:11:58: passed",
 	})
 	same(t, "an app", facts("app web"), []string{
-		"Ports 5001, 5002", "Balance round_robin", "Sessions 800 open, 48,812 let in so far",
+		"Ports 5001, 5002", "Balance round_robin", "Sessions 800 open, 48,812 accepted so far",
 		"Ended client_closed 41,000, target_closed 7,000, idle_timeout 12, limited 12", "Refused max_sessions_per_source 12",
-		"Limits kept for 77 client addresses", "Moved 68.7 GB down, 4.29 GB up",
+		"Limits counted for 77 client addresses", "Moved 68.7 GB down, 4.29 GB up",
 		"Last events 1 Mar 03:09:00 target is dead: connect: connection refused 1 Mar 02:52:00 target is draining: drained by the operator",
 	})
 	tab.Click(`tr[data-key="app web"] [data-does=more]`)

@@ -54,10 +54,10 @@ function ofApp(app) {
   return [
     ['Ports', ports.join(', ')],
     ['Balance', app.balance],
-    ['Sessions', `${count(app.active)} open, ${count(app.begun)} let in so far`],
+    ['Sessions', `${count(app.active)} open, ${count(app.begun)} accepted so far`],
     ['Ended', tally(app.ended)],
     ['Refused', tally(app.refusals)],
-    ['Limits kept for', app.sources ? of(app.sources, 'client address', 'client addresses') : ''],
+    ['Limits counted for', app.sources ? of(app.sources, 'client address', 'client addresses') : ''],
     ['Moved', `${bytes(app.bytes_download)} down, ${bytes(app.bytes_upload)} up`],
   ];
 }
@@ -72,11 +72,11 @@ function ofTarget(target, model) {
     ['Configured as', target.address === target.name ? '' : target.address],
     ['State', target.state + since],
     ['Reason', target.reason ?? ''],
-    ['Tried again in', target.retry_in_seconds > 0 ? span(Math.ceil(target.retry_in_seconds)) : ''],
+    ['Next try in', target.retry_in_seconds > 0 ? span(Math.ceil(target.retry_in_seconds)) : ''],
     ['Weight', `${count(target.weight)}${target.backup ? ', a backup' : ''}`],
     ['Sessions', `${count(target.active)} open${most}, ${count(target.sessions_total)} so far`],
     ['Connects failed', tally(target.failures)],
-    ['Closed at once', target.early_closes > 0 ? `${of(target.early_closes, 'session')}, within a second of the connect and without a byte` : ''],
+    ['Closed at once', target.early_closes > 0 ? `${of(target.early_closes, 'session')}, within a second of the connect, without sending a byte` : ''],
     ['Probes', probe ? `${count(probe.passed)} passed, ${count(probe.failed)} failed` : ''],
     ['Last probe', last === null ? '' : `${clock(last)}: ${probe.problem || 'passed'}`],
   ];

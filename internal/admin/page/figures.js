@@ -61,7 +61,7 @@ export class Figures {
   #pool({ busy, max, paused }) {
     const pauses = Object.values(paused ?? {}).reduce((a, b) => a + b, 0);
     const level = busy >= max ? 'grave' : busy >= max * 0.9 ? 'partly' : '';
-    const note = pauses > 0 ? `accepting paused ${of(pauses, 'time')}: ${tally(paused)}` : 'accepting never paused';
+    const note = pauses > 0 ? `accept paused ${of(pauses, 'time')}: ${tally(paused)}` : 'accept never paused';
     this.#workers.show(`${count(busy)} of ${count(max)}`, note, level);
   }
 

@@ -19,7 +19,7 @@ export function problemsOf(model) {
   }
   if (answer.log?.problem) {
     list.push({
-      key: 'log', level: partly, since: null, what: 'The log does not take entries.',
+      key: 'log', level: partly, since: null, what: 'The log does not accept entries.',
       why: `${sentence(answer.log.problem)} ${of(answer.log.entries_lost ?? 0, 'entry', 'entries')} lost so far. Sessions go on.`,
     });
   }
@@ -64,14 +64,14 @@ function short({ kind, app, problem, since }) {
 function late(name, model) {
   return {
     key: `late ${name.name}`, level: partly, since: moment(model.answer.taken) - name.overdue_seconds * 1000, find: name.name,
-    what: `The answer of ${name.name} is out of date.`, why: 'It stays in use until there is a new one.',
+    what: `The answer for ${name.name} has expired.`, why: 'It is used until a new one arrives.',
   };
 }
 
 const stages = new Map([
   ['starting', ['The proxy is starting.', 'It is not ready yet.']],
   ['draining', ['The proxy is draining.', 'It keeps serving, but reports not ready, so that load balancers send new connections elsewhere.']],
-  ['stopping', ['The proxy is stopping.', 'It takes no new connections.']],
+  ['stopping', ['The proxy is stopping.', 'It accepts no new connections.']],
 ]);
 
 function* ofNode({ state }) {
@@ -82,7 +82,7 @@ function* ofNode({ state }) {
 function* ofApp(app, model) {
   const find = `app:${app.name}`;
   if (app.severity === severe.none) {
-    yield { key: `none ${app.name}`, level: grave, since: app.since, find, what: `${app.name} has no alive target.`, why: noneWhy(app) };
+    yield { key: `none ${app.name}`, level: grave, since: app.since, find, what: `${app.name} has no live target.`, why: noneWhy(app) };
   } else if (app.dead.length > 0) {
     const first = app.dead[0];
     const more = app.dead.length > 1 ? ` And ${of(app.dead.length - 1, 'other')}.` : '';

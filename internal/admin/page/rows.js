@@ -113,7 +113,7 @@ function whyApp(app, open) {
 
 function whyTarget(target) {
   const parts = target.reason ? [target.reason] : [];
-  if (target.retry_in_seconds > 0) parts.push(`tried again in ${span(Math.ceil(target.retry_in_seconds))}`);
+  if (target.retry_in_seconds > 0) parts.push(`next try in ${span(Math.ceil(target.retry_in_seconds))}`);
   return parts.join(' · ');
 }
 

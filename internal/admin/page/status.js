@@ -42,8 +42,8 @@ export class Status {
     const { answered, problem, next } = this.#poll;
     const since = answered ?? opened;
     text(find('gone-since'), answered === null ? `No answer yet, since ${clock(since)}.` : `No answer since ${clock(since)}.`);
-    const was = answered === null ? '' : ' What is below is how it was then.';
-    const again = next === null ? 'Asking …' : `Asked again in ${span(Math.max(0, Math.ceil((next - Date.now()) / 1000)))}.`;
+    const was = answered === null ? '' : ' The data below is from that time.';
+    const again = next === null ? 'Retrying …' : `Retrying in ${span(Math.max(0, Math.ceil((next - Date.now()) / 1000)))}.`;
     text(find('gone-text'), `For ${span((Date.now() - since) / 1000)} now: ${problem}.${was} ${again}`);
     this.#timer = setTimeout(() => this.#count(), 1000);
   }

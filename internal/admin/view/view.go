@@ -300,7 +300,7 @@ func (p *painter) target(t, past *proxy.Target, width int) {
 		p.dye(shade, pad(string(t.State), stateWidth)), since, sessionsOf(t), rate(begun), seconds(t.Connect)))
 	reason := t.Reason
 	if t.State == target.Dead && t.Retry > 0 {
-		reason += "; tried again in " + span(time.Duration(t.Retry*float64(time.Second)))
+		reason += "; next try in " + span(time.Duration(t.Retry*float64(time.Second)))
 	}
 	if reason != "" {
 		p.para("    ", shade, reason)
