@@ -38,7 +38,7 @@ func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
 		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
 		if peer.UID != 0 && peer.UID != uid && !peer.InGroup(gid) {
 			answerProblem(w, http.StatusForbidden, Problem{Error: fmt.Sprintf(
-				"user %d may not do this: it takes root, the user of the service, or its group %s", peer.UID, groupName(gid))})
+				"permission denied for user %d: only root, the user of the service and members of its group %s may do this", peer.UID, groupName(gid))})
 			return
 		}
 		g.acting.Store(true)

@@ -150,7 +150,7 @@ func (d *decoder) object(n node, into any) (given []string, ok bool) {
 			}
 		case members[f] != nil:
 			first := &members[f].Name
-			d.wrong(node{&m.Name, n.path}, "duplicate key %s: %s stands at %v", quote(key), quote(text(first)), d.at(node{Value: first}))
+			d.wrong(node{&m.Name, n.path}, "duplicate key %s: %s is already at %v", quote(key), quote(text(first)), d.at(node{Value: first}))
 		default:
 			members[f] = m
 			given = append(given, known[f].key)

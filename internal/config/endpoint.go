@@ -13,7 +13,7 @@ func CheckEndpoint(at netip.AddrPort) error {
 	case at.Port() == 0:
 		return fmt.Errorf("%v cannot be a target: nobody listens on port 0", at)
 	case ip.IsUnspecified():
-		return fmt.Errorf("%v cannot be a target: it is no machine's address, and connecting to it reaches the proxy's own machine", at)
+		return fmt.Errorf("%v cannot be a target: it is the unspecified address, and connecting to it reaches the proxy's own machine", at)
 	case ip.IsMulticast():
 		return fmt.Errorf("%v cannot be a target: it is a multicast address, which stands for many machines", at)
 	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):

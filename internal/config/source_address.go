@@ -24,7 +24,7 @@ func (d *decoder) sourceAddress(n node, into *netip.Addr) {
 	case ip.IsUnspecified():
 		d.wrong(n, `%s is every address: "" leaves it to the kernel which one is used`, quote(s))
 	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		d.wrong(n, "%s is the address of many: nobody connects from it", quote(s))
+		d.wrong(n, "%s is not the address of one machine, and cannot be a source address", quote(s))
 	default:
 		if err := refuseNoZone(ip, ip.WithZone(exampleZone).String()); err != nil {
 			d.wrong(n, "%v", err)

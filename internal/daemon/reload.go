@@ -130,7 +130,7 @@ func (d *Daemon) prepare(ctx context.Context, before *config.Config, ready chan<
 // logStays reports an error if a configuration asks for what a running log cannot become.
 func logStays(before, after *config.Config) error {
 	if was := before.Log.Format; after.Log.Format != was {
-		return after.Errorf("log.format", "%q cannot take over from %q while the proxy runs: it takes a restart", after.Log.Format, was)
+		return after.Errorf("log.format", "changing it to %q from %q needs a restart", after.Log.Format, was)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func PeerOf(conn any) (Peer, error) {
 		return err
 	})
 	if err != nil {
-		return Peer{}, fmt.Errorf("who is at the other end: %w", err)
+		return Peer{}, fmt.Errorf("get the credentials of the peer: %w", err)
 	}
 	return p, nil
 }

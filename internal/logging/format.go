@@ -57,7 +57,7 @@ func sinkFor(w io.Writer, format string) (sink, error) {
 	case "json":
 		return newLines(w, &logrus.JSONFormatter{TimestampFormat: timestamp}), nil
 	}
-	return nil, fmt.Errorf("%q is none of auto, journal, text and json", format)
+	return nil, fmt.Errorf("%q: must be auto, journal, text or json", format)
 }
 
 // lines is a sink that writes lines.

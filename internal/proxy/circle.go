@@ -27,7 +27,7 @@ func (w way) why(apps []config.App) string {
 	if w.from == w.to {
 		return fmt.Sprintf("app %q itself listens there, on %s", apps[w.from].Name, w.at.port)
 	}
-	return fmt.Sprintf("app %q listens there, on %s, and has targets that lead to app %q again", apps[w.to].Name, w.at.port, apps[w.from].Name)
+	return fmt.Sprintf("app %q listens there, on %s, and its targets lead back to app %q", apps[w.to].Name, w.at.port, apps[w.from].Name)
 }
 
 // CheckTargets reports each target of a configuration that leads back to the app that it belongs to, with its place:

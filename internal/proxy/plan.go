@@ -45,7 +45,7 @@ type plan struct {
 // before all is.
 func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error) {
 	if s.cfg != nil && cfg.Engine != s.cfg.Engine {
-		return nil, cfg.Errorf("engine", "%q cannot take over from %q while the proxy runs: it takes a restart", cfg.Engine, s.cfg.Engine)
+		return nil, cfg.Errorf("engine", "changing it to %q from %q needs a restart", cfg.Engine, s.cfg.Engine)
 	}
 	if err := CheckTargets(cfg, s.inherited); err != nil {
 		return nil, err

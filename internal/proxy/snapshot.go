@@ -14,8 +14,8 @@ const SnapshotVersion = 1
 
 // What DrainTarget may not find.
 var (
-	ErrNoApp    = errors.New("there is no such app")
-	ErrNoTarget = errors.New("there is no such target")
+	ErrNoApp    = errors.New("no such app")
+	ErrNoTarget = errors.New("no such target")
 )
 
 // Snapshot is how a server is doing at one moment. Taking one stops nobody. It shares nothing with the server and is

@@ -127,7 +127,7 @@ func (a *Approach) Meet(peer netip.AddrPort, fd int) (Cause, error) {
 		return "", nil
 	}
 	a.events.LoopDetected(circle.route, circle.target)
-	return LoopDetected, fmt.Errorf("it comes from this proxy itself: app %q has connected to %s, which leads to app %q again",
+	return LoopDetected, fmt.Errorf("the connection comes from this proxy itself: app %q connected to %s, which leads back to app %q",
 		circle.route.App, circle.target.Name, a.route.App)
 }
 

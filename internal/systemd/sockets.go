@@ -79,11 +79,11 @@ func listener(file *os.File) (net.Listener, error) {
 	case domain != unix.AF_INET && domain != unix.AF_INET6 && domain != unix.AF_UNIX:
 		return nil, fmt.Errorf("is of address family %d, neither IPv4, IPv6 nor unix", domain)
 	case kind == unix.SOCK_DGRAM:
-		return nil, errors.New("is a datagram socket: it takes ListenStream=, not ListenDatagram=")
+		return nil, errors.New("is a datagram socket: use ListenStream=, not ListenDatagram=")
 	case kind != unix.SOCK_STREAM:
-		return nil, errors.New("is not a stream socket: it takes ListenStream=")
+		return nil, errors.New("is not a stream socket: use ListenStream=")
 	case listens == 0:
-		return nil, errors.New("does not listen: it takes a socket unit with Accept=no")
+		return nil, errors.New("does not listen: set Accept=no in its socket unit")
 	}
 	l, err := net.FileListener(file)
 	if err != nil {

@@ -135,10 +135,10 @@ func TestSocketsThatAreWrong(t *testing.T) {
 	got := play(t, "take", []*os.File{good, fileOf(t, packets), silent, null, fileOf(t, seq)},
 		"LISTEN_PID=$$", "LISTEN_FDS=5", "LISTEN_FDNAMES=good:packets:silent:null:seq")
 	want := []string{
-		`descriptor 4, named "packets", is a datagram socket: it takes ListenStream=, not ListenDatagram=`,
-		`descriptor 5, named "silent", does not listen: it takes a socket unit with Accept=no`,
+		`descriptor 4, named "packets", is a datagram socket: use ListenStream=, not ListenDatagram=`,
+		`descriptor 5, named "silent", does not listen: set Accept=no in its socket unit`,
 		`descriptor 6, named "null", is not a socket`,
-		`descriptor 7, named "seq", is not a stream socket: it takes ListenStream=`,
+		`descriptor 7, named "seq", is not a stream socket: use ListenStream=`,
 	}
 	for i, w := range want {
 		want[i] = "socket from systemd: " + w

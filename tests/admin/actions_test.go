@@ -193,8 +193,8 @@ func TestWhoMay(t *testing.T) {
 		{0o660, nobody, nobody, []uint32{group, 0}, "undrain", 0, "ready again"},
 		{0o660, nobody, nobody, nil, "drain", 1, "only root and the group root may use it"},
 		{0o660, nobody, nobody, nil, "status", 1, "only root and the group root may use it"},
-		{0o666, nobody, nobody, []uint32{group}, "drain", 1, "user 65534 may not do this: it takes root, the user of the service, or its group root"},
-		{0o666, nobody, nobody, []uint32{group}, "reload", 1, "user 65534 may not do this"},
+		{0o666, nobody, nobody, []uint32{group}, "drain", 1, "permission denied for user 65534: only root, the user of the service and members of its group root may do this"},
+		{0o666, nobody, nobody, []uint32{group}, "reload", 1, "permission denied for user 65534"},
 		{0o666, nobody, nobody, nil, "status", 0, "web"},
 	} {
 		if err := os.Chmod(s.socket, c.mode); err != nil {

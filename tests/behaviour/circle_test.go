@@ -138,7 +138,7 @@ func TestANameOfNobody(t *testing.T) {
 				t.Errorf("%+v", record)
 			}
 		}
-		for name, problem := range map[string]string{target: "cannot be a target: it is no machine's address", "srv:_web._tcp.internal": "nobody listens on port 0"} {
+		for name, problem := range map[string]string{target: "cannot be a target: it is the unspecified address", "srv:_web._tcp.internal": "nobody listens on port 0"} {
 			if n := looked(p, name, "cannot be targets"); n != 1 {
 				t.Errorf("%d entries about the addresses of %s, want 1", n, name)
 			}

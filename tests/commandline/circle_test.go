@@ -25,7 +25,7 @@ func TestTargetsThatLeadBack(t *testing.T) {
 		place(text, `{"address"`) + `apps[0].targets[2]: [::1]:`,
 		place(text, `"localhost`) + `apps[0].targets[3]: localhost:`,
 		place(text, fmt.Sprintf(`%q]},
-  {"name": "two"`, two)) + `apps[1].targets[0]: ` + two + ` leads back to this proxy: app "two" listens there, on ` + two + `, and has targets that lead to app "one" again`,
+  {"name": "two"`, two)) + `apps[1].targets[0]: ` + two + ` leads back to this proxy: app "two" listens there, on ` + two + `, and its targets lead back to app "one"`,
 		place(text, fmt.Sprintf(`%q]},
   {"name": "unix"`, one)) + `apps[2].targets[0]: ` + one + ` leads back`,
 		place(text, `"unix:`+path+`"]}
@@ -55,7 +55,7 @@ func TestTargetsOfNobody(t *testing.T) {
 	file := write(t, text)
 	for _, command := range both {
 		result := harness.Run(t, command, "--config-file", file)
-		expect(t, result, exitConfig, "cannot be a target: it is no machine's address", "multicast", "broadcast")
+		expect(t, result, exitConfig, "cannot be a target: it is the unspecified address", "multicast", "broadcast")
 		if found := places(file, result.Stderr); len(found) != 7 {
 			t.Errorf("%s: %d errors, want 7: %s", command, len(found), result.Stderr)
 		}
