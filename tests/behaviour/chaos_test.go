@@ -121,8 +121,9 @@ func TestChaosWithoutDescriptors(t *testing.T) {
 			_, _ = c.Read(make([]byte, 1))
 			return target.Accepted() > n
 		})
-		if n := p.Log.Count(harness.Warning(target.Address)); n > 0 {
-			t.Errorf("%d warnings about a target that has refused nothing", n)
+		dead := func(line harness.Line) bool { return line.Fields["event"] == "target_dead" }
+		if n := p.Log.Count(dead); n > 0 {
+			t.Errorf("%d times a target is dead that has refused nothing", n)
 		}
 	})
 }
