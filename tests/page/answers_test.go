@@ -47,7 +47,7 @@ func trouble() proxy.Snapshot {
 	s.Names[0].Problem, s.Names[0].Since = "lookup db.internal on 10.0.0.53:53: server misbehaving", night.Add(-5*time.Minute)
 	s.Events = append(s.Events,
 		proxy.Event{Number: 3, Time: night.Add(-20 * time.Minute), Kind: proxy.EventTargetDrained, App: "web", Target: "10.0.0.3:80", Text: "target is draining", Reason: "drained by the operator"},
-		proxy.Event{Number: 4, Time: night.Add(-5 * time.Minute), Kind: proxy.EventNameFailing, Target: "db.internal:5432", Text: "name does not resolve", Reason: "server misbehaving"},
+		proxy.Event{Number: 4, Time: night.Add(-5 * time.Minute), Kind: proxy.EventNameFailing, Target: "db.internal:5432", Text: "name lookup failed", Reason: "server misbehaving"},
 		proxy.Event{Number: 5, Time: night.Add(-3 * time.Minute), Kind: proxy.EventTargetDead, App: "web", Target: "10.0.0.2:80", Text: "target is dead", Reason: "connect: connection refused"},
 		proxy.Event{Number: 6, Time: night.Add(-2 * time.Minute), Kind: proxy.EventReloadRefused, Text: "reload refused", Reason: s.Reloads.Problem},
 		proxy.Event{Number: 7, Time: night.Add(-90 * time.Second), Kind: proxy.EventAcceptFailing, App: "db", Port: "127.0.0.1:5432", Text: "accept failed; retrying with back-off", Reason: "accept4: too many open files"},

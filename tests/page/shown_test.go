@@ -39,7 +39,7 @@ func TestWhatIsWrongComesFirst(t *testing.T) {
 		"1 Mar 03:10:30 db 127.0.0.1:5432 accept failed; retrying with back-off: accept4: too many open files",
 		"1 Mar 03:10:00 reload refused: /etc/tcp-proxy/config.json:14:9: apps[0].ports[1]: 70000 is not a port: ports are 1 to 65535",
 		"1 Mar 03:09:00 web 10.0.0.2:80 target is dead: connect: connection refused",
-		"1 Mar 03:07:00 db.internal:5432 name does not resolve: server misbehaving",
+		"1 Mar 03:07:00 db.internal:5432 name lookup failed: server misbehaving",
 		"1 Mar 02:52:00 web 10.0.0.3:80 target is draining: drained by the operator",
 		"1 Mar 00:12:00 reloaded: changed web: targets",
 		"27 Feb 23:12:00 started with 3 apps, 4 ports, 5 targets",
