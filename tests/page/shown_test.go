@@ -117,8 +117,8 @@ func TestShortages(t *testing.T) {
 	}
 	tab := desktop(t, serve(t, s))
 	same(t, "problems", texts(tab, "#wrong li"), []string{
-		"This machine lacks what web needs to connect to targets. socket: too many open files. since 1 Mar 03:11:00, 1 min show",
-		"This machine has no pipes for splicing; sessions go on without. pipe2: too many open files. since 1 Mar 03:11:00, 1 min",
+		"Connects of web fail for a local reason. socket: too many open files. since 1 Mar 03:11:00, 1 min show",
+		"Pipes cannot be created; bytes are copied instead of spliced. pipe2: too many open files. since 1 Mar 03:11:00, 1 min",
 	})
 }
 

@@ -48,13 +48,13 @@ export function problemsOf(model) {
 }
 
 const lacks = new Map([
-  ['connect', (app) => `This machine lacks what ${app} needs to connect to targets.`],
-  ['session', (app) => `This machine lacks what sessions of ${app} need.`],
-  ['pipe', () => 'This machine has no pipes for splicing; sessions go on without.'],
+  ['connect', (app) => `Connects of ${app} fail for a local reason.`],
+  ['session', (app) => `Sessions of ${app} fail for a local reason.`],
+  ['pipe', () => 'Pipes cannot be created; bytes are copied instead of spliced.'],
 ]);
 
 function short({ kind, app, problem, since }) {
-  const what = lacks.get(kind) ?? ((of) => `This machine lacks something (${kind}) that ${of} needs.`);
+  const what = lacks.get(kind) ?? ((of) => `${of} lacks a local resource (${kind}).`);
   return {
     key: `short ${kind} ${app ?? ''}`, level: kind === 'pipe' ? partly : grave, since: moment(since),
     find: app ? `app:${app}` : null, what: what(app), why: sentence(problem),

@@ -142,11 +142,11 @@ func (p *painter) node() {
 func shortage(x *proxy.Shortage) string {
 	switch relay.Lack(x.Kind) {
 	case relay.LackConnect:
-		return "This machine lacks what app " + x.App + " needs to connect to targets,"
+		return "Connects of app " + x.App + " fail for a local reason,"
 	case relay.LackPipe:
-		return "This machine has no pipes for splicing, which sessions go on without,"
+		return "Pipes cannot be created, and bytes are copied instead of spliced,"
 	}
-	return "This machine lacks what sessions of app " + x.App + " need,"
+	return "Sessions of app " + x.App + " fail for a local reason,"
 }
 
 // names writes which names cannot be looked up, or are late.
