@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -12,7 +13,11 @@ type lost struct {
 	untold uint64
 	why    error     // the last one could not be written for that; nil: there was no room
 	told   time.Time // when take last gave something
+	noRoom time.Time // when an entry last found no room
 }
+
+// errTooSlow is the problem of a log that accepts entries more slowly than they come.
+var errTooSlow = errors.New("it accepts entries more slowly than they come")
 
 // add counts an entry that could not be written for a reason, or, without one, found no room.
 func (l *lost) add(why error) {
@@ -21,6 +26,9 @@ func (l *lost) add(why error) {
 	l.total++
 	l.untold++
 	l.why = why
+	if why == nil {
+		l.noRoom = time.Now()
+	}
 }
 
 // take gives how many entries have not been told of, which then have been. Unless it must, it gives 0 within a second of
@@ -45,8 +53,13 @@ func (l *lost) putBack(n uint64, why error) {
 	l.why = why
 }
 
+// read gives how many entries were lost, and why entries cannot be written now; nil if they can. A log that is too slow is
+// a problem for stalledAfter after the last entry that found no room.
 func (l *lost) read() (total uint64, problem error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.why == nil && !l.noRoom.IsZero() && time.Since(l.noRoom) < stalledAfter {
+		return l.total, errTooSlow
+	}
 	return l.total, l.why
 }
