@@ -32,9 +32,9 @@ func (s *Server) Snapshot() Snapshot {
 	}
 	apps, ports := s.apps, map[*app][]Port{}
 	for _, p := range s.ports {
-		problem, _ := s.failing.Load(&p.Port)
+		problem, _ := s.failing.Load(p.Port)
 		text, _ := problem.(string)
-		ports[p.app] = append(ports[p.app], Port{Name: p.Name, Problem: sanitize.Text(text, mostText)})
+		ports[p.app] = append(ports[p.app], Port{Name: p.Name(), Problem: sanitize.Text(text, mostText)})
 	}
 	s.mu.Unlock()
 	snapshot.Apps = make([]App, len(apps))

@@ -162,16 +162,16 @@ func (s *Server) acceptFailing(p *relay.Port, err error) {
 	s.failing.Store(p, err.Error())
 	s.pauses.Add(1)
 	app := p.Route.Load().App
-	s.log.Throttled(portState, p.Name, logging.Error, text, logging.Fields{"app": app, "port": p.Name, logging.ErrorKey: err})
-	s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name, Text: text, Reason: err.Error()})
+	s.log.Throttled(portState, p.Name(), logging.Error, text, logging.Fields{"app": app, "port": p.Name(), logging.ErrorKey: err})
+	s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name(), Text: text, Reason: err.Error()})
 }
 
 func (s *Server) acceptResumed(p *relay.Port, after time.Duration) {
 	const text = "accepting connections again"
 	s.failing.Delete(p)
 	app := p.Route.Load().App
-	s.log.Throttled(portState, p.Name, logging.Info, text, logging.Fields{"app": app, "port": p.Name, "after": after.String()})
-	s.history.note(Event{Kind: EventAcceptResumed, App: app, Port: p.Name, Text: text})
+	s.log.Throttled(portState, p.Name(), logging.Info, text, logging.Fields{"app": app, "port": p.Name(), "after": after.String()})
+	s.history.note(Event{Kind: EventAcceptResumed, App: app, Port: p.Name(), Text: text})
 }
 
 func (s *Server) poolFull(max int) {

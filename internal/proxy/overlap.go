@@ -54,7 +54,7 @@ func (p *plan) makeRoom(a *app, asked config.Port, stale []stalePort) bool {
 	room := false
 	for _, x := range stale {
 		if asked.Network == "tcp" && (covers(x.open.at.Addr, asked.Addr) || covers(asked.Addr, x.open.at.Addr)) {
-			room = p.server.engine.Control(&x.open.Port, linux.SetReusePort) == nil || room
+			room = p.server.engine.Control(x.open.Port, linux.SetReusePort) == nil || room
 		}
 	}
 	if room {
@@ -102,7 +102,7 @@ func (s *Server) retire(old *port) {
 		case <-time.After(lastCall):
 		case <-s.stopping.Done():
 		}
-		if err := s.engine.Close(&old.Port); err != nil {
+		if err := s.close(old); err != nil {
 			s.log.Warn("closing a removed port failed", logging.Fields{logging.ErrorKey: err})
 		}
 	})

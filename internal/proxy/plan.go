@@ -22,7 +22,7 @@ type portKey struct {
 
 // port is a listening socket at work, or about to be.
 type port struct {
-	relay.Port
+	*relay.Port
 	app *app
 	at  config.Port // as it was listened on
 }
@@ -156,7 +156,7 @@ func (p *plan) listen(a *app, asked config.Port, stale map[uint16][]stalePort) e
 		if err != nil {
 			return err
 		}
-		fresh := &port{Port: relay.Port{Name: asked.String(), Listener: l}, app: a, at: asked}
+		fresh := &port{Port: relay.NewPort(asked.String(), l), app: a, at: asked}
 		fresh.Route.Store(a.route)
 		p.fresh[key] = fresh
 		if err := linux.Control(l, inherit(l, a.route.Keepalive)); err != nil {
@@ -169,9 +169,9 @@ func (p *plan) listen(a *app, asked config.Port, stale map[uint16][]stalePort) e
 // open has the engine accept on new ports.
 func (p *plan) open() error {
 	for key, fresh := range p.fresh {
-		if err := p.server.engine.Open(&fresh.Port); err != nil {
+		if err := p.server.engine.Open(fresh.Port); err != nil {
 			delete(p.fresh, key) // the engine has closed its listener
-			return errors.Join(fmt.Errorf("accept on %s for app %q: %w", fresh.Name, fresh.app.Name, err), p.abandon())
+			return errors.Join(fmt.Errorf("accept on %s for app %q: %w", fresh.Name(), fresh.app.Name, err), p.abandon())
 		}
 		p.opened = append(p.opened, fresh)
 	}
@@ -182,7 +182,7 @@ func (p *plan) open() error {
 func (p *plan) abandon() error {
 	var errs []error
 	for _, o := range p.opened {
-		errs = append(errs, p.server.engine.Close(&o.Port))
+		errs = append(errs, p.server.engine.Close(o.Port))
 	}
 	for _, fresh := range p.fresh {
 		if err := fresh.Listener.Close(); !errors.Is(err, net.ErrClosed) {
@@ -194,8 +194,36 @@ func (p *plan) abandon() error {
 }
 
 // commit has the server run the plan, which was opened: from here on new sessions are as the configuration says. It
-// returns what went wrong with ports that are given up, which does not keep the plan from being in force.
+// returns what went wrong with listening sockets, which does not undo the plan. Readers of the server wait only for the
+// first step, which is done in memory: the others take as long as the kernel and the engine do.
 func (p *plan) commit() error {
+	kept, stale := p.swap()
+	var errs []error
+	for _, k := range kept {
+		route := k.port.app.route
+		if route.Keepalive != k.before.Keepalive {
+			errs = append(errs, p.server.engine.Control(k.port.Port, inherit(k.port.Listener, route.Keepalive)))
+		}
+		k.port.Route.Store(route)
+	}
+	for _, old := range stale {
+		if p.makesWay(old) {
+			p.server.retire(old)
+			continue
+		}
+		errs = append(errs, p.server.close(old))
+	}
+	return errors.Join(errs...)
+}
+
+// keptPort is a port that goes on, and the route that it has had.
+type keptPort struct {
+	port   *port
+	before *relay.Route
+}
+
+// swap replaces what readers see of the server, and returns the ports that go on and those that are given up.
+func (p *plan) swap() (kept []keptPort, stale []*port) {
 	s := p.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,12 +236,11 @@ func (p *plan) commit() error {
 	for _, a := range p.gone {
 		a.targets.Retire()
 	}
-	var errs []error
-	var stale []*port
 	ports := p.fresh
 	for key, open := range s.ports {
 		if to, ok := p.moves[key]; ok {
 			key = to
+			open.Rename(to.Port.String())
 		}
 		a := p.ports[key]
 		if a == nil {
@@ -221,19 +248,15 @@ func (p *plan) commit() error {
 			continue
 		}
 		ports[key] = open
-		if a.route.Keepalive != open.app.route.Keepalive {
-			errs = append(errs, s.engine.Control(&open.Port, inherit(open.Listener, a.route.Keepalive)))
-		}
+		kept = append(kept, keptPort{open, open.app.route})
 		open.app = a
-		open.Route.Store(a.route)
 	}
 	s.ports = ports
-	for _, old := range stale {
-		if p.makesWay(old) {
-			s.retire(old)
-			continue
-		}
-		errs = append(errs, s.engine.Close(&old.Port))
-	}
-	return errors.Join(errs...)
+	return kept, stale
+}
+
+// close closes a port that the server has given up.
+func (s *Server) close(old *port) error {
+	defer s.failing.Delete(old.Port)
+	return s.engine.Close(old.Port)
 }

@@ -20,6 +20,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
 )
 
@@ -217,6 +218,62 @@ func TestApplyTheSameTouchesNothing(t *testing.T) {
 	}
 	if s.apps[0] != app || s.ports[portKey{s.apps[0].Ports[0], 0}] != port || port.Route.Load() != app.route {
 		t.Error("something was made anew")
+	}
+}
+
+// slowToClose is an engine whose Close waits.
+type slowToClose struct {
+	relay.Engine
+	closing chan struct{} // told of each Close
+	goOn    chan struct{}
+}
+
+func (e slowToClose) Close(p *relay.Port) error {
+	e.closing <- struct{}{}
+	<-e.goOn
+	return e.Engine.Close(p)
+}
+
+// Closing ports takes as long as it takes; the server is seen as it will be meanwhile.
+func TestReadersDoNotWaitForPortsToClose(t *testing.T) {
+	ip := ownAddress()
+	s, err := New(t.Context(), parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1", "IP:2", "IP:3"], "targets": ["IP:9"]}]}`), logging.Discard(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := slowToClose{s.engine, make(chan struct{}, 16), make(chan struct{})}
+	s.engine = slow
+	t.Cleanup(func() {
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:9"]}]}`))
+		done <- err
+	}()
+	<-slow.closing
+	read := make(chan []Port, 1)
+	go func() {
+		s.Stage()
+		s.Status()
+		read <- s.Snapshot().Apps[0].Ports
+	}()
+	select {
+	case ports := <-read:
+		if len(ports) != 1 || !strings.HasSuffix(ports[0].Name, ":1") {
+			t.Errorf("the ports are %v", ports)
+		}
+	case <-time.After(deadline):
+		t.Error("a reader waits for the ports")
+	}
+	close(slow.goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -179,7 +179,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.Stopping()
 	s.guard.looking.Wait()
 	for _, p := range s.ports {
-		errs = append(errs, s.engine.Close(&p.Port))
+		errs = append(errs, s.engine.Close(p.Port))
 	}
 	s.leaving.Wait()
 	for _, i := range s.inherited {

@@ -57,12 +57,27 @@ type Engine interface {
 	Stop() error
 }
 
-// Port is one listening socket and where its connections go.
+// Port is one listening socket and where its connections go. Make it with NewPort.
 type Port struct {
-	Name     string // as the configuration gives it
 	Listener net.Listener
-	Route    atomic.Pointer[Route] // never nil; a session keeps the one that it found when it was accepted
+	Route    atomic.Pointer[Route] // never nil once the port is open; a session keeps the one that it was accepted with
+
+	name atomic.Pointer[string]
 }
+
+// NewPort makes a port of a listening socket, without a route.
+func NewPort(name string, l net.Listener) *Port {
+	p := &Port{Listener: l}
+	p.Rename(name)
+	return p
+}
+
+// Name returns the port as the configuration gives it.
+func (p *Port) Name() string { return *p.name.Load() }
+
+// Rename changes the name: another configuration gives the same socket in other words. Sessions have the name of their
+// port at the time that they are reported.
+func (p *Port) Rename(name string) { p.name.Store(&name) }
 
 // Route is the immutable snapshot of an app's policy that a session takes at accept time. Zero times and rates are no
 // limit.

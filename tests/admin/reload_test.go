@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,6 +82,51 @@ func TestReloadCommand(t *testing.T) {
 		if got := s.status(); got.Reloads.Refused != 4 || got.Reloads.Problem != "" {
 			t.Errorf("the status is %+v", got.Reloads)
 		}
+	})
+}
+
+// A listening socket that a reload keeps for a port in other words has the new name, in the status and in the log.
+func TestReloadRenamesPorts(t *testing.T) {
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		r := harness.New(t, engine)
+		target := r.Listen()
+		number := harness.FreeNumber(t)
+		own, every, every4 := r.Host+":"+number, number, "0.0.0.0:"+number
+		config := harness.Config{Apps: []harness.App{{Ports: []any{own}, Targets: harness.To(target)}}}
+		s := see(r, config)
+		config = s.config
+		early := r.Dial(own)
+		earlyServer := target.Accept()
+		last := own
+		for _, port := range []string{own, every, own, every4, every} {
+			if port != last {
+				config.Apps[0].Ports = []any{port}
+				s.Reload(config)
+				last = port
+			}
+			harness.Eventually(t, "the status has no port but "+port, func() bool {
+				shown := s.status().Apps[0].Ports
+				return len(shown) > 0 && !slices.ContainsFunc(shown, func(p struct{ Name, Problem string }) bool { return p.Name != port })
+			})
+			client := r.Dial(own)
+			server := target.Accept()
+			client.Close()
+			server.Close()
+			if record := s.RecordOf(client); record.Port != port {
+				t.Errorf("the log has port %q, want %q", record.Port, port)
+			}
+		}
+		shown := harness.Run(t, "status", "--socket", s.socket).Stdout
+		if !strings.Contains(shown, "  ports "+number+"\n") {
+			t.Errorf("the port is not shown once:\n%s", shown)
+		}
+		early.Close()
+		earlyServer.Close()
+		if record := s.RecordOf(early); record.Port != last {
+			t.Errorf("the log has port %q for a session from before the reloads, want %q", record.Port, last)
+		}
+		config.Apps[0].Ports = []any{own}
+		s.Reload(config)
 	})
 }
 

@@ -14,7 +14,7 @@ func TestReloadOfOverlappingPorts(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		r := harness.New(t, engine)
 		one := r.Identify("one")
-		number := freeNumber(t)
+		number := harness.FreeNumber(t)
 		own := r.Host + ":" + number
 		forms := []string{own, number, "0.0.0.0:" + number}
 		config := func(port string) harness.Config {
@@ -55,19 +55,4 @@ func TestReloadOfOverlappingPorts(t *testing.T) {
 			return err != nil
 		})
 	})
-}
-
-// freeNumber returns a port number on which nobody listens, on no address.
-func freeNumber(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, number, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return number
 }

@@ -102,7 +102,7 @@ func (st *stage) play(s script) (o outcome, err error) {
 		targets = append(targets, config.Target{Address: addressOf(listener), Weight: 1})
 	}
 	route.Targets = target.NewSet(targets, target.Policy{Retry: time.Hour}, nil)
-	port := &relay.Port{Name: "port", Listener: front}
+	port := relay.NewPort("port", front)
 	port.Route.Store(route)
 	if err := st.engine.Open(port); err != nil {
 		return o, err

@@ -57,7 +57,7 @@ export class Model {
     const refused = sum(refusals);
     const app = {
       ...given, kind: 'app', key: `app ${given.name}`, index, ended, refusals, refused,
-      ports: given.ports ?? [],
+      ports: distinct(given.ports ?? []),
       active: given.sessions_active,
       begun: given.sessions_active + sum(ended) - refused,
       lines: was?.lines ?? this.#lines('sessions', 'traffic', 'upload', 'download', 'connect'),
@@ -135,4 +135,11 @@ export class Model {
 function median(values) {
   const known = values.filter((v) => v !== null).sort((a, b) => a - b);
   return known.length === 0 ? null : known[Math.floor(known.length / 2)];
+}
+
+// distinct gives one of the sockets of each port: one on which accepting fails, if there is one.
+function distinct(sockets) {
+  const ports = new Map();
+  for (const socket of sockets) if (socket.problem || !ports.has(socket.name)) ports.set(socket.name, socket);
+  return [...ports.values()];
 }

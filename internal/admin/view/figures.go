@@ -94,7 +94,10 @@ func ranges(ports []proxy.Port) []string {
 	var names []string
 	var base, ahead string // of the range that is under way: its first port, and what is before the number
 	var next uint64
-	for _, p := range ports {
+	for i, p := range ports {
+		if i > 0 && p.Name == ports[i-1].Name {
+			continue // another socket of the same port
+		}
 		colon := strings.LastIndexByte(p.Name, ':') + 1
 		n, err := strconv.ParseUint(p.Name[colon:], 10, 16)
 		if strings.HasPrefix(p.Name, "unix:") || strings.HasPrefix(p.Name, "systemd:") {

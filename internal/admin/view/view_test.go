@@ -197,7 +197,7 @@ func TestFigures(t *testing.T) {
 		}
 	}
 	var ports []proxy.Port
-	for _, name := range strings.Fields("5001 5002 5003 5005 127.0.0.1:5006 127.0.0.1:5007 [::1]:5008 unix:/a:5009 unix:/b systemd:7 systemd:8 65535 0") {
+	for _, name := range strings.Fields("5001 5002 5002 5003 5005 127.0.0.1:5006 127.0.0.1:5007 [::1]:5008 unix:/a:5009 unix:/b systemd:7 systemd:7 systemd:8 65535 0") {
 		ports = append(ports, proxy.Port{Name: name})
 	}
 	if got := strings.Join(ranges(ports), " "); got != "5001-5003 5005 127.0.0.1:5006-5007 [::1]:5008 unix:/a:5009 unix:/b systemd:7 systemd:8 65535 0" {

@@ -69,7 +69,7 @@ func cpu(t *testing.T) time.Duration {
 
 func TestCloseUnknownPort(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		if err := r.engine.Close(&relay.Port{Name: "other"}); err == nil {
+		if err := r.engine.Close(relay.NewPort("other", nil)); err == nil {
 			r.Error("no error")
 		}
 	})

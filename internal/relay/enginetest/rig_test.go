@@ -53,7 +53,7 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 		t.Fatal(err)
 	}
 	r.target = listen(t, targets)
-	r.port = &relay.Port{Name: "port", Listener: listen(t, clients)}
+	r.port = relay.NewPort("port", listen(t, clients))
 	r.setRoute(change, addressOf(r.target))
 	if err := r.engine.Open(r.port); err != nil {
 		t.Fatal(err)

@@ -151,7 +151,7 @@ func TestWhatIsNotInherited(t *testing.T) {
 					if strings.HasPrefix(text, "!") && strings.Count(text, "!") > 1 {
 						continue
 					}
-					later := &relay.Port{Name: "later", Listener: listen(t, network)}
+					later := relay.NewPort("later", listen(t, network))
 					if kind == "mptcp" {
 						later.Listener = listenMultipath(t, later.Listener)
 					}

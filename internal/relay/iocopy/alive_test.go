@@ -29,7 +29,7 @@ func TestAliveWhenStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	stuck := &listening{
-		Port:    &relay.Port{Name: "stuck", Listener: l},
+		Port:    relay.NewPort("stuck", l),
 		heirs:   &relay.Inheritance{},
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),

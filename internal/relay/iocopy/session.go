@@ -50,6 +50,7 @@ type session struct {
 	cancel   context.CancelFunc
 	client   *side
 	names    proxyproto.Header // who the client is and where it has connected to; Local: over a unix socket; serve's
+	port     *relay.Port       // that it was accepted on
 	record   relay.Record      // serve's
 
 	mu      sync.Mutex     // guards what follows
@@ -76,7 +77,8 @@ func (e *Engine) begin(p *relay.Port, conn stream) *session {
 		engine: e,
 		route:  route,
 		client: newSide(conn, relay.ClientReset, relay.ClientClosed),
-		record: relay.Record{Port: p.Name, Client: nameOf(addressOf(conn.RemoteAddr()))},
+		port:   p,
+		record: relay.Record{Client: nameOf(addressOf(conn.RemoteAddr()))},
 		begun:  time.Now(),
 	}
 	s.approach.Begin(route, &e.events)
@@ -104,7 +106,7 @@ func (s *session) serve() {
 	s.close()
 
 	s.record.Duration = time.Since(s.begun)
-	s.record.Cause, s.record.Err = s.cause, s.err
+	s.record.Port, s.record.Cause, s.record.Err = s.port.Name(), s.cause, s.err
 	s.approach.Over(&s.record)
 }
 

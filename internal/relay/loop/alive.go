@@ -45,13 +45,13 @@ func (e *Engine) moves(ctx context.Context, x *listener) error {
 		pending, err := e.pending(x)
 		switch {
 		case err != nil:
-			return fmt.Errorf("port %s: poll: %w", x.port.Name, err)
+			return fmt.Errorf("port %s: poll: %w", x.port.Name(), err)
 		case !pending || x.rounds.Load() != before || e.workers.Busy() >= e.workers.Max():
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", x.port.Name, ctx.Err())
+			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", x.port.Name(), ctx.Err())
 		case <-time.After(proofInterval):
 		}
 	}

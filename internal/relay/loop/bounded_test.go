@@ -30,7 +30,7 @@ type still struct {
 
 func newStill(t *testing.T, targets ...config.Target) *still {
 	t.Helper()
-	s := &still{T: t, port: &relay.Port{Name: "port"}}
+	s := &still{T: t, port: relay.NewPort("port", nil)}
 	e := &Engine{workers: admit.NewWorkers(1 << 20), base: time.Now(), ephemeral: math.MaxUint16, events: relay.Events{
 		Ended:         func(r *relay.Record) { s.ended = append(s.ended, *r) },
 		ConnectFailed: func(*relay.Route, *target.Target, error, bool) { s.failed++ },

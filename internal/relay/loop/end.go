@@ -62,7 +62,7 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 	l.wheel.disarm(s)
 
 	l.record = relay.Record{
-		Port: b.port.Name, Client: s.peerName(),
+		Port: b.port.Name(), Client: s.peerName(),
 		Connect: time.Duration(s.connected - s.begun), Duration: time.Duration(now - s.begun),
 		Upload: s.flow[client].moved.Load(), Download: s.flow[upstream].moved.Load(),
 		Cause: cause, Err: err,
