@@ -12,6 +12,7 @@ import (
 
 	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
@@ -61,9 +62,9 @@ type Signals struct {
 // version is that of the program.
 func New(ctx context.Context, cfg *config.Config, source Source, version string, log *logging.Logger, manager *systemd.Notifier,
 	sockets []systemd.Socket) (*Daemon, error) {
-	inherited := make([]proxy.Inherited, len(sockets))
+	inherited := make([]listen.Inherited, len(sockets))
 	for i, s := range sockets {
-		inherited[i] = proxy.Inherited{Name: s.Name, Listener: s.Listener}
+		inherited[i] = listen.Inherited{Name: s.Name, Listener: s.Listener}
 	}
 	d := &Daemon{
 		log:     log,

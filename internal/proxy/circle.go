@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 )
 
 // A session whose target is a port of its own app would connect to the proxy again and again, until no worker is left. So
@@ -33,7 +34,7 @@ func (w way) why(apps []config.App) string {
 // CheckTargets reports each target of a configuration that leads back to the app that it belongs to, with its place:
 // config.Errors, or nil. It goes by the addresses that this machine has now. What names stand for is not asked, except
 // for "localhost". A target that is down leads nowhere.
-func CheckTargets(cfg *config.Config, inherited []Inherited) error {
+func CheckTargets(cfg *config.Config, inherited []listen.Inherited) error {
 	l := newListeners(cfg.Apps, inherited)
 	l.refresh()
 	var ways []way

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/logging"
 )
 
@@ -21,7 +22,7 @@ func appLine(name, ports, targets string) string {
 }
 
 // refusedTargets gives the paths of the targets that CheckTargets refuses.
-func refusedTargets(t *testing.T, inherited []Inherited, apps ...string) (paths []string) {
+func refusedTargets(t *testing.T, inherited []listen.Inherited, apps ...string) (paths []string) {
 	t.Helper()
 	err := CheckTargets(parse(t, ownAddress(), `{"apps": [`+strings.Join(apps, ",")+`]}`), inherited)
 	if err == nil {
@@ -148,7 +149,7 @@ func TestInheritedSocketsThatLeadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	sockets := []Inherited{{Name: "web", Listener: l}}
+	sockets := []listen.Inherited{{Name: "web", Listener: l}}
 	app := appLine("a", `"systemd:web"`, fmt.Sprintf("%q", l.Addr().String()))
 	if got := refusedTargets(t, sockets, app); len(got) != 1 {
 		t.Errorf("refused %v, want the one target", got)
@@ -163,7 +164,7 @@ func TestInheritedSocketsThatLeadBack(t *testing.T) {
 	}
 	defer six.Close()
 	port := six.Addr().(*net.TCPAddr).Port
-	sockets = []Inherited{{Name: "web", Listener: six}}
+	sockets = []listen.Inherited{{Name: "web", Listener: six}}
 	if got := refusedTargets(t, sockets, appLine("a", `"systemd:web"`, fmt.Sprintf(`"127.0.0.1:%d", "[::1]:%d"`, port, port))); !slices.Equal(got, []string{"apps[0].targets[1]"}) {
 		t.Errorf("refused %v, want the IPv6 target alone", got)
 	}

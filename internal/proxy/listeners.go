@@ -9,6 +9,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/listen"
 )
 
 // listener is a socket that an app listens on, or will.
@@ -36,7 +37,7 @@ type listeners struct {
 type file struct{ device, inode uint64 }
 
 // newListeners gives the listeners of apps, whose ports may be served by inherited sockets.
-func newListeners(apps []config.App, inherited []Inherited) *listeners {
+func newListeners(apps []config.App, inherited []listen.Inherited) *listeners {
 	l := &listeners{every: map[uint16][]int{}, exact: map[netip.AddrPort]int{}, bare: map[netip.AddrPort]int{}}
 	for i, a := range apps {
 		for _, p := range a.Ports {
@@ -46,11 +47,11 @@ func newListeners(apps []config.App, inherited []Inherited) *listeners {
 	return l
 }
 
-func (l *listeners) add(app int, p config.Port, inherited []Inherited) {
+func (l *listeners) add(app int, p config.Port, inherited []listen.Inherited) {
 	x := listener{app: app, port: p.String()}
 	served := false
 	for _, i := range inherited {
-		if !i.serves(p) {
+		if !i.Serves(p) {
 			continue
 		}
 		served = true

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 )
 
 // What others say of themselves is in a snapshot as one line each that acts on no terminal.
@@ -41,7 +42,7 @@ func TestTextFromOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if text := (Inherited{Name: "web\x1b", Listener: l}).String(); strings.Contains(text, "\x1b") {
+	if text := (listen.Inherited{Name: "web\x1b", Listener: l}).String(); strings.Contains(text, "\x1b") {
 		t.Errorf("%q", text)
 	}
 }

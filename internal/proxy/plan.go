@@ -4,21 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-
-	"golang.org/x/sys/unix"
+	"slices"
+	"time"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/listen"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
 )
-
-// portKey tells listening sockets apart. A port of the configuration is one socket, or, if it goes by the name that
-// systemd gives, as many as have that name, or more if it took some over from ports before it (overlap.go).
-type portKey struct {
-	config.Port
-	index int
-}
 
 // port is a listening socket at work, or about to be.
 type port struct {
@@ -33,11 +27,12 @@ type plan struct {
 	server *Server
 	cfg    *config.Config
 	apps   []*app
-	gone   []*app           // those that the server has and nobody succeeds
-	ports  map[portKey]*app // all that are wanted
-	fresh  map[portKey]*port
-	opened []*port             // those of fresh that the engine has
-	moves  map[portKey]portKey // ports that are there and serve another one from then on
+	gone   []*app // those that the server has and nobody succeeds
+
+	sockets *listen.Plan
+	owners  []*app // of the ports that sockets counts
+	fresh   map[listen.Key]*port
+	opened  []*port // those of fresh that the engine has
 }
 
 // prepare makes what is new, listening on new ports without accepting yet. Every target that leads back to its app, or
@@ -51,20 +46,10 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error)
 		return nil, err
 	}
 	s.leaving.Wait()
-	p := &plan{
-		server: s,
-		cfg:    cfg,
-		ports:  map[portKey]*app{},
-		fresh:  map[portKey]*port{},
-		moves:  map[portKey]portKey{},
-	}
+	p := &plan{server: s, cfg: cfg, fresh: map[listen.Key]*port{}}
 	before := predecessors(cfg.Apps, s.apps)
 	for i, c := range cfg.Apps {
-		a := newApp(c, before[i])
-		p.apps = append(p.apps, a)
-		for _, asked := range c.Ports {
-			p.want(a, asked)
-		}
+		p.apps = append(p.apps, newApp(c, before[i]))
 	}
 	succeeded := make(map[*app]bool, len(before))
 	for _, b := range before {
@@ -75,12 +60,11 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error)
 			p.gone = append(p.gone, a)
 		}
 	}
-	stale := p.stale()
-	if errs := p.listenAll(ctx, stale); len(errs) > 0 {
-		if err := p.abandon(); err != nil {
-			return nil, errors.Join(errs, err)
+	if err := p.listen(ctx); err != nil {
+		if undone := p.abandon(); undone != nil {
+			return nil, errors.Join(err, undone)
 		}
-		return nil, errs
+		return nil, err // which may be several
 	}
 	p.look(ctx)
 	if err := context.Cause(ctx); err != nil {
@@ -89,81 +73,52 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error)
 	return p, nil
 }
 
-// listenAll makes the sockets of all ports. After as many errors as are told it gives up, and when the context is done.
-func (p *plan) listenAll(ctx context.Context, stale map[uint16][]stalePort) (errs config.Errors) {
-	var failed []unheard
-	for i, a := range p.apps {
-		for j, asked := range a.Ports {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err := p.listen(a, asked, stale); err != nil {
-				failed = append(failed, unheard{i, j, asked, err})
-			}
-			if len(failed) > config.MaxErrors {
-				return p.explain(failed)
-			}
+// listen makes the sockets of new ports.
+func (p *plan) listen(ctx context.Context) error {
+	wanted := listen.Wanted{Inherited: p.server.inherited, Options: listen.Options{KeepAlive: -1}}
+	for _, a := range p.apps {
+		for _, asked := range a.Ports {
+			wanted.Ports, p.owners = append(wanted.Ports, asked), append(p.owners, a)
 		}
 	}
-	return p.explain(failed)
+	for key, open := range p.server.ports {
+		control := func(f func(int) error) error { return p.server.engine.Control(open.Port, f) }
+		wanted.Open = append(wanted.Open, listen.Socket{Key: key, Port: open.at, Control: control})
+	}
+	var err error
+	if p.sockets, err = listen.Prepare(ctx, wanted); err != nil {
+		return p.explain(err)
+	}
+	for _, n := range p.sockets.New {
+		a := p.owners[n.Index]
+		fresh := &port{Port: relay.NewPort(n.Key.Port.String(), n.Listener), app: a, at: n.Key.Port}
+		fresh.Route.Store(a.route)
+		p.fresh[n.Key] = fresh
+		if err := linux.Control(n.Listener, listen.Accepted(n.Listener, a.route.Keepalive)); err != nil {
+			return p.explain(listen.Failures{{Index: n.Index, Port: n.Key.Port, Err: err}})
+		}
+	}
+	return nil
 }
 
-// explain gives an error for each port that cannot be listened on.
-func (p *plan) explain(failed []unheard) (errs config.Errors) {
-	nameHolders(failed)
+// explain names the apps and the places in the configuration of ports that cannot be listened on.
+func (p *plan) explain(err error) error {
+	var failed listen.Failures
+	if !errors.As(err, &failed) {
+		return err
+	}
+	var errs config.Errors
 	for _, f := range failed {
 		further := ""
 		if len(errs) == config.MaxErrors {
 			further = "; the ports behind it were not tried"
 		}
-		errs = append(errs, p.cfg.Errorf(p.cfg.PortPath(f.app, f.port), "app %q cannot listen on %s: %w%s", p.apps[f.app].Name, f.asked, f.err, further))
+		a := p.owners[f.Index]
+		app := slices.Index(p.apps, a)
+		path := p.cfg.PortPath(app, slices.Index(a.Ports, f.Port))
+		errs = append(errs, p.cfg.Errorf(path, "app %q cannot listen on %s: %w%s", a.Name, f.Port, f.Err, further))
 	}
 	return errs
-}
-
-// want adds the sockets of a port to the plan.
-func (p *plan) want(a *app, asked config.Port) {
-	n := max(1, len(p.server.socketsFor(asked)))
-	for i := 0; i < n || p.server.ports[portKey{asked, i}] != nil; i++ {
-		p.ports[portKey{asked, i}] = a
-	}
-}
-
-// listen makes those sockets of a port that are not there yet. What stale ports have in common with it is not given up.
-func (p *plan) listen(a *app, asked config.Port, stale map[uint16][]stalePort) error {
-	sockets := p.server.socketsFor(asked)
-	if len(sockets) == 0 && asked.Network == "systemd" {
-		return errors.New("systemd has passed no socket of that name")
-	}
-	for i := range max(1, len(sockets)) {
-		key := portKey{asked, i}
-		if p.server.ports[key] != nil {
-			continue
-		}
-		var l net.Listener
-		var err error
-		switch {
-		case len(sockets) > 0:
-			l, err = sockets[i].duplicate()
-		case p.takeOver(a, asked, stale[asked.Addr.Port()]):
-			continue
-		default:
-			l, err = listen(asked, false)
-			if errors.Is(err, unix.EADDRINUSE) && p.makeRoom(a, asked, stale[asked.Addr.Port()]) {
-				l, err = listen(asked, true)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		fresh := &port{Port: relay.NewPort(asked.String(), l), app: a, at: asked}
-		fresh.Route.Store(a.route)
-		p.fresh[key] = fresh
-		if err := linux.Control(l, inherit(l, a.route.Keepalive)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // open has the engine accept on new ports.
@@ -184,10 +139,8 @@ func (p *plan) abandon() error {
 	for _, o := range p.opened {
 		errs = append(errs, p.server.engine.Close(o.Port))
 	}
-	for _, fresh := range p.fresh {
-		if err := fresh.Listener.Close(); !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
+	if p.sockets != nil {
+		errs = append(errs, p.sockets.Close())
 	}
 	p.lookBack()
 	return errors.Join(errs...)
@@ -202,12 +155,12 @@ func (p *plan) commit() error {
 	for _, k := range kept {
 		route := k.port.app.route
 		if route.Keepalive != k.before.Keepalive {
-			errs = append(errs, p.server.engine.Control(k.port.Port, inherit(k.port.Listener, route.Keepalive)))
+			errs = append(errs, p.server.engine.Control(k.port.Port, listen.Accepted(k.port.Listener, route.Keepalive)))
 		}
 		k.port.Route.Store(route)
 	}
-	for _, old := range stale {
-		if p.makesWay(old) {
+	for key, old := range stale {
+		if p.sockets.MakesWay(key) {
 			p.server.retire(old)
 			continue
 		}
@@ -223,7 +176,7 @@ type keptPort struct {
 }
 
 // swap replaces what readers see of the server, and returns the ports that go on and those that are given up.
-func (p *plan) swap() (kept []keptPort, stale []*port) {
+func (p *plan) swap() (kept []keptPort, stale map[listen.Key]*port) {
 	s := p.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,20 +189,18 @@ func (p *plan) swap() (kept []keptPort, stale []*port) {
 	for _, a := range p.gone {
 		a.targets.Retire()
 	}
+	stale = map[listen.Key]*port{}
 	ports := p.fresh
-	for key, open := range s.ports {
-		if to, ok := p.moves[key]; ok {
-			key = to
-			open.Rename(to.Port.String())
-		}
-		a := p.ports[key]
-		if a == nil {
-			stale = append(stale, open)
+	for was, open := range s.ports {
+		key, index, ok := p.sockets.Next(was)
+		if !ok {
+			stale[was] = open
 			continue
 		}
 		ports[key] = open
 		kept = append(kept, keptPort{open, open.app.route})
-		open.app = a
+		open.app = p.owners[index]
+		open.Rename(key.Port.String())
 	}
 	s.ports = ports
 	return kept, stale
@@ -259,4 +210,17 @@ func (p *plan) swap() (kept []keptPort, stale []*port) {
 func (s *Server) close(old *port) error {
 	defer s.failing.Delete(old.Port)
 	return s.engine.Close(old.Port)
+}
+
+// retire closes a port after listen.Grace, or when the server stops.
+func (s *Server) retire(old *port) {
+	s.leaving.Go(func() {
+		select {
+		case <-time.After(listen.Grace):
+		case <-s.stopping.Done():
+		}
+		if err := s.close(old); err != nil {
+			s.log.Warn("closing a removed port failed", logging.Fields{logging.ErrorKey: err})
+		}
+	})
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/target"
@@ -48,7 +49,7 @@ func parse(t *testing.T, ip, text string) *config.Config {
 }
 
 // start runs a server until the end of the test.
-func start(t *testing.T, cfg *config.Config, inherited ...Inherited) *Server {
+func start(t *testing.T, cfg *config.Config, inherited ...listen.Inherited) *Server {
 	t.Helper()
 	s, err := New(t.Context(), cfg, logging.Discard(), inherited)
 	if err != nil {
@@ -212,11 +213,11 @@ func TestApplyTheSameTouchesNothing(t *testing.T) {
 	ip := ownAddress()
 	const text = `{"apps": [{"name": "a", "ports": ["IP:1", "IP:2"], "targets": ["IP:8", "IP:9"]}]}`
 	s := start(t, parse(t, ip, text))
-	app, port := s.apps[0], s.ports[portKey{s.apps[0].Ports[0], 0}]
+	app, port := s.apps[0], s.ports[listen.Key{Port: s.apps[0].Ports[0]}]
 	if _, err := s.Apply(parse(t, ip, text)); err != nil {
 		t.Fatal(err)
 	}
-	if s.apps[0] != app || s.ports[portKey{s.apps[0].Ports[0], 0}] != port || port.Route.Load() != app.route {
+	if s.apps[0] != app || s.ports[listen.Key{Port: s.apps[0].Ports[0]}] != port || port.Route.Load() != app.route {
 		t.Error("something was made anew")
 	}
 }
@@ -427,13 +428,13 @@ func TestApplyUnderLoad(t *testing.T) {
 func TestInheritedSockets(t *testing.T) {
 	ip := ownAddress()
 	serveName(t, "tcp", ip+":8", "eight")
-	var inherited []Inherited
+	var inherited []listen.Inherited
 	for _, i := range []struct{ name, port string }{{"web", "1"}, {"web", "2"}, {"other", "3"}, {"unused", "4"}} {
 		l, err := net.Listen("tcp", ip+":"+i.port)
 		if err != nil {
 			t.Fatal(err)
 		}
-		inherited = append(inherited, Inherited{i.name, l})
+		inherited = append(inherited, listen.Inherited{Name: i.name, Listener: l})
 	}
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -441,7 +442,7 @@ func TestInheritedSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.SetUnlinkOnClose(false)
-	inherited = append(inherited, Inherited{"unix", l})
+	inherited = append(inherited, listen.Inherited{Name: "unix", Listener: l})
 
 	var logged bytes.Buffer
 	log, err := logging.New(&logged, config.Log{Level: "info", Format: "text"})
@@ -500,36 +501,3 @@ func TestInheritedSockets(t *testing.T) {
 		t.Errorf("the path of a socket that was handed over is gone: %v", err)
 	}
 }
-
-func TestSameAddress(t *testing.T) {
-	for _, c := range []struct {
-		listens, asked string
-		want           bool
-	}{
-		{"[::]:80", "80", true},
-		{"0.0.0.0:80", "80", true},
-		{"127.0.0.1:80", "80", false},
-		{"[::]:81", "80", false},
-		{"127.0.0.1:80", "127.0.0.1:80", true},
-		{"0.0.0.0:80", "127.0.0.1:80", false},
-		{"0.0.0.0:80", "0.0.0.0:80", true},
-		{"[::]:80", "0.0.0.0:80", false},
-		{"[::1]:80", "[::1]:80", true},
-	} {
-		at, err := net.ResolveTCPAddr("tcp", c.listens)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := parse(t, "", `{"apps": [{"name": "a", "ports": ["`+c.asked+`"], "targets": ["h:1"]}]}`)
-		if got := (Inherited{"x", fakeListener{at}}).serves(cfg.Apps[0].Ports[0]); got != c.want {
-			t.Errorf("a socket at %s serves %s: %v", c.listens, c.asked, got)
-		}
-	}
-}
-
-// fakeListener listens nowhere.
-type fakeListener struct{ at net.Addr }
-
-func (f fakeListener) Addr() net.Addr            { return f.at }
-func (f fakeListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
-func (f fakeListener) Close() error              { return nil }

@@ -12,6 +12,7 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/probe"
 	"tcp-proxy/internal/relay"
@@ -24,7 +25,7 @@ type Server struct {
 	log       *logging.Logger
 	workers   *admit.Workers
 	engine    relay.Engine
-	inherited []Inherited
+	inherited []listen.Inherited
 	first     *plan // what New has prepared, until Start
 
 	prober   *probe.Prober
@@ -47,19 +48,19 @@ type Server struct {
 	mu      sync.Mutex // guards what follows against readers; it changes in commit only
 	cfg     *config.Config
 	apps    []*app
-	ports   map[portKey]*port
+	ports   map[listen.Key]*port
 	started time.Time // zero before Start
 }
 
 // New makes a server of a configuration and listens on every port, without accepting yet. A port that an inherited
 // socket serves is not made again. All ports that cannot be listened on are one error, and then nothing is left open
 // but what was inherited, which is the server's only if there is no error. It gives up when the context is done.
-func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited []Inherited) (*Server, error) {
+func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited []listen.Inherited) (*Server, error) {
 	s := &Server{
 		log:       log,
 		workers:   admit.NewWorkers(cfg.MaxWorkers),
 		inherited: inherited,
-		ports:     map[portKey]*port{},
+		ports:     map[listen.Key]*port{},
 		guard:     guard{woken: make(chan struct{}, 1), found: make(chan circle, 16)},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
@@ -199,22 +200,12 @@ func (s *Server) free() error {
 	return errors.Join(s.prober.Close(), s.engine.Stop())
 }
 
-// socketsFor gives the inherited sockets that serve a port.
-func (s *Server) socketsFor(p config.Port) (sockets []Inherited) {
-	for _, i := range s.inherited {
-		if i.serves(p) {
-			sockets = append(sockets, i)
-		}
-	}
-	return sockets
-}
-
 // unused gives the inherited sockets that serve no port.
-func (s *Server) unused() (sockets []Inherited) {
+func (s *Server) unused() (sockets []listen.Inherited) {
 	for _, i := range s.inherited {
 		used := false
 		for key := range s.ports {
-			used = used || i.serves(key.Port)
+			used = used || i.Serves(key.Port)
 		}
 		if !used {
 			sockets = append(sockets, i)

@@ -1,4 +1,4 @@
-package proxy
+package listen
 
 import (
 	"net"
@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
 )
 
@@ -26,7 +27,7 @@ func TestKeepaliveOfInheritedSockets(t *testing.T) {
 		{Enabled: true, Idle: 77 * time.Second, Interval: 7 * time.Second, Count: 3},
 		{},
 	} {
-		if err := linux.Control(again, inherit(again, want)); err != nil {
+		if err := linux.Control(again, Accepted(again, want)); err != nil {
 			t.Fatal(err)
 		}
 		client, err := net.Dial("tcp", l.Addr().String())
@@ -56,3 +57,39 @@ func TestKeepaliveOfInheritedSockets(t *testing.T) {
 		client.Close()
 	}
 }
+
+func TestSameAddress(t *testing.T) {
+	for _, c := range []struct {
+		listens, asked string
+		want           bool
+	}{
+		{"[::]:80", "80", true},
+		{"0.0.0.0:80", "80", true},
+		{"127.0.0.1:80", "80", false},
+		{"[::]:81", "80", false},
+		{"127.0.0.1:80", "127.0.0.1:80", true},
+		{"0.0.0.0:80", "127.0.0.1:80", false},
+		{"0.0.0.0:80", "0.0.0.0:80", true},
+		{"[::]:80", "0.0.0.0:80", false},
+		{"[::1]:80", "[::1]:80", true},
+	} {
+		at, err := net.ResolveTCPAddr("tcp", c.listens)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Parse("test.json", []byte(`{"apps": [{"name": "a", "ports": ["`+c.asked+`"], "targets": ["h:1"]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (Inherited{"x", fakeListener{at}}).Serves(cfg.Apps[0].Ports[0]); got != c.want {
+			t.Errorf("a socket at %s serves %s: %v", c.listens, c.asked, got)
+		}
+	}
+}
+
+// fakeListener listens nowhere.
+type fakeListener struct{ at net.Addr }
+
+func (f fakeListener) Addr() net.Addr            { return f.at }
+func (f fakeListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+func (f fakeListener) Close() error              { return nil }
