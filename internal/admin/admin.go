@@ -8,9 +8,6 @@ package admin
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -40,9 +37,12 @@ type Server struct {
 	version  string
 	pictures *pictures
 	leaving  sync.WaitGroup     // for doors that are closed
+	making   sync.WaitGroup     // for those of them that accept for listen.Grace yet
 	last     time.Duration      // how long their requests may take
 	life     context.Context    // done: they have no more time
 	end      context.CancelFunc // of it
+	closing  context.Context    // done: Close was called
+	shut     context.CancelFunc // of it
 
 	mu    sync.Mutex // guards doors: Close may come while Prepare waits for the system
 	doors map[config.AdminAddress]*door
@@ -59,92 +59,8 @@ func New(node Node, version string, log *logging.Logger) *Server {
 		last:     lastAnswers,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
+	s.closing, s.shut = context.WithCancel(context.Background())
 	return s
-}
-
-// Plan is a way to another list of addresses. It wants exactly one of Commit and Abandon.
-type Plan struct {
-	server *Server
-	opened []*door
-	closed []*door
-}
-
-// Prepare listens on the addresses that are new, without serving there yet. All that cannot be listened on are one
-// error, and then nothing has changed.
-func (s *Server) Prepare(listen []config.AdminAddress) (*Plan, error) {
-	p := &Plan{server: s}
-	s.mu.Lock()
-	doors := maps.Clone(s.doors)
-	s.mu.Unlock()
-	wanted := map[config.AdminAddress]bool{}
-	var errs []error
-	for i, address := range listen {
-		if wanted[address] {
-			continue
-		}
-		wanted[address] = true
-		if doors[address] != nil {
-			continue
-		}
-		d, err := s.open(address)
-		if err != nil {
-			errs = append(errs, &ListenError{i, address, err})
-			continue
-		}
-		p.opened = append(p.opened, d)
-	}
-	if len(errs) > 0 {
-		p.Abandon()
-		return nil, errors.Join(errs...)
-	}
-	for address, d := range doors {
-		if !wanted[address] {
-			p.closed = append(p.closed, d)
-		}
-	}
-	return p, nil
-}
-
-// ListenError says which of the addresses that Prepare was given cannot be listened on.
-type ListenError struct {
-	Index   int
-	Address config.AdminAddress
-	Err     error
-}
-
-func (e *ListenError) Error() string {
-	return fmt.Sprintf("the admin API cannot listen on %s: %v", config.Port(e.Address), e.Err)
-}
-
-// Unwrap gives what the system said.
-func (e *ListenError) Unwrap() error { return e.Err }
-
-// Abandon gives back what Prepare took.
-func (p *Plan) Abandon() {
-	for _, d := range p.opened {
-		d.listener.Close()
-	}
-}
-
-// Commit serves on the new addresses and leaves those that are no longer wanted: requests that are under way there are
-// answered.
-func (p *Plan) Commit() {
-	s := p.server
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range p.opened {
-		s.doors[d.address] = d
-		d.serve()
-	}
-	for _, d := range p.closed {
-		delete(s.doors, d.address)
-		d.listener.Close()
-		s.leaving.Go(func() {
-			ctx, cancel := context.WithTimeout(s.life, s.last)
-			defer cancel()
-			d.close(ctx)
-		})
-	}
 }
 
 // lastAnswers is how long the requests of an address that is given up may take.
@@ -152,6 +68,7 @@ const lastAnswers = 10 * time.Second
 
 // Close leaves every address. Requests under way are answered until the context is done, and cut off then.
 func (s *Server) Close(ctx context.Context) {
+	s.shut()
 	defer s.end()
 	defer context.AfterFunc(ctx, s.end)()
 	s.mu.Lock()

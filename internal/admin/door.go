@@ -2,16 +2,13 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/listen"
 )
 
 // What one address takes at most.
@@ -27,21 +24,19 @@ const (
 	adminMode     = 0o660            // of a unix socket: for root, the service and its group
 )
 
-// A door is one address where the API is served.
+// A door is one address where the API is served. It has one listening socket, and those that it took over from addresses
+// before it.
 type door struct {
-	address  config.AdminAddress
-	listener *lobby
-	http     http.Server
-	serving  sync.WaitGroup // for http.Serve
+	address config.AdminAddress
+	lobby   *lobby // of all its sockets
+	sockets map[listen.Key]*limitedListener
+	http    http.Server
+	serving sync.WaitGroup // for http.Serve
 }
 
-// open listens on an address.
-func (s *Server) open(address config.AdminAddress) (*door, error) {
-	l, err := listen(address)
-	if err != nil {
-		return nil, err
-	}
-	d := &door{address: address, listener: newLobby(l, mostGuests)}
+// newDoor makes a door without sockets.
+func (s *Server) newDoor(address config.AdminAddress) *door {
+	d := &door{address: address, lobby: newLobby(mostGuests), sockets: map[listen.Key]*limitedListener{}}
 	d.http = http.Server{
 		Handler:           s.handler(address.Network == "unix", newPace(doorRate)),
 		ReadHeaderTimeout: headerTimeout,
@@ -54,39 +49,36 @@ func (s *Server) open(address config.AdminAddress) (*door, error) {
 			return context.WithValue(ctx, guestKey{}, c.(*guest))
 		},
 	}
-	return d, nil
+	return d
 }
 
-func listen(address config.AdminAddress) (net.Listener, error) {
-	if address.Network == "unix" {
-		return linux.ListenUnix(address.Path, adminMode)
-	}
-	network := "tcp"
-	if address.Addr.Addr().Is4() {
-		network = "tcp4" // package net would listen on every address of IPv6, too, for 0.0.0.0
-	}
-	lc := net.ListenConfig{}
-	lc.SetMultipathTCP(false)
-	l, err := lc.Listen(context.Background(), network, address.Addr.String())
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		err = errno
-	}
-	return l, err
+// add gives the door a listening socket, and port is what that was made for.
+func (d *door) add(key listen.Key, l net.Listener, port config.Port) {
+	d.sockets[key] = newLimitedListener(l, port, d.lobby)
 }
 
+// serve accepts on every socket.
 func (d *door) serve() {
-	d.serving.Go(func() {
-		_ = d.http.Serve(d.listener) // it ends when the door is closed, and says no more than that
-	})
+	for _, l := range d.sockets {
+		d.serving.Go(func() {
+			_ = d.http.Serve(l) // it ends when l is closed, and says no more than that
+		})
+	}
+}
+
+// closeSockets takes no more connections.
+func (d *door) closeSockets() {
+	for _, l := range d.sockets {
+		l.Close()
+	}
 }
 
 // close takes no more requests, lets those under way be answered until the context is done, and cuts off the rest.
 func (d *door) close(ctx context.Context) {
-	d.listener.Close() // http.Server knows it only once it serves
+	d.closeSockets()
+	d.serving.Wait() // from then on Shutdown knows every connection that was accepted
 	if d.http.Shutdown(ctx) != nil {
 		d.http.Close()
 	}
-	d.serving.Wait()
-	d.listener.empty()
+	d.lobby.empty()
 }

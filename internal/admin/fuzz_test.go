@@ -86,7 +86,7 @@ func rootGuest(f *testing.F) *guest {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { client.Close(); server.Close() })
-	return newLobby(nil, 4).welcome(server)
+	return newLobby(4).welcome(server)
 }
 
 // judge wants an answer to be what it says.

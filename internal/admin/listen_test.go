@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -46,6 +48,64 @@ func TestAddressesChange(t *testing.T) {
 	}
 	if _, err := dial(fresh); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("the address that is gone: %v", err)
+	}
+}
+
+// An address may be replaced by one that has addresses in common with it, as often as it takes. No client of the common
+// address is refused.
+func TestAddressesOverlap(t *testing.T) {
+	a := start(t)
+	number := a.tcp.Addr.Port()
+	var forms []config.AdminAddress
+	for _, ip := range []string{"127.0.0.1", "0.0.0.0", "::"} {
+		forms = append(forms, config.AdminAddress{Network: "tcp", Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), number)})
+	}
+	done, asked := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-done:
+				asked <- nil
+				return
+			default:
+			}
+			if got, err := tryAsk(a.tcp, http.MethodGet, "/healthz"); err != nil || got.code != http.StatusOK {
+				asked <- fmt.Errorf("code %d, %w", got.code, err)
+				return
+			}
+		}
+	}()
+	for _, from := range forms {
+		for _, to := range forms {
+			a.serve(from)
+			a.serve(to)
+		}
+	}
+	a.serve(a.tcp)
+	close(done)
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	a.making.Wait()
+	elsewhere := a.tcp
+	elsewhere.Addr = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), number)
+	if _, err := dial(elsewhere); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("an address that is gone: %v", err)
+	}
+	a.expect(a.ask(a.tcp, http.MethodGet, "/healthz"), http.StatusOK, "")
+	if n := len(a.doors[a.tcp].sockets); n != 1 {
+		t.Errorf("%d sockets", n)
+	}
+
+	// A plan that is abandoned leaves the sockets alone.
+	plan, err := a.Prepare(forms[1:2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Abandon()
+	a.expect(a.ask(a.tcp, http.MethodGet, "/healthz"), http.StatusOK, "")
+	if _, err := dial(elsewhere); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("an address of an abandoned plan: %v", err)
 	}
 }
 
@@ -127,7 +187,7 @@ func TestAddressesThatCannotBe(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"the admin API cannot listen on " + inUse.Addr.String() + ": address already in use",
+		"the admin API cannot listen on " + inUse.Addr.String() + ": address already in use (by admin.test, PID ",
 		"the admin API cannot listen on unix:" + file.Path + ": there is a file of that name, which is not a socket",
 		"the admin API cannot listen on unix:" + none.Path + ": no such file or directory",
 	} {
@@ -150,10 +210,11 @@ func TestAddressesThatCannotBe(t *testing.T) {
 
 // A socket is for root, the user of the service and its group, whatever the umask is.
 func TestSocketMode(t *testing.T) {
+	a := start(t)
 	for _, umask := range []int{0, 0o007, 0o022, 0o077} {
 		before := unix.Umask(umask)
 		address := unixAddress(t)
-		l, err := listen(address)
+		plan, err := a.Prepare([]config.AdminAddress{address})
 		unix.Umask(before)
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +222,7 @@ func TestSocketMode(t *testing.T) {
 		if info, err := os.Lstat(address.Path); err != nil || info.Mode() != fs.ModeSocket|0o660 {
 			t.Errorf("umask %03o: mode %v, %v", umask, info.Mode(), err)
 		}
-		l.Close()
+		plan.Abandon()
 	}
 }
 
@@ -186,7 +247,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	a.expect(a.ask(a.tcp, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
 	a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
-	lobby := a.doors[a.tcp].listener
+	lobby := a.doors[a.tcp].lobby
 	lobby.mu.Lock()
 	held := lobby.guests.Len()
 	lobby.mu.Unlock()
@@ -205,7 +266,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestActionsAreNotCutOff(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
-	l := newLobby(nil, 2)
+	l := newLobby(2)
 	acting := l.welcome(server)
 	acting.acting.Store(true)
 	other := func() *guest {
@@ -233,7 +294,7 @@ func TestActionsAreNotCutOff(t *testing.T) {
 // Accepting goes on when it has failed.
 func TestAcceptFails(t *testing.T) {
 	inner := &failing{errs: []error{unix.EMFILE, unix.EMFILE, unix.ECONNABORTED}}
-	l := newLobby(inner, 2)
+	l := newLimitedListener(inner, config.Port{}, newLobby(2))
 	conn, err := l.Accept()
 	if err != nil || conn == nil || len(inner.errs) != 0 {
 		t.Errorf("%v, with %d errors left", err, len(inner.errs))
@@ -245,9 +306,9 @@ func TestAcceptFails(t *testing.T) {
 		_, err = l.Accept()
 	}
 	if !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a closed lobby says %v", err)
+		t.Errorf("a closed listener says %v", err)
 	}
-	l.empty()
+	l.lobby.empty()
 }
 
 // failing is a listener that fails as often as it has errors.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"container/list"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,8 +15,8 @@ const (
 	regularPatience = 90 * time.Second // without a request; then another may have its place as a regular
 )
 
-// A lobby is a listener that holds a bounded number of connections, and takes whoever comes at once. When it is full,
-// one makes room for who comes, so that nobody can keep others out by staying: of the source that has the most
+// A lobby holds a bounded number of connections, of all the sockets of an address, and takes whoever comes at once. When it
+// is full, one makes room for who comes, so that nobody can keep others out by staying: of the source that has the most
 // connections, the one that has done nothing for longest. Connected, asked and been answered is what counts as done.
 //
 // Two kinds are never cut off: who is about an action, and regulars. A regular is a connection that was answered well
@@ -26,11 +25,8 @@ const (
 //
 // More than acceptsPerSecond wait in the backlog of the kernel. Errors of accept are waited out.
 type lobby struct {
-	net.Listener
 	most  int
-	pace  *pace
-	shut  chan struct{} // closed by Close
-	once  sync.Once
+	pace  *pace         // of accepting
 	seats chan struct{} // one for each connection that http.Server has: also those that were cut off until it sees that
 
 	mu       sync.Mutex // guards what follows
@@ -39,81 +35,13 @@ type lobby struct {
 	regulars int
 }
 
-func newLobby(l net.Listener, most int) *lobby {
+func newLobby(most int) *lobby {
 	return &lobby{
-		Listener: l, most: most,
+		most:    most,
 		pace:    newPace(rate{acceptsPerSecond, acceptBurst}),
-		shut:    make(chan struct{}),
 		seats:   make(chan struct{}, 2*most),
 		sources: sources{known: map[netip.Prefix]*source{}},
 	}
-}
-
-// Accept waits for a connection that there is room for.
-func (l *lobby) Accept() (net.Conn, error) {
-	select {
-	case l.seats <- struct{}{}:
-	case <-l.shut:
-		return nil, net.ErrClosed
-	}
-	g, err := l.accept()
-	if err != nil {
-		<-l.seats
-		return nil, err
-	}
-	g.seated = true
-	return g, nil
-}
-
-func (l *lobby) accept() (*guest, error) {
-	const first, most = 5 * time.Millisecond, time.Second
-	for trouble := first; ; {
-		if !l.pause(l.pace.wait(1)) {
-			return nil, net.ErrClosed
-		}
-		conn, err := l.Listener.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil, err
-		case err != nil: // too few descriptors, mostly: the data plane tells of it
-			if !l.pause(trouble) {
-				return nil, net.ErrClosed
-			}
-			trouble = min(2*trouble, most)
-			continue
-		}
-		trouble = first
-		l.pace.charge(1)
-		if g := l.welcome(conn); g != nil {
-			return g, nil
-		}
-		conn.Close()
-	}
-}
-
-// pause waits, and reports whether the lobby is still open.
-func (l *lobby) pause(d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-l.shut:
-		return false
-	}
-}
-
-// Close takes no more connections.
-func (l *lobby) Close() error {
-	err := net.ErrClosed
-	l.once.Do(func() {
-		close(l.shut)
-		err = l.Listener.Close()
-	})
-	return err
 }
 
 // welcome takes a connection in, and returns nil if there is no room.
@@ -209,6 +137,18 @@ func (l *lobby) leave(g *guest) {
 		g.seated = false
 		<-l.seats
 	}
+}
+
+// awaitsRequest reports whether a guest has not made its first request yet.
+func (l *lobby) awaitsRequest() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for e := l.guests.Front(); e != nil; e = e.Next() {
+		if e.Value.(*guest).asked.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // empty cuts off all guests.

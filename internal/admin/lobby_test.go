@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"tcp-proxy/internal/config"
 )
 
 // from is a connection from an address.
@@ -62,7 +64,7 @@ func sane(t *testing.T, l *lobby) {
 
 // The one that has done nothing for longest makes room, of the source that has the most.
 func TestWhoMakesRoom(t *testing.T) {
-	l := newLobby(nil, 4)
+	l := newLobby(4)
 	lonely := come(t, l, "10.0.0.9")
 	a, b, c := come(t, l, "10.0.0.1"), come(t, l, "10.0.0.1"), come(t, l, "10.0.0.1")
 	a.asks(nil)
@@ -96,7 +98,7 @@ func TestWhoMakesRoom(t *testing.T) {
 // Who was answered is a regular, and no flood takes its place.
 func TestRegularsStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLobby(nil, 128)
+		l := newLobby(128)
 		regular := func(address string) *guest {
 			t.Helper()
 			g := come(t, l, address)
@@ -148,7 +150,7 @@ func TestRegularsStay(t *testing.T) {
 // A regular's requests are its own; what goes beyond is counted as everybody else's.
 func TestTolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, door := newLobby(nil, 10), newPace(doorRate)
+		l, door := newLobby(10), newPace(doorRate)
 		flood, regular, other := come(t, l, "10.0.0.1"), come(t, l, "10.0.0.1"), come(t, l, "10.0.0.2")
 		regular.answered()
 		served := func(g *guest, n int) (got int) {
@@ -182,7 +184,7 @@ func TestTolls(t *testing.T) {
 
 // A source that comes back finds its pace as it was, and of how many that is kept is bounded.
 func TestSourcesAreRemembered(t *testing.T) {
-	l := newLobby(nil, 10)
+	l := newLobby(10)
 	g := come(t, l, "10.0.0.1")
 	g.source.pace.charge(10000)
 	l.leave(g)
@@ -203,7 +205,7 @@ func TestSourcesAreRemembered(t *testing.T) {
 // What http.Server has not done with yet is bounded, too.
 func TestSeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLobby(&failing{}, 3)
+		l := newLimitedListener(&failing{}, config.Port{}, newLobby(3))
 		var taken []net.Conn
 		for range 2 * 3 {
 			c, err := l.Accept()

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/proxy"
 )
 
@@ -112,10 +113,10 @@ func TestPace(t *testing.T) {
 
 func TestLobbyIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLobby(&failing{}, 1)
+		l := newLimitedListener(&failing{}, config.Port{}, newLobby(1))
 		leave := func() { // as http.Server does with who was cut off
-			for range len(l.seats) {
-				<-l.seats
+			for range len(l.lobby.seats) {
+				<-l.lobby.seats
 			}
 		}
 		begun := time.Now()
@@ -128,6 +129,6 @@ func TestLobbyIsPaced(t *testing.T) {
 		if took := time.Since(begun); took < 2*time.Second-50*time.Millisecond || took > 2100*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
-		l.empty()
+		l.lobby.empty()
 	})
 }

@@ -6,7 +6,10 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -160,7 +163,7 @@ func TestAdminAddressesChange(t *testing.T) {
 	if a.code != http.StatusInternalServerError {
 		t.Errorf("code %d", a.code)
 	}
-	for _, want := range []string{"admin.listen[1]: the admin API cannot listen on " + taken.Address + ": address already in use", "admin.listen[2]", "no such file"} {
+	for _, want := range []string{"admin.listen[1]: the admin API cannot listen on " + taken.Address + ": address already in use (by admin.test, PID ", "admin.listen[2]", "no such file"} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("it does not say %q: %s", want, a.body)
 		}
@@ -189,6 +192,71 @@ func TestAdminAddressesChange(t *testing.T) {
 			t.Errorf("%s still listens", gone)
 		}
 	}
+}
+
+// A reload may replace an address of the admin API by one that has addresses in common with it. No client of the common
+// address is refused meanwhile.
+func TestAdminAddressesOverlap(t *testing.T) {
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		r := harness.New(t, engine)
+		s := see(r, harness.Config{Apps: []harness.App{{Targets: harness.To(r.Identify("here"))}}})
+		number := harness.FreeNumber(t)
+		own := r.Host + ":" + number
+		forms := []string{own, "0.0.0.0:" + number, "[::]:" + number}
+		config := s.config
+		move := func(to string) {
+			config.Admin = &harness.Admin{Listen: []string{"unix:" + s.socket, to}}
+			s.Reload(config)
+		}
+		before := goroutines(s)
+		move(own)
+		var done atomic.Bool
+		var clients sync.WaitGroup
+		var answers atomic.Int64
+		for range 2 {
+			clients.Go(func() {
+				for !done.Load() {
+					if a, err := request("tcp", own, http.MethodGet, "/healthz"); err != nil || a.code != http.StatusOK {
+						t.Errorf("code %d, %v", a.code, err)
+						return
+					}
+					answers.Add(1)
+				}
+			})
+		}
+		for _, from := range forms {
+			for _, to := range forms {
+				move(from)
+				move(to)
+			}
+		}
+		move(own)
+		done.Store(true)
+		clients.Wait()
+		if answers.Load() < 2*int64(len(forms)) {
+			t.Errorf("only %d answers", answers.Load())
+		}
+		harness.Eventually(t, "other addresses are closed", func() bool {
+			return !harness.Listening(t, "127.0.0.1:"+number)
+		})
+		harness.Eventually(t, "what served the addresses in between is over", func() bool { return goroutines(s) <= before })
+	})
+}
+
+// goroutines is how many goroutines the proxy has.
+func goroutines(s *seen) int {
+	s.t.Helper()
+	for line := range strings.Lines(s.ask(http.MethodGet, "/metrics").body) {
+		if text, ok := strings.CutPrefix(line, "go_goroutines "); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(text))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			return n
+		}
+	}
+	s.t.Fatal("the metrics do not tell")
+	return 0
 }
 
 // A proxy that cannot serve its admin API does not start, and says why; the socket of one that was killed is no reason.
