@@ -18,19 +18,19 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// toldTo are the entries of actions: each is logged, unless a user takes more than 20 in a second.
-var toldTo = logging.Kind{Name: "action", Burst: 20, Every: time.Second, Total: 50, Keys: 64}
+// actionLog limits the log entries of actions: each is logged, unless a user makes more than 20 in a second.
+var actionLog = logging.Kind{Name: "action", Burst: 20, Every: time.Second, Total: 50, Keys: 64}
 
-// entitled lets root, the service's own user and members of its group through, and answers others with 403. Over TCP
-// there is no telling who asks: nobody is let through.
-func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
+// requireOperator passes requests of root, the service's own user and members of its group on, and answers others with 403.
+// Over TCP the user is not known, so every request is answered with 403.
+func (s *Server) requireOperator(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		g := guestOf(r)
-		if g == nil {
+		c := connOf(r)
+		if c == nil {
 			answerProblem(w, http.StatusForbidden, Problem{Error: "actions need a unix socket"})
 			return
 		}
-		peer, err := linux.PeerOf(g.Conn)
+		peer, err := linux.PeerOf(c.Conn)
 		if err != nil {
 			answerProblem(w, http.StatusForbidden, Problem{Error: err.Error()})
 			return
@@ -41,11 +41,11 @@ func (s *Server) entitled(h http.HandlerFunc) http.HandlerFunc {
 				"permission denied for user %d: only root, the user of the service and members of its group %s may do this", peer.UID, groupName(gid))})
 			return
 		}
-		g.acting.Store(true)
-		defer g.acting.Store(false)
+		c.acting.Store(true)
+		defer c.acting.Store(false)
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actionTimeout)) // of a connection, which has one
-		defer s.pictures.outdate()
-		s.log.Throttled(toldTo, fmt.Sprint(peer.UID), logging.Info, fmt.Sprintf("admin: %s %s from uid %d", r.Method, r.URL.Path, peer.UID), logging.Fields{"uid": peer.UID, "pid": peer.PID})
+		defer s.renderings.invalidate()
+		s.log.Throttled(actionLog, fmt.Sprint(peer.UID), logging.Info, fmt.Sprintf("admin: %s %s from uid %d", r.Method, r.URL.Path, peer.UID), logging.Fields{"uid": peer.UID, "pid": peer.PID})
 		h(w, r)
 	}
 }

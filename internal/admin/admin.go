@@ -2,8 +2,8 @@
 // addresses: a page for people, /api/v1/status, /metrics, /healthz and /readyz, and actions by POST, which are for the
 // unix sockets alone. All that is shown comes from a proxy.Snapshot.
 //
-// Whoever asks costs the proxy little, whatever he does: connections, requests and bytes of each address are bounded
-// (door.go, pace.go), and what is expensive to draw is drawn once for all who ask at a time (picture.go).
+// The API costs the proxy little, whatever its clients do: the connections and requests of each address are limited
+// (limiter.go, bucket.go), and a snapshot is rendered once for all requests of a short time (rendering.go).
 package admin
 
 import (
@@ -16,65 +16,65 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// Descriptors is the most descriptors that so many addresses hold: each the one that it listens with, those of its
-// guests, and that of one more until another has made room for it.
-func Descriptors(addresses int) uint64 { return uint64(addresses) * (2 + mostGuests) }
+// Descriptors returns the most descriptors that so many addresses hold: for each its socket, its connections, and one more
+// connection until another is closed for it.
+func Descriptors(addresses int) uint64 { return uint64(addresses) * (2 + maxConns) }
 
-// Node is the proxy that is shown and told. Its methods are called from many goroutines at once.
+// Node is the proxy that the API shows and controls. Its methods are called from many goroutines at once.
 type Node interface {
 	Snapshot() proxy.Snapshot
-	Stage() proxy.Stage // that of a Snapshot, for less
+	Stage() proxy.Stage // that of a Snapshot, at less cost
 	Reload(context.Context) (proxy.Changes, error)
 	Drain(on bool)
 	DrainTarget(app, target string, on bool) error
 }
 
 // Server is the admin API of a node. Make it with New, give it addresses with Prepare, any number of times, and Close it.
-// Those are called one at a time, but that Close need not wait for Prepare.
+// Those are called one at a time, except that Close may be called during Prepare.
 type Server struct {
-	node     Node
-	log      *logging.Logger
-	version  string
-	pictures *pictures
-	leaving  sync.WaitGroup     // for doors that are closed
-	making   sync.WaitGroup     // for those of them that accept for listen.Grace yet
-	last     time.Duration      // how long their requests may take
-	life     context.Context    // done: they have no more time
-	end      context.CancelFunc // of it
-	closing  context.Context    // done: Close was called
-	shut     context.CancelFunc // of it
+	node        Node
+	log         *logging.Logger
+	version     string
+	renderings  *renderings
+	leaving     sync.WaitGroup     // for listeners that are being closed
+	overlapping sync.WaitGroup     // for those of them that still accept, for listen.Grace
+	last        time.Duration      // how long requests may take there
+	life        context.Context    // done: their time is over
+	end         context.CancelFunc // of it
+	closing     context.Context    // done: Close was called
+	stop        context.CancelFunc // of it
 
-	mu    sync.Mutex // guards doors: Close may come while Prepare waits for the system
-	doors map[config.AdminAddress]*door
+	mu        sync.Mutex // guards listeners: Close may be called during Prepare
+	listeners map[config.AdminAddress]*listener
 }
 
-// New makes a server that has no address yet. The version is that of the program.
+// New makes a server that has no address yet. version is that of the program.
 func New(node Node, version string, log *logging.Logger) *Server {
 	s := &Server{
-		node:     node,
-		log:      log,
-		version:  version,
-		pictures: newPictures(node.Snapshot, version),
-		doors:    map[config.AdminAddress]*door{},
-		last:     lastAnswers,
+		node:       node,
+		log:        log,
+		version:    version,
+		renderings: newRenderings(node.Snapshot, version),
+		listeners:  map[config.AdminAddress]*listener{},
+		last:       lastAnswers,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.closing, s.shut = context.WithCancel(context.Background())
+	s.closing, s.stop = context.WithCancel(context.Background())
 	return s
 }
 
-// lastAnswers is how long the requests of an address that is given up may take.
+// lastAnswers is how long requests may take at an address that is gone.
 const lastAnswers = 10 * time.Second
 
-// Close leaves every address. Requests under way are answered until the context is done, and cut off then.
+// Close closes every address. Requests under way are answered until the context is done; then their connections are closed.
 func (s *Server) Close(ctx context.Context) {
-	s.shut()
+	s.stop()
 	defer s.end()
 	defer context.AfterFunc(ctx, s.end)()
 	s.mu.Lock()
-	for address, d := range s.doors {
-		delete(s.doors, address)
-		s.leaving.Go(func() { d.close(ctx) })
+	for address, l := range s.listeners {
+		delete(s.listeners, address)
+		s.leaving.Go(func() { l.close(ctx) })
 	}
 	s.mu.Unlock()
 	s.leaving.Wait()

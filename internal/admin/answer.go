@@ -16,15 +16,15 @@ type Problem struct {
 	Errors []string `json:"errors,omitempty"` // of a reload that was refused: every one
 }
 
-// mostProblem is how long each text of a Problem may be, in bytes.
-const mostProblem = 1 << 10
+// maxProblem is how long each text of a Problem may be, in bytes.
+const maxProblem = 1 << 10
 
 // answerProblem answers with a problem, whose texts may have parts from outside.
 func answerProblem(w http.ResponseWriter, code int, p Problem) {
-	p.Error = sanitize.Text(p.Error, mostProblem)
+	p.Error = sanitize.Text(p.Error, maxProblem)
 	p.Errors = slices.Clone(p.Errors)
 	for i, text := range p.Errors {
-		p.Errors[i] = sanitize.Text(text, mostProblem)
+		p.Errors[i] = sanitize.Text(text, maxProblem)
 	}
 	answerJSON(w, code, p)
 }
@@ -37,10 +37,10 @@ func answerJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
 	w.WriteHeader(code)
-	w.Write(append(text, '\n')) // who does not take it has gone
+	w.Write(append(text, '\n')) // an error means that the client is gone
 }
 
-// answerLine answers with a word or two, for people and for those who check no more than the code.
+// answerLine answers with a word or two, for people and for clients that check only the status code.
 func answerLine(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)

@@ -48,29 +48,29 @@ func FuzzRequest(f *testing.F) {
 	}
 	s := New(fakenode.New(2, 3), "1.2.3", logging.Discard())
 	f.Cleanup(func() { s.Close(context.Background()) })
-	enough := func() *pace { return newPace(rate{1e12, 1e12}) }
-	guest := rootGuest(f)
-	doors := map[string]http.Handler{"unix": s.handler(true, enough()), "tcp": s.handler(false, enough())}
+	enough := func() *bucket { return newBucket(rate{1e12, 1e12}) }
+	c := rootConn(f)
+	handlers := map[string]http.Handler{"unix": s.handler(true, enough()), "tcp": s.handler(false, enough())}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for kind, door := range doors {
+		for kind, handler := range handlers {
 			r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(text)))
 			if err != nil {
 				return // net/http answers that
 			}
 			ctx := context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9901}))
 			if kind == "unix" {
-				ctx = context.WithValue(r.Context(), guestKey{}, guest)
-				guest.source.pace = enough()
+				ctx = context.WithValue(r.Context(), connKey{}, c)
+				c.source.bucket = enough()
 			}
 			w := httptest.NewRecorder()
-			door.ServeHTTP(w, r.WithContext(ctx))
+			handler.ServeHTTP(w, r.WithContext(ctx))
 			judge(t, r, w.Result())
 		}
 	})
 }
 
-// rootGuest is a connection to a unix socket of this very process, which may do everything.
-func rootGuest(f *testing.F) *guest {
+// rootConn is a connection to a unix socket of this very process, which may do everything.
+func rootConn(f *testing.F) *conn {
 	f.Helper()
 	l, err := net.Listen("unix", f.TempDir()+"/s")
 	if err != nil {
@@ -86,7 +86,7 @@ func rootGuest(f *testing.F) *guest {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { client.Close(); server.Close() })
-	return newLobby(4).welcome(server)
+	return newLimiter(4).add(server)
 }
 
 // judge wants an answer to be what it says.

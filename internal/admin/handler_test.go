@@ -138,7 +138,7 @@ func TestWrongRequests(t *testing.T) {
 	}
 	var problem Problem
 	got := a.ask(a.socket, http.MethodGet, "/a%1b[2J%0aready"+strings.Repeat("a", 4000))
-	if err := json.Unmarshal([]byte(got.body), &problem); err != nil || !strings.Contains(problem.Error, `/a\x1b[2J\nready`) || len(problem.Error) > 2*mostProblem {
+	if err := json.Unmarshal([]byte(got.body), &problem); err != nil || !strings.Contains(problem.Error, `/a\x1b[2J\nready`) || len(problem.Error) > 2*maxProblem {
 		t.Errorf("%q, %v", problem.Error, err)
 	}
 	if stage := a.node.Stage(); stage != proxy.Serving {
@@ -159,13 +159,13 @@ func TestBodies(t *testing.T) {
 		}
 	}
 	for _, said := range []bool{true, false} {
-		a.expect(a.ask(a.socket, http.MethodPost, "/api/v1/drain", body(mostBody, said)), http.StatusNoContent, "")
-		a.expect(a.ask(a.socket, http.MethodPost, "/api/v1/undrain", body(mostBody+1, said)), http.StatusRequestEntityTooLarge, "4096 bytes")
+		a.expect(a.ask(a.socket, http.MethodPost, "/api/v1/drain", body(maxBody, said)), http.StatusNoContent, "")
+		a.expect(a.ask(a.socket, http.MethodPost, "/api/v1/undrain", body(maxBody+1, said)), http.StatusRequestEntityTooLarge, "4096 bytes")
 	}
 	if a.node.Stage() != proxy.Draining {
 		t.Error("a request that was too long has had an effect")
 	}
-	got, err := tryAsk(a.socket, http.MethodGet, "/healthz", header("X-Long", strings.Repeat("x", 2*mostHeader)))
+	got, err := tryAsk(a.socket, http.MethodGet, "/healthz", header("X-Long", strings.Repeat("x", 2*maxHeader)))
 	if err != nil || got.code != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("a long header: %d, %v", got.code, err)
 	}

@@ -9,63 +9,63 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// A limitedListener accepts from one socket the connections that its lobby has room for. Accept errors, mostly for want
+// A limitedListener accepts from one socket the connections that its limiter has room for. Accept errors, mostly for want
 // of descriptors, are retried with back-off. http.Server gets no error but net.ErrClosed.
 type limitedListener struct {
 	net.Listener
-	lobby  *lobby
-	port   config.Port   // that the socket was made for
-	closed chan struct{} // closed by Close
-	once   sync.Once
+	limiter *limiter
+	port    config.Port   // that the socket was made for
+	closed  chan struct{} // closed by Close
+	once    sync.Once
 }
 
-func newLimitedListener(l net.Listener, port config.Port, lobby *lobby) *limitedListener {
-	return &limitedListener{Listener: l, lobby: lobby, port: port, closed: make(chan struct{})}
+func newLimitedListener(l net.Listener, port config.Port, limiter *limiter) *limitedListener {
+	return &limitedListener{Listener: l, limiter: limiter, port: port, closed: make(chan struct{})}
 }
 
-// Accept waits for a connection that there is room for.
+// Accept returns the next connection that the limiter has room for.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	select {
-	case l.lobby.seats <- struct{}{}:
+	case l.limiter.slots <- struct{}{}:
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	g, err := l.accept()
+	c, err := l.accept()
 	if err != nil {
-		<-l.lobby.seats
+		<-l.limiter.slots
 		return nil, err
 	}
-	g.seated = true
-	return g, nil
+	c.hasSlot = true
+	return c, nil
 }
 
-func (l *limitedListener) accept() (*guest, error) {
-	const first, most = 5 * time.Millisecond, time.Second
-	for trouble := first; ; {
-		if !l.pause(l.lobby.pace.wait(1)) {
+func (l *limitedListener) accept() (*conn, error) {
+	const first, longest = 5 * time.Millisecond, time.Second
+	for delay := first; ; {
+		if !l.pause(l.limiter.bucket.wait(1)) {
 			return nil, net.ErrClosed
 		}
-		conn, err := l.Listener.Accept()
+		accepted, err := l.Listener.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
-		case err != nil: // too few descriptors, mostly: the data plane tells of it
-			if !l.pause(trouble) {
+		case err != nil: // mostly too few descriptors; the engine logs that
+			if !l.pause(delay) {
 				return nil, net.ErrClosed
 			}
-			trouble = min(2*trouble, most)
+			delay = min(2*delay, longest)
 			continue
 		}
-		trouble = first
-		l.lobby.pace.charge(1)
-		if g := l.lobby.welcome(conn); g != nil {
-			return g, nil
+		delay = first
+		l.limiter.bucket.charge(1)
+		if c := l.limiter.add(accepted); c != nil {
+			return c, nil
 		}
-		conn.Close()
+		accepted.Close()
 	}
 }
 
-// pause waits, and reports whether the listener is still open.
+// pause waits for d, and reports whether the listener is still open.
 func (l *limitedListener) pause(d time.Duration) bool {
 	if d <= 0 {
 		return true
@@ -80,7 +80,7 @@ func (l *limitedListener) pause(d time.Duration) bool {
 	}
 }
 
-// Close takes no more connections.
+// Close stops accepting. Connections that were accepted stay open.
 func (l *limitedListener) Close() error {
 	err := net.ErrClosed
 	l.once.Do(func() {

@@ -86,18 +86,18 @@ func TestAddressesOverlap(t *testing.T) {
 	if err := <-asked; err != nil {
 		t.Error(err)
 	}
-	a.making.Wait()
+	a.overlapping.Wait()
 	elsewhere := a.tcp
 	elsewhere.Addr = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), number)
 	if _, err := dial(elsewhere); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("an address that is gone: %v", err)
 	}
 	a.expect(a.ask(a.tcp, http.MethodGet, "/healthz"), http.StatusOK, "")
-	if n := len(a.doors[a.tcp].sockets); n != 1 {
+	if n := len(a.listeners[a.tcp].sockets); n != 1 {
 		t.Errorf("%d sockets", n)
 	}
 
-	// A plan that is abandoned leaves the sockets alone.
+	// An abandoned plan leaves the sockets alone.
 	plan, err := a.Prepare(forms[1:2])
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			c.Close()
 		}
 	}()
-	for i := range mostGuests + 50 {
+	for i := range maxConns + 50 {
 		c, err := dial(a.tcp)
 		if err != nil {
 			t.Fatal(err)
@@ -247,11 +247,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	a.expect(a.ask(a.tcp, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
 	a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status"), http.StatusOK, "")
-	lobby := a.doors[a.tcp].lobby
-	lobby.mu.Lock()
-	held := lobby.guests.Len()
-	lobby.mu.Unlock()
-	if held > mostGuests {
+	limiter := a.listeners[a.tcp].limiter
+	limiter.mu.Lock()
+	held := limiter.conns.Len()
+	limiter.mu.Unlock()
+	if held > maxConns {
 		t.Errorf("%d connections are held", held)
 	}
 	for i, c := range conns[:50] {
@@ -266,15 +266,15 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestActionsAreNotCutOff(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()
-	l := newLobby(2)
-	acting := l.welcome(server)
+	l := newLimiter(2)
+	acting := l.add(server)
 	acting.acting.Store(true)
-	other := func() *guest {
+	other := func() *conn {
 		_, s := net.Pipe()
-		return l.welcome(s)
+		return l.add(s)
 	}
 	first, second := other(), other()
-	if first == nil || second == nil || acting.place == nil || first.place != nil || second.place == nil {
+	if first == nil || second == nil || acting.element == nil || first.element != nil || second.element == nil {
 		t.Error("the one that came first, and is about nothing, makes room")
 	}
 	second.acting.Store(true)
@@ -282,19 +282,19 @@ func TestActionsAreNotCutOff(t *testing.T) {
 		t.Error("there was no room")
 	}
 	acting.Close()
-	if other() == nil || l.guests.Len() != 2 {
+	if other() == nil || l.conns.Len() != 2 {
 		t.Error("there was room")
 	}
-	l.empty()
-	if l.guests.Len() != 0 {
-		t.Error("there are guests left")
+	l.closeAll()
+	if l.conns.Len() != 0 {
+		t.Error("there are connections left")
 	}
 }
 
 // Accepting goes on when it has failed.
 func TestAcceptFails(t *testing.T) {
 	inner := &failing{errs: []error{unix.EMFILE, unix.EMFILE, unix.ECONNABORTED}}
-	l := newLimitedListener(inner, config.Port{}, newLobby(2))
+	l := newLimitedListener(inner, config.Port{}, newLimiter(2))
 	conn, err := l.Accept()
 	if err != nil || conn == nil || len(inner.errs) != 0 {
 		t.Errorf("%v, with %d errors left", err, len(inner.errs))
@@ -308,7 +308,7 @@ func TestAcceptFails(t *testing.T) {
 	if !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a closed listener says %v", err)
 	}
-	l.lobby.empty()
+	l.limiter.closeAll()
 }
 
 // failing is a listener that fails as often as it has errors.

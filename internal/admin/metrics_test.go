@@ -221,6 +221,6 @@ func BenchmarkCompressedMetrics(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		squeeze(text)
+		compress(text)
 	}
 }

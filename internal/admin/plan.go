@@ -13,27 +13,27 @@ import (
 	"tcp-proxy/internal/listen"
 )
 
-// Plan is a way to another list of addresses. It wants exactly one of Commit and Abandon.
+// Plan is the change to another list of addresses. It needs exactly one of Commit and Abandon.
 type Plan struct {
 	server  *Server
 	sockets *listen.Plan
-	opened  map[config.AdminAddress]*door
-	closed  []*door
+	opened  map[config.AdminAddress]*listener
+	closed  []*listener
 }
 
-// Prepare listens on the addresses that are new, without serving there yet. All that cannot be listened on are one
-// error, of a ListenError each, and then nothing has changed.
+// Prepare listens on the addresses that are new, without serving there yet. If some cannot be listened on, the error joins a
+// ListenError for each, and nothing has changed.
 func (s *Server) Prepare(addresses []config.AdminAddress) (*Plan, error) {
-	s.making.Wait()
+	s.overlapping.Wait()
 	s.mu.Lock()
-	doors := maps.Clone(s.doors)
+	listeners := maps.Clone(s.listeners)
 	s.mu.Unlock()
 	wanted := listen.Wanted{Options: listen.Options{Mode: adminMode}}
 	for _, address := range addresses {
 		wanted.Ports = append(wanted.Ports, config.Port(address))
 	}
-	for _, d := range doors {
-		for key, l := range d.sockets {
+	for _, old := range listeners {
+		for key, l := range old.sockets {
 			control := func(f func(int) error) error { return linux.Control(l.Listener, f) }
 			wanted.Open = append(wanted.Open, listen.Socket{Key: key, Port: l.port, Control: control})
 		}
@@ -42,16 +42,16 @@ func (s *Server) Prepare(addresses []config.AdminAddress) (*Plan, error) {
 	if err != nil {
 		return nil, listenErrors(err, addresses)
 	}
-	p := &Plan{server: s, sockets: sockets, opened: map[config.AdminAddress]*door{}}
+	p := &Plan{server: s, sockets: sockets, opened: map[config.AdminAddress]*listener{}}
 	for _, n := range sockets.New {
 		p.open(addresses[n.Index]).add(n.Key, n.Listener, n.Key.Port)
 	}
-	for address, d := range doors {
+	for address, old := range listeners {
 		if slices.Contains(addresses, address) {
 			continue
 		}
-		p.closed = append(p.closed, d)
-		if err := p.passOn(d, addresses); err != nil {
+		p.closed = append(p.closed, old)
+		if err := p.passOn(old, addresses); err != nil {
 			p.Abandon()
 			return nil, err
 		}
@@ -59,18 +59,18 @@ func (s *Server) Prepare(addresses []config.AdminAddress) (*Plan, error) {
 	return p, nil
 }
 
-// open returns the door of a new address.
-func (p *Plan) open(address config.AdminAddress) *door {
+// open returns the listener of a new address.
+func (p *Plan) open(address config.AdminAddress) *listener {
 	if p.opened[address] == nil {
-		p.opened[address] = p.server.newDoor(address)
+		p.opened[address] = p.server.newListener(address)
 	}
 	return p.opened[address]
 }
 
-// passOn gives the sockets of a door that is closed to the doors that serve their addresses from then on. Each door has a
-// descriptor of its own, so that the old one stops accepting without closing the socket.
-func (p *Plan) passOn(d *door, addresses []config.AdminAddress) error {
-	for key, l := range d.sockets {
+// passOn gives the sockets of a listener that is closed to the listeners that serve their addresses from then on. Each has a
+// descriptor of its own, so that the old listener can stop accepting without closing the socket.
+func (p *Plan) passOn(old *listener, addresses []config.AdminAddress) error {
+	for key, l := range old.sockets {
 		to, index, ok := p.sockets.Next(key)
 		if !ok {
 			continue
@@ -84,57 +84,56 @@ func (p *Plan) passOn(d *door, addresses []config.AdminAddress) error {
 	return nil
 }
 
-// Abandon gives back what Prepare took.
+// Abandon closes what Prepare has opened.
 func (p *Plan) Abandon() {
-	for _, d := range p.opened {
-		d.closeSockets()
+	for _, fresh := range p.opened {
+		fresh.closeSockets()
 	}
 }
 
-// Commit serves on the new addresses and leaves those that are no longer wanted: requests that are under way there are
-// answered.
+// Commit serves on the new addresses and stops serving on those that are gone, where requests under way are still answered.
 func (p *Plan) Commit() {
 	s := p.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for address, d := range p.opened {
-		s.doors[address] = d
-		d.serve()
+	for address, fresh := range p.opened {
+		s.listeners[address] = fresh
+		fresh.serve()
 	}
-	for _, d := range p.closed {
-		delete(s.doors, d.address)
+	for _, old := range p.closed {
+		delete(s.listeners, old.address)
 		grace := false
-		for key, l := range d.sockets {
+		for key, l := range old.sockets {
 			if _, _, passedOn := p.sockets.Next(key); !passedOn && p.sockets.MakesWay(key) {
 				grace = true
 				continue
 			}
 			l.Close()
 		}
-		s.leave(d, grace)
+		s.leave(old, grace)
 	}
 }
 
-// leave closes a door in the background. With grace its open sockets accept for listen.Grace before that. Connections that
-// were accepted last have as long to send their requests: http.Server.Shutdown would drop them.
-func (s *Server) leave(d *door, grace bool) {
+// leave closes a listener in the background. With grace, its open sockets accept for listen.Grace before that. Connections
+// that were accepted last have as long to send their requests: http.Server.Shutdown would drop them.
+func (s *Server) leave(old *listener, grace bool) {
 	if grace {
-		s.making.Add(1)
+		s.overlapping.Add(1)
 	}
 	s.leaving.Go(func() {
 		if grace {
 			s.pause(listen.Grace)
-			d.closeSockets()
-			s.making.Done()
+			old.closeSockets()
+			s.overlapping.Done()
 		}
-		d.serving.Wait() // from then on the lobby knows every connection that was accepted
-		d.http.SetKeepAlivesEnabled(false)
-		for end := time.Now().Add(listen.Grace); d.lobby.awaitsRequest() && time.Now().Before(end) && s.closing.Err() == nil; {
+		old.serving.Wait() // from then on the limiter knows every connection that was accepted
+		old.http.SetKeepAlivesEnabled(false)
+		for end := time.Now().Add(listen.Grace); old.limiter.awaitsRequest() && time.Now().Before(end) && s.closing.Err() == nil; {
 			s.pause(listen.Grace / 25)
 		}
 		ctx, cancel := context.WithTimeout(s.life, s.last)
 		defer cancel()
-		d.close(ctx)
+		old.close(ctx)
 	})
 }
 
@@ -157,7 +156,7 @@ func (e *ListenError) Error() string {
 	return fmt.Sprintf("the admin API cannot listen on %s: %v", e.Address, e.Err)
 }
 
-// Unwrap gives what the system said.
+// Unwrap returns the error of the system.
 func (e *ListenError) Unwrap() error { return e.Err }
 
 // listenErrors returns a ListenError for each failure.

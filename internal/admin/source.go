@@ -6,23 +6,23 @@ import (
 	"net/netip"
 )
 
-// A source is where guests come from: an IPv4 address, an IPv6 /64, or, all together, those of a unix socket. What
-// follows is guarded by lobby.mu.
+// A source is what connections have in common for the limits: an IPv4 address, an IPv6 /64, or a unix socket. Its fields are
+// guarded by limiter.mu.
 type source struct {
 	key      netip.Prefix
-	guests   int
+	conns    int
 	regulars int
-	pace     *pace         // of its requests
-	idle     *list.Element // in sources.idle, while it has no guest
+	bucket   *bucket       // its requests
+	idle     *list.Element // of sources.idle, while it has no connection
 }
 
-// mostSources is how many sources without a guest are remembered, for their pace.
-const mostSources = 256
+// maxIdleSources is how many sources without a connection are kept, for their buckets.
+const maxIdleSources = 256
 
-// sources are those that have guests, and those that had some last.
+// sources are those that have connections, and the last ones that had.
 type sources struct {
 	known map[netip.Prefix]*source
-	idle  list.List // of *source, the one that lost its last guest first in front
+	idle  list.List // of *source, the longest without a connection first
 }
 
 func sourceKey(conn net.Conn) netip.Prefix {
@@ -34,17 +34,17 @@ func sourceKey(conn net.Conn) netip.Prefix {
 	if ip.Is6() {
 		bits = 64
 	}
-	key, _ := ip.Prefix(bits) // those are bits that it has
+	key, _ := ip.Prefix(bits) // it has as many bits
 	return key
 }
 
-// enter counts a guest of the source in.
+// enter counts a new connection of a source.
 func (s *sources) enter(key netip.Prefix) *source {
 	x := s.known[key]
 	if x == nil {
-		x = &source{key: key, pace: newPace(sourceRate)}
+		x = &source{key: key, bucket: newBucket(sourceRate)}
 		if !key.IsValid() {
-			x.pace = newPace(doorRate) // there is no other source
+			x.bucket = newBucket(addressRate) // there is no other source
 		}
 		s.known[key] = x
 	}
@@ -52,17 +52,17 @@ func (s *sources) enter(key netip.Prefix) *source {
 		s.idle.Remove(x.idle)
 		x.idle = nil
 	}
-	x.guests++
+	x.conns++
 	return x
 }
 
-// leave counts one out.
+// leave counts one that is gone.
 func (s *sources) leave(x *source) {
-	if x.guests--; x.guests > 0 {
+	if x.conns--; x.conns > 0 {
 		return
 	}
 	x.idle = s.idle.PushBack(x)
-	if s.idle.Len() > mostSources {
+	if s.idle.Len() > maxIdleSources {
 		delete(s.known, s.idle.Remove(s.idle.Front()).(*source).key)
 	}
 }

@@ -14,11 +14,11 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// A picture is shown for a while, and the more it costs the longer.
+// A rendering is served for a while, and for longer the more it costs.
 func TestPicturesAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		taken, cost := 0, time.Duration(0)
-		p := newPictures(func() proxy.Snapshot {
+		p := newRenderings(func() proxy.Snapshot {
 			taken++
 			time.Sleep(cost)
 			return proxy.Snapshot{Version: taken}
@@ -26,7 +26,7 @@ func TestPicturesAge(t *testing.T) {
 		shows := func(want int, what string) {
 			t.Helper()
 			for i := range 20 {
-				if _, err := p.draw([]view{statusView, metricsView}[i%2], i%4 < 2); err != nil {
+				if _, err := p.render([]view{statusView, metricsView}[i%2], i%4 < 2); err != nil {
 					t.Error(err)
 				}
 			}
@@ -35,34 +35,34 @@ func TestPicturesAge(t *testing.T) {
 			}
 		}
 		shows(1, "the first who ask")
-		time.Sleep(pictureAge)
+		time.Sleep(renderingAge)
 		shows(1, "after a while")
 		time.Sleep(time.Millisecond)
 		shows(2, "when it is old")
-		p.outdate()
+		p.invalidate()
 		shows(3, "when something has changed")
 
 		cost = time.Second
-		p.outdate()
+		p.invalidate()
 		shows(4, "an expensive one")
-		time.Sleep(drawingShare*cost - cost)
+		time.Sleep(renderingShare*cost - cost)
 		shows(4, "an expensive one, after a while")
 		time.Sleep(time.Millisecond)
 		shows(5, "an expensive one when it is old")
 	})
 }
 
-// A picture is drawn once for all who ask at a time.
+// A view is rendered once for all requests of a short time.
 func TestPicturesAreShared(t *testing.T) {
 	var taken atomic.Int32
-	p := newPictures(func() proxy.Snapshot {
+	p := newRenderings(func() proxy.Snapshot {
 		time.Sleep(time.Duration(taken.Add(1)) * 10 * time.Millisecond) // all others come meanwhile, or soon after
 		return proxy.Snapshot{}
 	}, "")
 	var all sync.WaitGroup
 	for i := range 100 {
 		all.Go(func() {
-			if _, err := p.draw([]view{statusView, metricsView}[i%2], i%4 < 2); err != nil {
+			if _, err := p.render([]view{statusView, metricsView}[i%2], i%4 < 2); err != nil {
 				t.Error(err)
 			}
 		})
@@ -75,7 +75,7 @@ func TestPicturesAreShared(t *testing.T) {
 
 func TestSqueezeLosesNothing(t *testing.T) {
 	plain := bytes.Repeat([]byte("tcp_proxy_target_up 1\n"), 10000)
-	z, err := gzip.NewReader(bytes.NewReader(squeeze(plain)))
+	z, err := gzip.NewReader(bytes.NewReader(compress(plain)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestSqueezeLosesNothing(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPace(rate{10, 5})
+		p := newBucket(rate{10, 5})
 		for range 5 {
 			if p.wait(1) != 0 {
 				t.Fatal("the burst has to wait")
@@ -111,12 +111,12 @@ func TestPace(t *testing.T) {
 	})
 }
 
-func TestLobbyIsPaced(t *testing.T) {
+func TestAcceptIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimitedListener(&failing{}, config.Port{}, newLobby(1))
+		l := newLimitedListener(&failing{}, config.Port{}, newLimiter(1))
 		leave := func() { // as http.Server does with who was cut off
-			for range len(l.lobby.seats) {
-				<-l.lobby.seats
+			for range len(l.limiter.slots) {
+				<-l.limiter.slots
 			}
 		}
 		begun := time.Now()
@@ -129,6 +129,6 @@ func TestLobbyIsPaced(t *testing.T) {
 		if took := time.Since(begun); took < 2*time.Second-50*time.Millisecond || took > 2100*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
-		l.lobby.empty()
+		l.limiter.closeAll()
 	})
 }

@@ -29,45 +29,45 @@ func (c *from) RemoteAddr() net.Addr {
 func (c *from) Close() error { c.shut.Store(true); return nil }
 
 // come has a connection come from an address, and fails if there is no room.
-func come(t *testing.T, l *lobby, address string) *guest {
+func come(t *testing.T, l *limiter, address string) *conn {
 	t.Helper()
-	g := l.welcome(&from{address: address})
-	if g == nil {
+	c := l.add(&from{address: address})
+	if c == nil {
 		t.Fatal("no room")
 	}
-	return g
+	return c
 }
 
-func here(g *guest) bool { return g.place != nil && !g.Conn.(*from).shut.Load() }
+func here(c *conn) bool { return c.element != nil && !c.Conn.(*from).shut.Load() }
 
-func sane(t *testing.T, l *lobby) {
+func sane(t *testing.T, l *limiter) {
 	t.Helper()
-	guests, regulars, of := 0, 0, map[*source]int{}
-	for e := l.guests.Front(); e != nil; e = e.Next() {
-		g := e.Value.(*guest)
-		guests++
-		of[g.source]++
-		if g.regular != nil {
+	conns, regulars, of := 0, 0, map[*source]int{}
+	for e := l.conns.Front(); e != nil; e = e.Next() {
+		c := e.Value.(*conn)
+		conns++
+		of[c.source]++
+		if c.regular != nil {
 			regulars++
 		}
 	}
-	if guests > l.most || regulars > mostRegulars || regulars != l.regulars || len(l.sources.known) > l.most+mostSources ||
+	if conns > l.max || regulars > maxRegulars || regulars != l.regulars || len(l.sources.known) > l.max+maxIdleSources ||
 		len(l.sources.known) != len(of)+l.sources.idle.Len() {
-		t.Fatalf("%d guests, %d regulars (%d), %d sources", guests, regulars, l.regulars, len(l.sources.known))
+		t.Fatalf("%d connections, %d regulars (%d), %d sources", conns, regulars, l.regulars, len(l.sources.known))
 	}
 	for s, n := range of {
-		if s.guests != n || s.regulars > sourceRegulars || l.sources.known[s.key] != s || s.idle != nil {
-			t.Fatalf("%v: %d guests, %d of them regulars; there are %d", s.key, s.guests, s.regulars, n)
+		if s.conns != n || s.regulars > maxSourceRegulars || l.sources.known[s.key] != s || s.idle != nil {
+			t.Fatalf("%v: %d connections, %d of them regulars; there are %d", s.key, s.conns, s.regulars, n)
 		}
 	}
 }
 
 // The one that has done nothing for longest makes room, of the source that has the most.
 func TestWhoMakesRoom(t *testing.T) {
-	l := newLobby(4)
+	l := newLimiter(4)
 	lonely := come(t, l, "10.0.0.9")
 	a, b, c := come(t, l, "10.0.0.1"), come(t, l, "10.0.0.1"), come(t, l, "10.0.0.1")
-	a.asks(nil)
+	a.requested(nil)
 	d := come(t, l, "10.0.0.2")
 	if !here(lonely) || !here(a) || here(b) || !here(c) || !here(d) {
 		t.Error("of those of 10.0.0.1 it is the one that has done nothing for longest")
@@ -83,7 +83,7 @@ func TestWhoMakesRoom(t *testing.T) {
 	}
 	sane(t, l)
 	// One network of IPv6 is one source.
-	l.empty()
+	l.closeAll()
 	first := come(t, l, "2001:db8::1")
 	other := come(t, l, "2001:db8:0:1::1")
 	for i := range 20 {
@@ -98,42 +98,42 @@ func TestWhoMakesRoom(t *testing.T) {
 // Who was answered is a regular, and no flood takes its place.
 func TestRegularsStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLobby(128)
-		regular := func(address string) *guest {
+		l := newLimiter(128)
+		regular := func(address string) *conn {
 			t.Helper()
-			g := come(t, l, address)
-			g.asks(nil)
-			g.answered()
-			return g
+			c := come(t, l, address)
+			c.requested(nil)
+			c.answered()
+			return c
 		}
-		var first []*guest
-		for range sourceRegulars + 5 {
+		var first []*conn
+		for range maxSourceRegulars + 5 {
 			first = append(first, regular("10.0.0.1"))
 		}
 		for i := range 1000 {
-			g := come(t, l, []string{"10.0.0.1", fmt.Sprintf("10.1.%d.%d", i/250, i%250)}[i%2])
+			c := come(t, l, []string{"10.0.0.1", fmt.Sprintf("10.1.%d.%d", i/250, i%250)}[i%2])
 			if i%3 == 0 {
-				g.asks(nil)
+				c.requested(nil)
 			}
 			sane(t, l)
 		}
-		for i, g := range first {
-			if here(g) != (i < sourceRegulars) {
-				t.Errorf("regular %d is there: %v", i, here(g))
+		for i, c := range first {
+			if here(c) != (i < maxSourceRegulars) {
+				t.Errorf("regular %d is there: %v", i, here(c))
 			}
 		}
 		// There are places for all sources together, and who does not come back loses its own.
-		for i := range mostRegulars {
+		for i := range maxRegulars {
 			regular(fmt.Sprintf("10.0.1.%d", i))
 		}
 		sane(t, l)
-		if l.regulars != mostRegulars {
+		if l.regulars != maxRegulars {
 			t.Errorf("%d regulars", l.regulars)
 		}
-		time.Sleep(regularPatience / 2)
-		first[0].asks(nil)
+		time.Sleep(regularTimeout / 2)
+		first[0].requested(nil)
 		first[0].answered()
-		time.Sleep(regularPatience / 2)
+		time.Sleep(regularTimeout / 2)
 		late := regular("10.0.2.1")
 		if late.regular == nil || first[1].regular != nil || first[0].regular == nil {
 			t.Error("the one that has not come back for longest has no place as a regular any more")
@@ -142,7 +142,7 @@ func TestRegularsStay(t *testing.T) {
 			t.Error("there is a place of that source")
 		}
 		sane(t, l)
-		l.empty()
+		l.closeAll()
 		sane(t, l)
 	})
 }
@@ -150,13 +150,13 @@ func TestRegularsStay(t *testing.T) {
 // A regular's requests are its own; what goes beyond is counted as everybody else's.
 func TestTolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, door := newLobby(10), newPace(doorRate)
+		l, address := newLimiter(10), newBucket(addressRate)
 		flood, regular, other := come(t, l, "10.0.0.1"), come(t, l, "10.0.0.1"), come(t, l, "10.0.0.2")
 		regular.answered()
-		served := func(g *guest, n int) (got int) {
+		served := func(c *conn, n int) (got int) {
 			for range n {
-				if toll := g.asks(door); toll.open() {
-					toll.charge(1)
+				if charges := c.requested(address); charges.open() {
+					charges.charge(1)
 					got++
 				}
 			}
@@ -168,44 +168,44 @@ func TestTolls(t *testing.T) {
 		if n := served(regular, 5000); n != int(regularRate.burst) {
 			t.Errorf("its regular is served %d at once", n)
 		}
-		if n := served(other, 5000); n != int(doorRate.burst-sourceRate.burst) {
+		if n := served(other, 5000); n != int(addressRate.burst-sourceRate.burst) {
 			t.Errorf("another source is served %d at once", n)
 		}
 		if n := served(come(t, l, "10.0.0.3"), 10); n != 0 {
-			t.Errorf("the door lets %d in", n)
+			t.Errorf("the address lets %d requests in", n)
 		}
 		time.Sleep(time.Second)
 		if n := served(regular, 5000); n < int(regularRate.perSecond) {
 			t.Errorf("a second later, the regular is served %d", n)
 		}
-		l.empty()
+		l.closeAll()
 	})
 }
 
-// A source that comes back finds its pace as it was, and of how many that is kept is bounded.
+// A source that connects again has its bucket as it was. The number of buckets that are kept is bounded.
 func TestSourcesAreRemembered(t *testing.T) {
-	l := newLobby(10)
-	g := come(t, l, "10.0.0.1")
-	g.source.pace.charge(10000)
-	l.leave(g)
-	if again := come(t, l, "10.0.0.1"); again.source.pace.wait(1) == 0 {
+	l := newLimiter(10)
+	c := come(t, l, "10.0.0.1")
+	c.source.bucket.charge(10000)
+	l.leave(c)
+	if again := come(t, l, "10.0.0.1"); again.source.bucket.wait(1) == 0 {
 		t.Error("it is as if it had never been here")
 	} else {
 		l.leave(again)
 	}
-	for i := range 3 * mostSources {
+	for i := range 3 * maxIdleSources {
 		l.leave(come(t, l, fmt.Sprintf("10.1.%d.%d", i/250, i%250)))
 		sane(t, l)
 	}
-	if n := len(l.sources.known); n != mostSources {
+	if n := len(l.sources.known); n != maxIdleSources {
 		t.Errorf("%d sources are remembered", n)
 	}
 }
 
 // What http.Server has not done with yet is bounded, too.
-func TestSeats(t *testing.T) {
+func TestSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimitedListener(&failing{}, config.Port{}, newLobby(3))
+		l := newLimitedListener(&failing{}, config.Port{}, newLimiter(3))
 		var taken []net.Conn
 		for range 2 * 3 {
 			c, err := l.Accept()
@@ -222,7 +222,7 @@ func TestSeats(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-got:
-			t.Error("one more than there are seats")
+			t.Error("one more than there are slots")
 		default:
 		}
 		taken[0].Close()
@@ -231,7 +231,7 @@ func TestSeats(t *testing.T) {
 		go func() {
 			_, err := l.Accept()
 			if err == nil {
-				t.Error("closing twice gave two seats")
+				t.Error("closing twice gave two slots")
 			}
 			close(got)
 		}()
