@@ -33,7 +33,7 @@ type Daemon struct {
 	ended  chan struct{} // closed when Run takes no more of them
 
 	// What follows is Run's alone.
-	cfg     *config.Config // in force
+	cfg     *config.Config // the active one
 	refused error          // what was wrong with the last reload; nil if it was not refused
 	untold  untold         // refused reloads that the log is not told of yet
 	limit   time.Duration  // of a reload

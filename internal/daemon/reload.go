@@ -36,7 +36,7 @@ type outcome struct {
 	err     error
 }
 
-// Reload reads the configuration again and puts it in force, and tells what that has changed. It may be called from any
+// Reload reads the configuration again, makes it the active one, and returns what that has changed. It may be called from any
 // goroutine, and waits while another reload is on. With an error all goes on as before: it is config.Errors if there
 // are errors in the file. When the context is done it returns, whatever becomes of the reload.
 func (d *Daemon) Reload(ctx context.Context) (proxy.Changes, error) {
@@ -68,7 +68,7 @@ type reload struct {
 	givenUp bool          // it took too long, and that was told: what comes of it is thrown away
 }
 
-// prepared is a configuration that can be put in force, or why there is none.
+// prepared is a configuration that can be activated, or why there is none.
 type prepared struct {
 	cfg    *config.Config // nil if it could not be read
 	server *proxy.Plan
@@ -144,7 +144,7 @@ func (p *prepared) abandon() {
 	_ = p.server.Abandon() // its ports were never accepted on
 }
 
-// finishReload puts in force what was prepared.
+// finishReload activates what was prepared.
 func (d *Daemon) finishReload(p prepared) {
 	r := d.under
 	d.under = nil
@@ -169,7 +169,7 @@ func (d *Daemon) finishReload(p prepared) {
 		d.endReload(r.order, proxy.Changes{}, d.refuse(p.err, r.changed))
 		return
 	}
-	changes, err := d.enforce(p, r)
+	changes, err := d.activate(p, r)
 	d.endReload(r.order, changes, err)
 }
 
@@ -215,8 +215,8 @@ func (d *Daemon) leaveReload() {
 	}
 }
 
-// enforce puts a configuration in force that was prepared.
-func (d *Daemon) enforce(p prepared, r *reload) (proxy.Changes, error) {
+// activate makes a configuration that was prepared the active one.
+func (d *Daemon) activate(p prepared, r *reload) (proxy.Changes, error) {
 	changes, err := p.server.Commit()
 	if err != nil {
 		p.admin.Abandon()

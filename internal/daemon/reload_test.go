@@ -158,7 +158,7 @@ func TestAReloadComesTooLate(t *testing.T) {
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
-		t.Fatalf("the port of a configuration that never was in force: %v", err)
+		t.Fatalf("the port of a configuration that never was active: %v", err)
 	}
 	l.Close()
 	r.end(t)

@@ -123,13 +123,13 @@ func flapping(t *testing.T) {
 	why := errors.New("no route to host")
 	for range flaps {
 		n.targetDead("web", a, why)
-		n.looked(name, why, time.Now())
+		n.nameChanged(name, why, time.Now())
 		n.targetAlive("web", a, "so")
-		n.looked(name, nil, time.Now())
+		n.nameChanged(name, nil, time.Now())
 	}
 	n.targetDead("web", a, why)
 	n.targetDead("web", b, why)
-	n.looked(name, why, time.Now())
+	n.nameChanged(name, why, time.Now())
 	for what, begin := range map[string]string{a.Name: "target is ", name.String(): "name lookup "} {
 		lines := n.lines(what)
 		told := 0

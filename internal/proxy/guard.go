@@ -16,9 +16,9 @@ import (
 // guard keeps sessions from targets that lead back to the proxy, which CheckTargets cannot see: a name gets an address of
 // this machine, or this machine the address of a target; or a session has come back, for whatever reason. It also tells of names with addresses that cannot be targets.
 type guard struct {
-	woken   chan struct{}  // has room for one: something has changed
-	found   chan circle    // sessions that have come back; when it is full, others are not told
-	looking sync.WaitGroup // the goroutine
+	woken    chan struct{}  // has room for one: something has changed
+	found    chan circle    // sessions that have come back; when it is full, others are not told
+	checking sync.WaitGroup // the goroutine
 
 	mu        sync.Mutex // guards what follows
 	apps      []*app
@@ -40,10 +40,10 @@ type unusable struct {
 	since time.Time
 }
 
-// lookAround is how often the addresses of this machine are read again.
-const lookAround = 5 * time.Second
+// recheckInterval is how often the addresses of this machine are read again.
+const recheckInterval = 5 * time.Second
 
-// wake has the guard look again. It does not block.
+// wake has the guard check the targets again. It does not block.
 func (g *guard) wake() {
 	select {
 	case g.woken <- struct{}{}:
@@ -53,7 +53,7 @@ func (g *guard) wake() {
 
 // watchTargets looks whenever something has changed, and now and then, until the server stops.
 func (s *Server) watchTargets() {
-	tick := time.NewTicker(lookAround)
+	tick := time.NewTicker(recheckInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -61,12 +61,12 @@ func (s *Server) watchTargets() {
 			return
 		case c := <-s.guard.found:
 			s.guard.remember(c)
-			s.look()
+			s.checkCircles()
 		case <-s.guard.woken:
-			s.look()
-			s.lookAtNames()
+			s.checkCircles()
+			s.checkNames()
 		case <-tick.C:
-			s.look()
+			s.checkCircles()
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (g *guard) remember(c circle) {
 	g.circles[c] = time.Now().Add(circleCounts)
 }
 
-// protect has the guard look after the targets of apps from now on, beginning at once.
+// protect has the guard check the targets of apps from now on, beginning at once.
 func (s *Server) protect(apps []*app) {
 	g := &s.guard
 	configs := make([]config.App, len(apps))
@@ -99,12 +99,12 @@ func (s *Server) protect(apps []*app) {
 	g.mu.Lock()
 	g.apps, g.configs, g.listeners = apps, configs, newListeners(configs, s.inherited)
 	g.mu.Unlock()
-	s.look()
-	s.lookAtNames()
+	s.checkCircles()
+	s.checkNames()
 }
 
-// look bars the targets that lead back to the apps that they belong to, and takes that back for others.
-func (s *Server) look() {
+// checkCircles bars the targets that lead back to the apps that they belong to, and no longer bars the others.
+func (s *Server) checkCircles() {
 	g := &s.guard
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -183,8 +183,8 @@ func (g *guard) leadBack() map[*target.Target]string {
 	return why
 }
 
-// lookAtNames finds the names that have addresses to which no connection can go, and tells when that begins and ends.
-func (s *Server) lookAtNames() {
+// checkNames finds the names that have addresses to which no connection can go, and tells when that begins and ends.
+func (s *Server) checkNames() {
 	g := &s.guard
 	found := map[string]unusable{}
 	for _, a := range s.resolver.Snapshot() {

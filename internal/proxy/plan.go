@@ -66,7 +66,7 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error)
 		}
 		return nil, err // which may be several
 	}
-	p.look(ctx)
+	p.resolve(ctx)
 	if err := context.Cause(ctx); err != nil {
 		return nil, errors.Join(err, p.abandon())
 	}
@@ -142,7 +142,7 @@ func (p *plan) abandon() error {
 	if p.sockets != nil {
 		errs = append(errs, p.sockets.Close())
 	}
-	p.lookBack()
+	p.resolveAgain()
 	return errors.Join(errs...)
 }
 

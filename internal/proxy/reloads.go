@@ -7,7 +7,7 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// reloads counts attempts to put a configuration in force. It is safe for concurrent use.
+// reloads counts attempts to load a configuration. It is safe for concurrent use.
 type reloads struct {
 	mu    sync.Mutex // guards count
 	count Reloads
@@ -33,7 +33,7 @@ func (r *reloads) read() Reloads {
 	return r.count
 }
 
-// reloaded notes that a configuration is in force.
+// reloaded notes that another configuration is active.
 func (s *Server) reloaded(changes Changes) {
 	s.reloads.succeeded()
 	s.history.note(Event{Kind: EventReloaded, Text: "reloaded: " + changes.String()})

@@ -72,7 +72,7 @@ func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited
 	if s.engine, err = engines[cfg.Engine].start(s.workers, s.events()); err != nil {
 		return nil, errors.Join(err, s.prober.Close())
 	}
-	s.resolver = resolve.New(s.looked)
+	s.resolver = resolve.New(s.nameChanged)
 	if s.first, err = s.prepare(ctx, cfg); err != nil {
 		return nil, errors.Join(err, s.free())
 	}
@@ -87,8 +87,8 @@ func (s *Server) Start() error {
 	if err := p.open(); err != nil {
 		return err
 	}
-	s.enforce(p)
-	s.guard.looking.Go(s.watchTargets)
+	s.activate(p)
+	s.guard.checking.Go(s.watchTargets)
 	s.reloads.succeeded()
 	s.mu.Lock()
 	s.started = time.Now()
@@ -131,14 +131,14 @@ func (s *Server) Prepare(ctx context.Context, cfg *config.Config) (*Plan, error)
 	return p, err
 }
 
-// Commit puts the configuration in force. With an error everything is as before.
+// Commit makes the configuration the active one. With an error nothing has changed.
 func (p *Plan) Commit() (Changes, error) {
 	if p.plan != nil {
 		if err := p.plan.open(); err != nil {
 			return Changes{}, err
 		}
 		// From here on nothing can fail.
-		p.server.enforce(p.plan)
+		p.server.activate(p.plan)
 	}
 	p.server.reloaded(p.changes)
 	return p.changes, nil
@@ -152,14 +152,14 @@ func (p *Plan) Abandon() error {
 	return p.plan.abandon()
 }
 
-// enforce commits an opened plan.
-func (s *Server) enforce(p *plan) {
+// activate commits an opened plan.
+func (s *Server) activate(p *plan) {
 	before := s.apps
 	if err := p.commit(); err != nil {
 		s.log.Warn("closing a removed port failed", logging.Fields{logging.ErrorKey: err})
 	}
 	s.protect(p.apps)
-	p.care(before)
+	p.startProbing(before)
 }
 
 // Stopping has the server say, to those who ask, that it is about to stop. Stop does so too.
@@ -178,7 +178,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		errs = append(errs, s.first.abandon())
 	}
 	s.Stopping()
-	s.guard.looking.Wait()
+	s.guard.checking.Wait()
 	for _, p := range s.ports {
 		errs = append(errs, s.engine.Close(p.Port))
 	}

@@ -60,7 +60,7 @@ const (
 	PausedError   = "error"   // accept fails, for want of descriptors mostly
 )
 
-// Reloads is what became of attempts to put another configuration in force. The first one, from the start, counts as a
+// Reloads is what became of attempts to load another configuration. The first one, from the start, counts as a
 // success.
 type Reloads struct {
 	Succeeded   uint64    `json:"succeeded"`

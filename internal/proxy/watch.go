@@ -13,19 +13,19 @@ import (
 	"tcp-proxy/internal/target"
 )
 
-// firstAnswer is how long putting a configuration in force waits for names that nobody has asked for before. Sessions
-// that come before there is an answer wait for it too.
-const firstAnswer = 2 * time.Second
+// firstLookupTimeout bounds how long a reload waits for the first answers about new names. Sessions that come before there is
+// an answer wait for it too.
+const firstLookupTimeout = 2 * time.Second
 
-// look has the names of targets looked up that the plan has and the server has not: what is known of them is there when
-// it is put in force.
-func (p *plan) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+// resolve starts looking up the names of targets that are new in the plan, and waits for the first answers, so that targets
+// have addresses when the plan is committed.
+func (p *plan) resolve(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstLookupTimeout)
 	defer cancel()
 	var sets []*target.Set
 	for _, a := range p.apps {
 		if len(a.targets.Names()) > 0 && !slices.Contains(p.server.apps, a) {
-			p.server.follow(a)
+			p.server.startResolving(a)
 			sets = append(sets, a.targets)
 		}
 	}
@@ -34,26 +34,26 @@ func (p *plan) look(ctx context.Context) {
 	}
 }
 
-// follow keeps the targets of an app told of the addresses of their names.
-func (s *Server) follow(a *app) {
+// startResolving keeps the targets of an app up to date with the addresses of their names.
+func (s *Server) startResolving(a *app) {
 	s.resolver.Watch(a.targets, func() {
 		s.prober.Refresh(a.Name)
 		s.guard.wake()
 	})
 }
 
-// lookBack has names looked up for the server's apps again, after look.
-func (p *plan) lookBack() {
-	p.lookNoMore(p.apps, p.server.apps)
+// resolveAgain undoes resolve: the names of the server's apps are looked up again, and not those of the plan.
+func (p *plan) resolveAgain() {
+	p.stopResolving(p.apps, p.server.apps)
 	for _, a := range p.server.apps {
 		if len(a.targets.Names()) > 0 && !slices.Contains(p.apps, a) {
-			p.server.follow(a)
+			p.server.startResolving(a)
 		}
 	}
 }
 
-// lookNoMore forgets the names of apps that others do not have.
-func (p *plan) lookNoMore(apps, kept []*app) {
+// stopResolving stops looking up the names of apps whose targets none of the kept apps has.
+func (p *plan) stopResolving(apps, kept []*app) {
 	sets := map[*target.Set]bool{}
 	for _, a := range kept {
 		sets[a.targets] = true
@@ -65,9 +65,9 @@ func (p *plan) lookNoMore(apps, kept []*app) {
 	}
 }
 
-// care has targets probed as the plan says, which is in force, and forgets those it does not have. before are the apps
-// from before it.
-func (p *plan) care(before []*app) {
+// startProbing has the targets of the plan, which was committed, probed as it says, and stops probing and looking up those
+// that it does not have. before are the apps from before the plan.
+func (p *plan) startProbing(before []*app) {
 	s := p.server
 	kept := map[string]bool{}
 	for _, a := range p.apps {
@@ -90,7 +90,7 @@ func (p *plan) care(before []*app) {
 			s.prober.Watch(a.Name, a.targets, probe.Manner{Probe: a.Probe, Source: a.SourceAddress, SendProxy: a.route.SendProxy})
 		}
 	}
-	p.lookNoMore(before, p.apps)
+	p.stopResolving(before, p.apps)
 }
 
 // probed is told when a probe has changed what a target is.
@@ -118,8 +118,8 @@ func (s *Server) app(name string) *app {
 	return nil
 }
 
-// looked is told when a name begins to fail, with an error, and when it works again.
-func (s *Server) looked(name config.Address, err error, since time.Time) {
+// nameChanged is called when looking up a name begins to fail, with the error, and when it works again.
+func (s *Server) nameChanged(name config.Address, err error, since time.Time) {
 	fields := logging.Fields{"name": name.String()}
 	if err == nil {
 		fields[logging.EventKey], fields["after"] = logging.NameBack, time.Since(since).Round(time.Millisecond).String()
