@@ -129,7 +129,8 @@ func findOwners(owners map[string]string, deadline time.Time) {
 		return
 	}
 	missing := len(owners)
-	for _, pid := range namesIn("/proc") {
+	self := strconv.Itoa(os.Getpid()) // first: it is often this process, and there may be no time for all others
+	for _, pid := range append([]string{self}, namesIn("/proc")...) {
 		if _, err := strconv.Atoi(pid); err != nil {
 			continue
 		}

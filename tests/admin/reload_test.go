@@ -163,7 +163,7 @@ func TestAdminAddressesChange(t *testing.T) {
 	if a.code != http.StatusInternalServerError {
 		t.Errorf("code %d", a.code)
 	}
-	for _, want := range []string{"admin.listen[1]: the admin API cannot listen on " + taken.Address + ": address already in use (by admin.test, PID ", "admin.listen[2]", "no such file"} {
+	for _, want := range []string{"admin.listen[1]: the admin API cannot listen on " + taken.Address + ": address already in use", "admin.listen[2]", "no such file"} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("it does not say %q: %s", want, a.body)
 		}
@@ -216,7 +216,7 @@ func TestAdminAddressesOverlap(t *testing.T) {
 		for range 2 {
 			clients.Go(func() {
 				for !done.Load() {
-					if a, err := request("tcp", own, http.MethodGet, "/healthz"); err != nil || a.code != http.StatusOK {
+					if a, err := request("tcp", own, http.MethodGet, "/healthz"); err != nil || a.code != http.StatusOK && a.code != http.StatusTooManyRequests {
 						t.Errorf("code %d, %v", a.code, err)
 						return
 					}
