@@ -12,31 +12,24 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-var (
-	sessions = flag.Uint64("sessions", 20_000, "how many sessions, of both engines together")
-	seed     = flag.Uint64("seed", 1, "what they are drawn from; 0 is the time")
-	progress = flag.Bool("progress", false, "tell how far it is every ten seconds")
-)
+var sessions = flag.Uint64("sessions", 20_000, "how many sessions, of both engines together")
 
 // Whatever peers do, who behaves is served, every byte arrives, every session ends and has a record that is true, and
 // nothing is left behind. The rig looks for descriptors and goroutines when the test ends.
 func TestHostilePeers(t *testing.T) {
-	drawn := *seed
-	if drawn == 0 {
-		drawn = uint64(time.Now().UnixNano())
-	}
+	drawn := peers.Seed()
 	harness.EachEngineAlone(t, func(t *testing.T, engine string) {
 		t.Logf("seed %d; again with: go test ./tests/hostile -run '/%s' -args -sessions %d -seed %d", drawn, engine, *sessions, drawn)
 		r := &run{scene: newScene(harness.New(t, engine)), seed: drawn, counts: map[string]int{}}
 		// What the first sessions leave in caches and pools is there for good, and no leak.
 		r.sessions = *sessions / 10
 		began := time.Now()
-		r.play(*progress)
+		r.play(*peers.Progress)
 		peers.Settle(t, r.ledger, r.proxy, r.admin)
 		warm := peers.Weigh(t, r.proxy, r.admin)
 		r.sessions = *sessions / 2
 		r.next.Store(*sessions / 10)
-		r.play(*progress)
+		r.play(*peers.Progress)
 		peers.Settle(t, r.ledger, r.proxy, r.admin)
 		peers.CompareMemory(t, warm, peers.Weigh(t, r.proxy, r.admin))
 		t.Logf("%d sessions in %v, the longest of who has to be served %v:%s", r.done.Load(), time.Since(began).Round(time.Second), r.slow.Round(time.Millisecond), r.summary())

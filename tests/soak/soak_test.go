@@ -13,22 +13,15 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-var (
-	both     = flag.Duration("both", 30*time.Second, "how long, both engines together")
-	seed     = flag.Uint64("seed", 1, "what sessions and changes are drawn from; 0 is the time")
-	progress = flag.Bool("progress", false, "tell how far it is every ten seconds")
-)
+var both = flag.Duration("both", 30*time.Second, "how long, both engines together")
 
 // Whatever changes, no session suffers that has a target, and every record is true. The rig looks for descriptors and
 // goroutines when the test ends.
 func TestSoak(t *testing.T) {
-	drawn := *seed
-	if drawn == 0 {
-		drawn = uint64(time.Now().UnixNano())
-	}
+	drawn := peers.Seed()
 	harness.EachEngineAlone(t, func(t *testing.T, engine string) {
 		t.Logf("seed %d; again with: go test ./tests/soak -run '/%s' -args -both %v -seed %d", drawn, engine, *both, drawn)
-		s := newSoak(harness.New(t, engine), drawn, *progress)
+		s := newSoak(harness.New(t, engine), drawn, *peers.Progress)
 		s.run(t, *both/10)
 		peers.Settle(t, s.ledger, s.proxy, s.admin)
 		warm := peers.Weigh(t, s.proxy, s.admin)
