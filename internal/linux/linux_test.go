@@ -484,11 +484,11 @@ func TestPeekLeavesWhatItSees(t *testing.T) {
 			t.Fatalf("%q", p[:n])
 		}
 	}
-	if HungUp(fd) {
+	if Pending(fd, unix.POLLRDHUP) {
 		t.Error("hung up before")
 	}
 	c.CloseWrite()
-	for limit := time.Now().Add(deadline); !HungUp(fd); {
+	for limit := time.Now().Add(deadline); !Pending(fd, unix.POLLRDHUP); {
 		if time.Now().After(limit) {
 			t.Fatal("FIN behind what is to be read is not seen")
 		}
@@ -538,7 +538,7 @@ func TestLocalAddr(t *testing.T) {
 	expect()
 	c.SetLinger(0)
 	c.Close()
-	for limit := time.Now().Add(deadline); !HungUp(fd); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(deadline); !Pending(fd, unix.POLLRDHUP); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("no reset comes")
 		}
