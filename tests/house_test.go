@@ -22,11 +22,11 @@ const module = "tcp-proxy"
 // floors are the packages from the ground up, without the name of the module. A package imports lower floors only. What
 // lies below a package in the tree lives on its floor.
 var floors = [][]string{
-	{"internal/config", "internal/systemd", "internal/linux", "internal/sanitize", "internal/watch"},
-	{"internal/target", "internal/admit", "internal/logging", "internal/meter", "internal/proxyproto", "internal/listen"},
+	{"internal/config", "internal/systemd", "internal/linux", "internal/sanitize", "internal/watch", "internal/ratelimit", "internal/testkit"},
+	{"internal/reactor", "internal/upstream", "internal/admit", "internal/logging", "internal/meter", "internal/proxyproto", "internal/listen"},
 	{"internal/relay", "internal/probe", "internal/resolve"},
 	{"internal/proxy"},
-	{"internal/admin", "internal/handover"},
+	{"internal/admin"},
 	{"internal/daemon", "cmd/tcp-proxy"},
 }
 
@@ -51,12 +51,12 @@ var forbidden = []struct {
 }{
 	{
 		imports: []string{"net/http"}, deep: true,
-		where: below("internal/proxy", "internal/relay", "internal/target", "internal/admit", "internal/config", "internal/linux", "internal/listen"),
+		where: below("internal/proxy", "internal/relay", "internal/upstream", "internal/admit", "internal/config", "internal/linux", "internal/listen"),
 		why:   "HTTP is the business of admin and probe",
 	},
 	{
 		imports: []string{module + "/internal/systemd"},
-		where:   below("internal/proxy", "internal/relay", "internal/target", "internal/admit", "internal/config", "internal/linux", "internal/listen"),
+		where:   below("internal/proxy", "internal/relay", "internal/upstream", "internal/admit", "internal/config", "internal/linux", "internal/listen"),
 		why:     "the proxy works the same without systemd; daemon and logging are the ones to know it",
 	},
 	{

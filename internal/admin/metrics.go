@@ -10,7 +10,7 @@ import (
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Metric describes one metric that /metrics has, beside those of the process (process_*) and of Go's runtime (go_*).
@@ -89,11 +89,11 @@ func families(version string) []family {
 		})),
 
 		gauge("target_up", "app target", "1 if the target is alive, 0 if it is dead, draining or down.", ofTargets(func(app string, t *proxy.Target, give giver) {
-			give(oneIf(t.State == target.Alive), app, t.Name)
+			give(oneIf(t.State == upstream.Alive), app, t.Name)
 		})),
 		gauge("target_disabled", "app target", "1 if an operator (draining) or the configuration (down) has taken the target out of service, else 0.",
 			ofTargets(func(app string, t *proxy.Target, give giver) {
-				give(oneIf(t.State == target.Draining || t.State == target.Down), app, t.Name)
+				give(oneIf(t.State == upstream.Draining || t.State == upstream.Down), app, t.Name)
 			})),
 		gauge("target_sessions_active", "app target", "Open sessions of the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(float64(t.Active), app, t.Name)

@@ -17,7 +17,7 @@ import (
 
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/proxy"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 	"tcp-proxy/tests/fakenode"
 )
 
@@ -119,9 +119,9 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 			Ended: map[string]uint64{"client_closed": 6, "new": 7}, Refused: map[string]uint64{"denied": 8},
 			Ports: []proxy.Port{{Name: "1"}, {Name: "2", Problem: "no"}},
 			Targets: []proxy.Target{
-				{Name: "t", State: target.Alive, Active: 1, Sessions: 2, MaxSessions: 3, Connect: 0.0015,
+				{Name: "t", State: upstream.Alive, Active: 1, Sessions: 2, MaxSessions: 3, Connect: 0.0015,
 					Failures: map[string]uint64{"refused": 4}, Probe: &proxy.Probe{Passed: 5, Failed: 6}},
-				{Name: "dead", State: target.Dead}, {Name: "down", State: target.Down}, {Name: "drained", State: target.Draining},
+				{Name: "dead", State: upstream.Dead}, {Name: "down", State: upstream.Down}, {Name: "drained", State: upstream.Draining},
 			},
 		}},
 	}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // missing is n addresses at which a connect fails at once.
@@ -61,7 +61,7 @@ func TestConnectsThatFailAtOnceAreBounded(t *testing.T) {
 		}
 	})
 	for range targets {
-		r.expect(target.Died)
+		r.expect(upstream.Died)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestWakingLooksAtOneCheck(t *testing.T) {
 		r.watch("app", after, dead())
 		own := r.checks[after.All()[50].Identity()]
 		all := r.checks
-		r.checks = map[target.Identity]*check{}
+		r.checks = map[upstream.Identity]*check{}
 		for id, c := range all {
 			if c == own {
 				r.checks[id] = c
@@ -169,7 +169,7 @@ func TestWakingLooksAtOneCheck(t *testing.T) {
 	r.ask(func() { r.forget("app") })
 }
 
-func addressesOf(s *target.Set) (all []string) {
+func addressesOf(s *upstream.Set) (all []string) {
 	for _, t := range s.All() {
 		all = append(all, "unix:"+t.Path)
 	}

@@ -9,13 +9,13 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // check is the checking of one target, again and again.
 type check struct {
 	watch  *watch
-	target *target.Target
+	target *upstream.Target
 	phase  phase
 
 	at    int64 // when the next check is due, or the patience with this one ends
@@ -132,7 +132,7 @@ func (p *Prober) judge(c *check, err error) {
 	if err != nil {
 		err = fmt.Errorf("probe: %w", err)
 	}
-	if change := c.target.Probed(err); change != target.Unchanged {
+	if change := c.target.Probed(err); change != upstream.Unchanged {
 		p.report(c.watch.app, c.target, change, err)
 	}
 }

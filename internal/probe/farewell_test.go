@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // A frank server sees every error of its connections.
@@ -143,7 +143,7 @@ func TestBadChecksEndInGoodOrderToo(t *testing.T) {
 	s := serveFrankly(t, "tcp", func(c net.Conn) error { return errors.Join(writes(c, "busy\r\n", 0, 0), toTheEnd(c)) })
 	r := newRig(t)
 	r.Watch("app", set(t, 1, 1, s.address), greeting(config.ProbeAlways))
-	r.expect(target.Died)
+	r.expect(upstream.Died)
 	eventually(t, "checks have ended in good order", func() bool { return s.ended.Load() >= 5 })
 	select {
 	case err := <-s.failed:
@@ -154,7 +154,7 @@ func TestBadChecksEndInGoodOrderToo(t *testing.T) {
 	manner := greeting(config.ProbeAlways)
 	manner.Timeout = short
 	r.Watch("silent", set(t, 1, 1, silent.address), manner)
-	r.expect(target.Died)
+	r.expect(upstream.Died)
 	if err := <-silent.failed; !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("one that said nothing in time: %v, want a reset", err)
 	}
@@ -175,7 +175,7 @@ func stubborn(t *testing.T) *server {
 func TestFarewellsAreBounded(t *testing.T) {
 	r := newRig(t)
 	r.ask(func() { r.flights.limit, r.farewells.limit = 2, 3*ownFarewells-1 })
-	apps := make([]*target.Set, 6)
+	apps := make([]*upstream.Set, 6)
 	for i := range apps {
 		apps[i] = set(t, 1, 1, stubborn(t).address)
 		r.Watch(fmt.Sprint(i), apps[i], greeting(config.ProbeAlways))

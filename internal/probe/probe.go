@@ -37,12 +37,12 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Report is called when a verdict has changed what a target is. It is called on the prober's goroutine and must not
 // block. err is what the check found wrong; nil if the target is back.
-type Report func(app string, t *target.Target, change target.Change, err error)
+type Report func(app string, t *upstream.Target, change upstream.Change, err error)
 
 // Prober checks the targets of any number of apps. It is safe for concurrent use.
 type Prober struct {
@@ -58,7 +58,7 @@ type Prober struct {
 
 	// What follows is the goroutine's alone.
 	watches   map[string]*watch // by app
-	checks    map[target.Identity]*check
+	checks    map[upstream.Identity]*check
 	schedule  schedule
 	queue     queue // those that are due and wait for a place
 	flights   flights
@@ -76,7 +76,7 @@ func New(report Report) (*Prober, error) {
 		start:     time.Now(),
 		ended:     make(chan struct{}),
 		watches:   map[string]*watch{},
-		checks:    map[target.Identity]*check{},
+		checks:    map[upstream.Identity]*check{},
 		buffer:    make([]byte, bufferSize),
 		flights:   newFlights(),
 		farewells: newFarewells(),
@@ -107,7 +107,7 @@ type Manner struct {
 
 // Watch checks the endpoints of an app's set from now on, in place of what was watched for that app. If the manner is
 // the same, endpoints that stay keep their schedule.
-func (p *Prober) Watch(app string, set *target.Set, manner Manner) {
+func (p *Prober) Watch(app string, set *upstream.Set, manner Manner) {
 	p.order(func() { p.watch(app, set, manner) })
 }
 
@@ -126,7 +126,7 @@ func (p *Prober) Forget(app string) {
 }
 
 // Wake says that t has just been found dead: its first check is due at once.
-func (p *Prober) Wake(t *target.Target) {
+func (p *Prober) Wake(t *upstream.Target) {
 	p.order(func() { p.wake(t) })
 }
 

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // greeting probes say "ready" to be seen: a plain connect is not.
@@ -51,7 +51,7 @@ func TestOnlyTheDeadAreProbed(t *testing.T) {
 	for round := range 3 {
 		targets.All()[0].Failed(false, errTest)
 		r.Wake(targets.All()[0])
-		r.expect(target.Back)
+		r.expect(upstream.Back)
 		r.quiet()
 		if n, want := s.accepted.Load(), int64(2*(round+1)); n != want {
 			t.Fatalf("%d checks, want %d: two for each time that it was dead", n, want)
@@ -102,7 +102,7 @@ func TestWakeByTheTargetOfBefore(t *testing.T) {
 	r.quiet()
 	before.All()[0].Failed(false, errTest)
 	r.Wake(before.All()[0])
-	if n := r.expect(target.Back); n.target != after.All()[1] {
+	if n := r.expect(upstream.Back); n.target != after.All()[1] {
 		t.Errorf("%s is back", n.target.Name)
 	}
 }
@@ -124,13 +124,13 @@ func TestRiseAndFall(t *testing.T) {
 	for range 2 {
 		before := asked.Load()
 		well.Store(false)
-		r.expect(target.Died)
+		r.expect(upstream.Died)
 		if n := asked.Load() - before; n < 2 {
 			t.Errorf("dead after %d checks, want 2", n)
 		}
 		before = asked.Load()
 		well.Store(true)
-		r.expect(target.Back)
+		r.expect(upstream.Back)
 		if n := asked.Load() - before; n < 3 {
 			t.Errorf("back after %d checks, want 3", n)
 		}
@@ -141,8 +141,8 @@ func TestNeverAndDown(t *testing.T) {
 	s := serve(t, "tcp", say("ready"))
 	r := newRig(t)
 	r.Watch("app", set(t, 1, 1, s.address), greeting(config.ProbeNever))
-	down := target.NewSet([]config.Target{{Address: address(t, s.address), Weight: 1, Down: true}},
-		target.Policy{Balance: config.BalanceRoundRobin, Retry: time.Hour, Probed: true, Rise: 1, Fall: 1}, nil)
+	down := upstream.NewSet([]config.Target{{Address: address(t, s.address), Weight: 1, Down: true}},
+		upstream.Policy{Balance: config.BalanceRoundRobin, Retry: time.Hour, Probed: true, Rise: 1, Fall: 1}, nil)
 	r.Watch("down", down, greeting(config.ProbeAlways))
 	r.quiet()
 	if n := s.accepted.Load(); n != 0 {
@@ -174,7 +174,7 @@ func TestSlowOnesDelayNobody(t *testing.T) {
 	for range 3 {
 		targets.All()[0].Failed(false, errTest)
 		r.Wake(targets.All()[0])
-		r.expect(target.Back)
+		r.expect(upstream.Back)
 	}
 	under := 0
 	r.ask(func() { under = len(r.flights.seats) - len(r.flights.free) })
@@ -203,7 +203,7 @@ func TestNoMoreThanTheLimit(t *testing.T) {
 		r.Watch(fmt.Sprint(i), targets, greeting(config.ProbeDead))
 	}
 	for range apps {
-		r.expect(target.Back)
+		r.expect(upstream.Back)
 	}
 	if n := most.Load(); n > 3 {
 		t.Errorf("%d at a time, want 3 at most", n)
@@ -235,7 +235,7 @@ func TestNoDescriptorIsNoVerdict(t *testing.T) {
 	})
 	restore()
 	targets.All()[0].Failed(false, errTest)
-	r.expect(target.Back)
+	r.expect(upstream.Back)
 }
 
 // noDescriptors keeps this process from opening any more.
@@ -386,7 +386,7 @@ func TestNoTimeWait(t *testing.T) {
 	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 200}
 	servers[web.address] = get
 	r := newRig(t)
-	sets := map[string]*target.Set{}
+	sets := map[string]*upstream.Set{}
 	for address, manner := range servers {
 		sets[address] = set(t, 1, 1, address)
 		r.Watch(address, sets[address], manner)
@@ -480,7 +480,7 @@ func TestWakeWhileLeaving(t *testing.T) {
 	for range 3 {
 		targets.All()[0].Failed(false, errTest)
 		r.Wake(targets.All()[0])
-		r.expect(target.Back)
+		r.expect(upstream.Back)
 	}
 }
 
@@ -503,7 +503,7 @@ func TestTheBarredAreNotProbed(t *testing.T) {
 	}
 	one.Bar("")
 	r.Wake(one)
-	r.expect(target.Back)
+	r.expect(upstream.Back)
 	one.Bar("it leads back again")
 	r.quiet()
 }

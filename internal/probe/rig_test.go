@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,8 +28,8 @@ const patience = 20 * time.Second
 // news is one call of a Report.
 type news struct {
 	app    string
-	target *target.Target
-	change target.Change
+	target *upstream.Target
+	change upstream.Change
 	err    error
 }
 
@@ -44,7 +44,7 @@ func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, news: make(chan news, 20000)}
 	var err error
-	r.Prober, err = New(func(app string, t *target.Target, change target.Change, err error) {
+	r.Prober, err = New(func(app string, t *upstream.Target, change upstream.Change, err error) {
 		r.news <- news{app, t, change, err}
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (r *rig) next() news {
 }
 
 // expect wants the next report to be of that change.
-func (r *rig) expect(want target.Change) news {
+func (r *rig) expect(want upstream.Change) news {
 	r.t.Helper()
 	n := r.next()
 	if n.change != want {
@@ -109,18 +109,18 @@ func dead() Manner {
 }
 
 // set is a set of targets at those addresses, "host:port" or "unix:PATH".
-func set(t testing.TB, rise, fall int, addresses ...string) *target.Set {
+func set(t testing.TB, rise, fall int, addresses ...string) *upstream.Set {
 	t.Helper()
 	return setAfter(t, nil, rise, fall, addresses...)
 }
 
-func setAfter(t testing.TB, before *target.Set, rise, fall int, addresses ...string) *target.Set {
+func setAfter(t testing.TB, before *upstream.Set, rise, fall int, addresses ...string) *upstream.Set {
 	t.Helper()
 	var targets []config.Target
 	for _, a := range addresses {
 		targets = append(targets, config.Target{Address: address(t, a), Weight: 1})
 	}
-	return target.NewSet(targets, target.Policy{
+	return upstream.NewSet(targets, upstream.Policy{
 		Balance: config.BalanceRoundRobin, Retry: time.Hour, Probed: true, Rise: rise, Fall: fall,
 	}, before)
 }

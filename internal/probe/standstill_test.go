@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // standStill is as if the process had not run for that long.
@@ -19,7 +19,7 @@ func (r *rig) standStill(d time.Duration) {
 }
 
 // watchOne watches one target that is dead, so that a check which passes is told, and returns it.
-func (r *rig) watchOne(address string, manner Manner) *target.Target {
+func (r *rig) watchOne(address string, manner Manner) *upstream.Target {
 	r.t.Helper()
 	targets := set(r.t, 1, 1, address)
 	targets.All()[0].Failed(false, errTest)
@@ -56,13 +56,13 @@ func TestAStandstillIsNoTimeout(t *testing.T) {
 		})
 	}
 	close(answer)
-	r.expect(target.Back)
+	r.expect(upstream.Back)
 	// What the prober was awake for counts.
 	r.ask(func() {
 		c := r.checks[holed.All()[0].Identity()]
 		r.schedule.set(c, r.now)
 	})
-	if n := r.expect(target.Died); n.app != "hole" {
+	if n := r.expect(upstream.Died); n.app != "hole" {
 		t.Errorf("%s: %v", n.app, n.err)
 	}
 }
@@ -79,7 +79,7 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 	manner.Interval, manner.Send = time.Hour, "go"
 	answer <- struct{}{}
 	one := r.watchOne(s.address, manner)
-	r.expect(target.Back)
+	r.expect(upstream.Back)
 	for range 20 {
 		r.ask(func() {
 			c := r.checks[one.Identity()]
@@ -108,13 +108,13 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 				t.Error("the answer was there: ", one.Condition().LastProbeErr)
 			}
 		})
-		r.expect(target.Back)
+		r.expect(upstream.Back)
 	}
 	plain := always()
 	plain.Interval = time.Hour
 	r.Forget("app")
 	one = r.watchOne(s.address, plain)
-	r.expect(target.Back)
+	r.expect(upstream.Back)
 	r.ask(func() {
 		c := r.checks[one.Identity()]
 		one.Failed(false, errTest)
@@ -127,5 +127,5 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 		}
 		r.overdue(c)
 	})
-	r.expect(target.Back)
+	r.expect(upstream.Back)
 }

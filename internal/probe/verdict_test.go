@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // short is a time-out for those that are to run into it.
@@ -138,10 +138,10 @@ func TestVerdicts(t *testing.T) {
 				s := serve(t, network, c.handle)
 				r := newRig(t)
 				targets := set(t, 1, 1, s.address)
-				want := target.Died
+				want := upstream.Died
 				if c.want == "" {
 					targets.All()[0].Failed(false, errTest)
-					want = target.Back
+					want = upstream.Back
 				}
 				r.Watch("app", targets, c.manner)
 				n := r.expect(want)
@@ -149,9 +149,9 @@ func TestVerdicts(t *testing.T) {
 					t.Errorf("reported of %s, %s", n.app, n.target.Name)
 				}
 				switch {
-				case want == target.Back && n.err != nil:
+				case want == upstream.Back && n.err != nil:
 					t.Error(n.err)
-				case want == target.Died && n.err.Error() != c.want:
+				case want == upstream.Died && n.err.Error() != c.want:
 					t.Errorf("%v, want %s", n.err, c.want)
 				}
 				if late := strings.Contains(c.want, "within"); late && !errors.Is(n.err, os.ErrDeadlineExceeded) {
@@ -186,7 +186,7 @@ func TestVerdictOfWhoDoesNotListen(t *testing.T) {
 		r.Watch(address, set(t, 1, 1, address), manner)
 	}
 	for range wants {
-		if n := r.expect(target.Died); n.err.Error() != wants[n.app] {
+		if n := r.expect(upstream.Died); n.err.Error() != wants[n.app] {
 			t.Errorf("%s: %v, want %s", n.app, n.err, wants[n.app])
 		}
 	}
@@ -244,7 +244,7 @@ func TestVerdictOfAFullUnixSocket(t *testing.T) {
 	defer c.Close()
 	r := newRig(t)
 	r.Watch("app", set(t, 1, 1, "unix:"+path), always())
-	if n := r.expect(target.Died); !errors.Is(n.err, errBacklog) {
+	if n := r.expect(upstream.Died); !errors.Is(n.err, errBacklog) {
 		t.Error(n.err)
 	}
 }
@@ -264,7 +264,7 @@ func TestTheRequest(t *testing.T) {
 	manner := always()
 	manner.HTTP = config.HTTPProbe{Path: "/health?deep=1", Low: 200, High: 200}
 	for _, c := range []struct {
-		targets *target.Set
+		targets *upstream.Set
 		port    string
 		host    string
 	}{
@@ -296,30 +296,30 @@ func portOf(address string) string {
 }
 
 // named is a target by name, at an address.
-func named(t *testing.T, name, at string) *target.Set {
+func named(t *testing.T, name, at string) *upstream.Set {
 	t.Helper()
 	where := netip.MustParseAddrPort(at)
 	return resolved(config.Address{Network: "tcp", Host: name, Port: where.Port()}, where)
 }
 
 // service is a target by SRV records, at an address.
-func service(t *testing.T, at string) *target.Set {
+func service(t *testing.T, at string) *upstream.Set {
 	t.Helper()
 	return resolved(config.Address{Network: "srv", Host: "_web._tcp.internal"}, netip.MustParseAddrPort(at))
 }
 
-func resolved(name config.Address, at ...netip.AddrPort) *target.Set {
-	s := target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{
+func resolved(name config.Address, at ...netip.AddrPort) *upstream.Set {
+	s := upstream.NewSet([]config.Target{{Address: name, Weight: 1}}, upstream.Policy{
 		Balance: config.BalanceRoundRobin, Retry: time.Hour, Probed: true, Rise: 1, Fall: 1,
 	}, nil)
 	resolve(s, name, at...)
 	return s
 }
 
-func resolve(s *target.Set, name config.Address, at ...netip.AddrPort) {
-	var found []target.Endpoint
+func resolve(s *upstream.Set, name config.Address, at ...netip.AddrPort) {
+	var found []upstream.Endpoint
 	for _, a := range at {
-		found = append(found, target.Endpoint{Addr: a})
+		found = append(found, upstream.Endpoint{Addr: a})
 	}
 	s.Resolved(name, found)
 }
@@ -350,7 +350,7 @@ func TestSourceAddress(t *testing.T) {
 	}
 	r.Watch("other", set(t, 1, 1, "[::1]:1"), manner)
 	const want = "probe: connect: ::1 cannot be reached from the source address 127.0.0.55"
-	if n := r.expect(target.Died); n.err.Error() != want {
+	if n := r.expect(upstream.Died); n.err.Error() != want {
 		t.Errorf("%v, want %s", n.err, want)
 	}
 }

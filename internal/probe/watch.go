@@ -6,16 +6,16 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/proxyproto"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // watch is how the targets of one app are checked.
 type watch struct {
 	app    string
-	set    *target.Set
+	set    *upstream.Set
 	manner Manner
 	header []byte // of the PROXY protocol; empty if there is none, or nothing is said
-	checks map[*target.Target]*check
+	checks map[*upstream.Target]*check
 
 	unconnected, unanswered error // what is wrong with a target that is silent
 }
@@ -28,15 +28,15 @@ type endpoint struct {
 
 // checkable reports whether there is something to check: a target that is down takes no sessions, and one that has no
 // address cannot be reached.
-func checkable(t *target.Target) bool { return !t.Down && (t.Addr.IsValid() || t.Path != "") }
+func checkable(t *upstream.Target) bool { return !t.Down && (t.Addr.IsValid() || t.Path != "") }
 
-func endpointOf(t *target.Target) endpoint { return endpoint{t.Addr, t.Path} }
+func endpointOf(t *upstream.Target) endpoint { return endpoint{t.Addr, t.Path} }
 
 func newWatch(app string, manner Manner) *watch {
 	w := &watch{
-		app: app, manner: manner, checks: map[*target.Target]*check{},
-		unconnected: target.NoAnswer(manner.Timeout),
-		unanswered:  fmt.Errorf("connected, but %w", target.NoAnswer(manner.Timeout)),
+		app: app, manner: manner, checks: map[*upstream.Target]*check{},
+		unconnected: upstream.NoAnswer(manner.Timeout),
+		unanswered:  fmt.Errorf("connected, but %w", upstream.NoAnswer(manner.Timeout)),
 	}
 	if manner.SendProxy != 0 && manner.Port == 0 && (w.asks() || w.listens()) {
 		w.header, _ = proxyproto.Append(nil, manner.SendProxy, proxyproto.Header{Local: true}) // no address, no error
@@ -55,7 +55,7 @@ func (w *watch) listens() bool { return w.manner.Expect != "" || w.http() }
 
 func (w *watch) http() bool { return w.manner.HTTP != config.HTTPProbe{} }
 
-func (p *Prober) watch(app string, set *target.Set, manner Manner) {
+func (p *Prober) watch(app string, set *upstream.Set, manner Manner) {
 	w := p.watches[app]
 	if w != nil && w.manner != manner {
 		p.forget(app)
@@ -77,8 +77,8 @@ func (p *Prober) watch(app string, set *target.Set, manner Manner) {
 func (p *Prober) reconcile(w *watch) {
 	all := w.set.All()
 	gone := w.checks
-	w.checks = make(map[*target.Target]*check, len(all))
-	keep := func(c *check, t *target.Target) {
+	w.checks = make(map[*upstream.Target]*check, len(all))
+	keep := func(c *check, t *upstream.Target) {
 		delete(gone, c.target)
 		p.strike(c)
 		c.target = t
@@ -125,7 +125,7 @@ func (p *Prober) forget(app string) {
 
 // wake has the check of t made at once. A session that has found t dead may have it from a set that another has replaced:
 // then it is the target that has taken its place.
-func (p *Prober) wake(t *target.Target) {
+func (p *Prober) wake(t *upstream.Target) {
 	if c := p.checks[t.Identity()]; c != nil {
 		p.hurry(c)
 	}

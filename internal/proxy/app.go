@@ -8,13 +8,13 @@ import (
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // app is one app at work. It does not change; a reload that changes the app makes another.
 type app struct {
 	config.App
-	targets *target.Set
+	targets *upstream.Set
 	gate    *admit.Gate
 	meter   *meter.App
 	route   *relay.Route
@@ -31,11 +31,11 @@ func newApp(c config.App, before *app) *app {
 	var gate *admit.Gate
 	switch {
 	case before == nil:
-		a.targets = target.NewSet(c.Targets, policyOf(c), nil)
+		a.targets = upstream.NewSet(c.Targets, policyOf(c), nil)
 	case slices.Equal(before.Targets, c.Targets) && policyOf(before.App) == policyOf(c):
 		a.targets = before.targets
 	default:
-		a.targets = target.NewSet(c.Targets, policyOf(c), before.targets)
+		a.targets = upstream.NewSet(c.Targets, policyOf(c), before.targets)
 	}
 	if before != nil {
 		gate = before.gate
@@ -68,8 +68,8 @@ func newApp(c config.App, before *app) *app {
 // versions are those of the PROXY protocol, by what the configuration calls them.
 var versions = map[string]int{config.ProxyV1: 1, config.ProxyV2: 2}
 
-func policyOf(c config.App) target.Policy {
-	return target.Policy{
+func policyOf(c config.App) upstream.Policy {
+	return upstream.Policy{
 		Balance: c.Balance,
 		Retry:   c.RetryDeadAfter,
 		Probed:  c.Probe.When != config.ProbeNever,

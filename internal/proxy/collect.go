@@ -7,7 +7,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/sanitize"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Snapshot tells how the server is doing now.
@@ -114,7 +114,7 @@ func (a *app) collect() App {
 }
 
 // describe tells how a target is doing.
-func describe(t *target.Target) Target {
+func describe(t *upstream.Target) Target {
 	c := t.Condition()
 	d := Target{
 		Name:        t.Name,
@@ -141,7 +141,7 @@ func describe(t *target.Target) Target {
 	}
 	for i, n := range c.Failures {
 		if n > 0 {
-			d.Failures[target.Reasons[i]] = uint64(n)
+			d.Failures[upstream.Reasons[i]] = uint64(n)
 		}
 	}
 	return d

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"tcp-proxy/internal/logging"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Drain has the server say that it is not ready, so that nobody sends it more; it serves who comes all the same. Or it
@@ -40,7 +40,7 @@ func (s *Server) DrainTarget(appName, name string, on bool) error {
 			found = true
 			before := t.State()
 			t.Drain(on)
-			if t.State() == before && before != target.Down {
+			if t.State() == before && before != upstream.Down {
 				continue
 			}
 			text := "target is draining: it takes no new sessions"

@@ -5,7 +5,7 @@ import (
 
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Entries that may repeat without end. What changes its state has as many as it takes to tell that it flaps, and then the
@@ -117,13 +117,13 @@ func (s *Server) refused(r *relay.Record) {
 	s.history.note(Event{Kind: EventRefusals, App: r.App, Port: r.Port, Text: text + ", such as " + r.Client, Reason: string(r.Refused)})
 }
 
-func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died bool) {
+func (s *Server) connectFailed(r *relay.Route, t *upstream.Target, err error, died bool) {
 	if died {
 		s.prober.Wake(t)
 		s.targetDead(r.App, t, err)
 		return
 	}
-	if target.ReasonOf(err) == target.Local {
+	if upstream.ReasonOf(err) == upstream.Local {
 		s.lacks(lack{relay.LackConnect, r.App}, t.Name, err)
 		return
 	}
@@ -131,7 +131,7 @@ func (s *Server) connectFailed(r *relay.Route, t *target.Target, err error, died
 		logging.Fields{"app": r.App, "target": t.Name, logging.ErrorKey: err})
 }
 
-func (s *Server) targetDead(app string, t *target.Target, err error) {
+func (s *Server) targetDead(app string, t *upstream.Target, err error) {
 	fields := logging.Fields{logging.EventKey: logging.TargetDead, "app": app, "target": t.Name, logging.ErrorKey: err}
 	if retry := t.Retry(); retry > 0 {
 		fields["retry_in"] = retry.Round(time.Millisecond).String()
@@ -140,17 +140,17 @@ func (s *Server) targetDead(app string, t *target.Target, err error) {
 	s.history.note(Event{Kind: EventTargetDead, App: app, Target: t.Name, Text: "target is dead", Reason: err.Error()})
 }
 
-func (s *Server) targetBack(r *relay.Route, t *target.Target) {
+func (s *Server) targetBack(r *relay.Route, t *upstream.Target) {
 	s.targetAlive(r.App, t, "a connection succeeded")
 }
 
-func (s *Server) triedSecond(r *relay.Route, t *target.Target) {
+func (s *Server) triedSecond(r *relay.Route, t *upstream.Target) {
 	s.log.Throttled(overtaken, r.App+" "+t.Name, logging.Info, "address lost three connection races and is now tried after the other addresses of its name", logging.Fields{
 		"app": r.App, "target": t.Name, "for": t.Second().Round(time.Second).String(),
 	})
 }
 
-func (s *Server) targetAlive(app string, t *target.Target, why string) {
+func (s *Server) targetAlive(app string, t *upstream.Target, why string) {
 	const text = "target is alive again"
 	s.log.Throttled(targetState, app+" "+t.Name, logging.Info, text,
 		logging.Fields{logging.EventKey: logging.TargetBack, "app": app, "target": t.Name})

@@ -14,14 +14,14 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // noisy is a server whose log the test reads when it is over.
 type noisy struct {
 	*testing.T
 	*Server
-	targets []*target.Target
+	targets []*upstream.Target
 	text    bytes.Buffer
 	closed  bool
 }
@@ -39,7 +39,7 @@ func newNoisy(t *testing.T, level string) *noisy {
 	for i := range 2000 {
 		configs = append(configs, config.Target{Address: config.Address{Network: "unix", Path: fmt.Sprintf("/t/%d", i)}, Weight: 1})
 	}
-	n.targets = target.NewSet(configs, target.Policy{Retry: time.Hour}, nil).All()
+	n.targets = upstream.NewSet(configs, upstream.Policy{Retry: time.Hour}, nil).All()
 	return n
 }
 

@@ -10,7 +10,7 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // guard keeps sessions from targets that lead back to the proxy, which CheckTargets cannot see: a name gets an address of
@@ -72,7 +72,7 @@ func (s *Server) watchTargets() {
 }
 
 // loopDetected is told of a session that has come back. It must not block.
-func (s *Server) loopDetected(r *relay.Route, t *target.Target) {
+func (s *Server) loopDetected(r *relay.Route, t *upstream.Target) {
 	select {
 	case s.guard.found <- circle{r.App, t.Name}:
 	default:
@@ -120,7 +120,7 @@ func (s *Server) checkCircles() {
 }
 
 // bar bars a target, or not any more. Its sessions, which go in a circle, are ended.
-func (s *Server) bar(app string, t *target.Target, why string) {
+func (s *Server) bar(app string, t *upstream.Target, why string) {
 	switch {
 	case !t.Bar(why):
 	case why != "":
@@ -128,7 +128,7 @@ func (s *Server) bar(app string, t *target.Target, why string) {
 		s.engine.EndTarget(t, relay.TargetDead)
 	default:
 		s.prober.Wake(t)
-		if t.State() == target.Alive {
+		if t.State() == upstream.Alive {
 			s.targetAlive(app, t, "it no longer leads back to this proxy")
 		}
 	}
@@ -138,9 +138,9 @@ func (s *Server) bar(app string, t *target.Target, why string) {
 // it is the targets of names that are to blame: the others are in no circle of their own, or CheckTargets would have
 // refused them. Where those are not, because this machine has got another address, they are to blame as well. The caller
 // holds mu.
-func (g *guard) leadBack() map[*target.Target]string {
+func (g *guard) leadBack() map[*upstream.Target]string {
 	g.listeners.refresh()
-	var named, fixed []*target.Target
+	var named, fixed []*upstream.Target
 	var namedWays, fixedWays []way
 	for i, a := range g.apps {
 		for _, t := range a.targets.All() {
@@ -155,7 +155,7 @@ func (g *guard) leadBack() map[*target.Target]string {
 			}
 		}
 	}
-	why := map[*target.Target]string{}
+	why := map[*upstream.Target]string{}
 	for c, until := range g.circles {
 		if time.Now().After(until) {
 			delete(g.circles, c)
@@ -170,7 +170,7 @@ func (g *guard) leadBack() map[*target.Target]string {
 			}
 		}
 	}
-	blame := func(targets []*target.Target, ways []way, closes []bool) {
+	blame := func(targets []*upstream.Target, ways []way, closes []bool) {
 		for i, t := range targets {
 			if closes[i] {
 				why[t] = "it " + ErrLeadsBack.Error() + ": " + ways[i].why(g.configs)
@@ -226,7 +226,7 @@ func (g *guard) uselessNames() map[string]unusable {
 }
 
 // uselessOf says why some endpoints cannot be targets, the first few of them.
-func uselessOf(endpoints []target.Endpoint) string {
+func uselessOf(endpoints []upstream.Endpoint) string {
 	const told = 3
 	var why []string
 	more := 0

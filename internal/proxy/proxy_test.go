@@ -22,7 +22,7 @@ import (
 	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -363,7 +363,7 @@ func TestApplyKeepsWhatIsKnownOfTargets(t *testing.T) {
 		if got := s.apps[0].targets == before; got != sameRotation {
 			t.Errorf("%s: same rotation: %v", text, got)
 		}
-		if got := s.apps[0].targets.All()[1].State(); got != target.Dead {
+		if got := s.apps[0].targets.All()[1].State(); got != upstream.Dead {
 			t.Errorf("%s: the dead target is %s", text, got)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/meter"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // SnapshotVersion is the version of Snapshot's shape: it changes when a field goes away or means something else, not
@@ -122,7 +122,7 @@ type Port struct {
 type Target struct {
 	Name        string            `json:"name"`    // unique in its app
 	Address     string            `json:"address"` // as the configuration has it: a name may give several targets
-	State       target.State      `json:"state"`
+	State       upstream.State    `json:"state"`
 	Since       time.Time         `json:"since"`
 	Reason      string            `json:"reason,omitempty"` // why it is not alive
 	Weight      int               `json:"weight"`

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // eventually polls until it is so.
@@ -55,7 +55,7 @@ func TestSnapshot(t *testing.T) {
 		if a.Name != "a" || a.Balance != "round_robin" || len(a.Ports) != 2 || a.Ports[0].Name != ip+":2" || a.Ports[1].Name != ip+":1" {
 			t.Errorf("of the app: %+v", a)
 		}
-		if x := a.Targets[1]; x.Name != ip+":8" || x.Address != ip+":8" || x.State != target.Down || x.Weight != 3 || !x.Backup || x.MaxSessions != 5 {
+		if x := a.Targets[1]; x.Name != ip+":8" || x.Address != ip+":8" || x.State != upstream.Down || x.Weight != 3 || !x.Backup || x.MaxSessions != 5 {
 			t.Errorf("of a target: %+v", x)
 		}
 
@@ -98,7 +98,7 @@ func TestSnapshot(t *testing.T) {
 		if after.Apps[1].Refused["denied"] != 1 || after.Apps[1].Targets[0].Sessions != 0 {
 			t.Errorf("of the app that refuses: %+v", after.Apps[1])
 		}
-		if x := after.Apps[2].Targets[0]; x.State != target.Dead || x.Reason == "" || x.Failures["refused"] != 1 || x.Retry <= 0 || x.Since.Before(after.Started) {
+		if x := after.Apps[2].Targets[0]; x.State != upstream.Dead || x.Reason == "" || x.Failures["refused"] != 1 || x.Retry <= 0 || x.Since.Before(after.Started) {
 			t.Errorf("of the dead target: %+v", x)
 		}
 		eventually(t, "it was started, refused somebody, and found a target dead", func() bool { return len(s.Snapshot().Events) == 3 })
@@ -211,7 +211,7 @@ func TestSnapshotOfWhoIsTriedSecond(t *testing.T) {
 		}
 		x.Overtaken(false)
 	}
-	if got := s.Snapshot().Apps[0].Targets[0]; got.State != target.Alive || got.Second < 60 || got.Second > 600 {
+	if got := s.Snapshot().Apps[0].Targets[0]; got.State != upstream.Alive || got.Second < 60 || got.Second > 600 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Status is how a server is doing.
@@ -23,7 +23,7 @@ func (s *Server) Status() Status {
 	for _, a := range s.apps {
 		for _, t := range a.targets.All() {
 			status.Targets++
-			if t.State() == target.Alive {
+			if t.State() == upstream.Alive {
 				status.Alive++
 			}
 		}

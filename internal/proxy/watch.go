@@ -10,7 +10,7 @@ import (
 	"tcp-proxy/internal/probe"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/sanitize"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // firstLookupTimeout bounds how long a reload waits for the first answers about new names. Sessions that come before there is
@@ -22,7 +22,7 @@ const firstLookupTimeout = 2 * time.Second
 func (p *plan) resolve(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, firstLookupTimeout)
 	defer cancel()
-	var sets []*target.Set
+	var sets []*upstream.Set
 	for _, a := range p.apps {
 		if len(a.targets.Names()) > 0 && !slices.Contains(p.server.apps, a) {
 			p.server.startResolving(a)
@@ -54,7 +54,7 @@ func (p *plan) resolveAgain() {
 
 // stopResolving stops looking up the names of apps whose targets none of the kept apps has.
 func (p *plan) stopResolving(apps, kept []*app) {
-	sets := map[*target.Set]bool{}
+	sets := map[*upstream.Set]bool{}
 	for _, a := range kept {
 		sets[a.targets] = true
 	}
@@ -94,14 +94,14 @@ func (p *plan) startProbing(before []*app) {
 }
 
 // probed is told when a probe has changed what a target is.
-func (s *Server) probed(name string, t *target.Target, change target.Change, err error) {
+func (s *Server) probed(name string, t *upstream.Target, change upstream.Change, err error) {
 	switch change {
-	case target.Died:
+	case upstream.Died:
 		s.targetDead(name, t, err)
 		if a := s.app(name); a != nil && a.OnDead == config.OnDeadClose {
 			s.engine.EndTarget(t, relay.TargetDead)
 		}
-	case target.Back:
+	case upstream.Back:
 		s.targetAlive(name, t, "its probes pass")
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Approach is a session's way to a target: whether the client may come in, whom to try next, and what a try has shown.
@@ -22,11 +22,11 @@ type Approach struct {
 	client  netip.Addr
 	refused admit.Refusal // why the gate has not let it in
 
-	tried  target.Tried
-	waiter *target.Waiter    // nil unless it waits, or has
-	on     [2]*target.Target // that are being connected to; nil: none
-	err    error             // of the last that failed
-	to     *target.Target    // the connection to it stands, or did; nil: to none
+	tried  upstream.Tried
+	waiter *upstream.Waiter    // nil unless it waits, or has
+	on     [2]*upstream.Target // that are being connected to; nil: none
+	err    error               // of the last that failed
+	to     *upstream.Target    // the connection to it stands, or did; nil: to none
 
 	near *nearby // memory for what is known of a session from this machine; see Meet
 
@@ -84,7 +84,7 @@ func (a *Approach) admit(refusal admit.Refusal) Cause {
 // cause: all that are left have all the sessions they may have, or the names of all are still being looked up for the
 // first time, and the session may Await a place. A session may go through thousands of targets: an engine that has others
 // to serve lets them have their turn in between.
-func (a *Approach) Next() (*target.Target, Cause, error) {
+func (a *Approach) Next() (*upstream.Target, Cause, error) {
 	if a.exhausted() {
 		return nil, a.refusal(), a.err
 	}
@@ -92,8 +92,8 @@ func (a *Approach) Next() (*target.Target, Cause, error) {
 	switch {
 	case err == nil:
 		return a.begin(t, trial), "", nil
-	case errors.Is(err, target.ErrFull), errors.Is(err, target.ErrUnresolved):
-		a.unresolved = errors.Is(err, target.ErrUnresolved)
+	case errors.Is(err, upstream.ErrFull), errors.Is(err, upstream.ErrUnresolved):
+		a.unresolved = errors.Is(err, upstream.ErrUnresolved)
 		return nil, "", err
 	case a.tried.Len() > 0:
 		return nil, a.refusal(), a.err
@@ -126,9 +126,9 @@ func (a *Approach) Granted() bool { return a.waiter.Granted() }
 // GiveUp ends a wait that was as long as one attempt may be. It returns what the session ends with.
 func (a *Approach) GiveUp() (Cause, error) {
 	a.endWait()
-	cause, lack := Limited, target.ErrFull
+	cause, lack := Limited, upstream.ErrFull
 	if a.unresolved {
-		cause, lack = NoTarget, target.ErrUnresolved
+		cause, lack = NoTarget, upstream.ErrUnresolved
 	}
 	return cause, fmt.Errorf("for %v, %w", a.route.ConnectTimeout, lack)
 }
@@ -141,14 +141,14 @@ func (a *Approach) endWait() {
 }
 
 // MayRival reports whether there may be a rival for t: it is one address of a name.
-func (a *Approach) MayRival(t *target.Target) bool {
+func (a *Approach) MayRival(t *upstream.Target) bool {
 	return t.Path == "" && strings.IndexByte(t.Name, '/') >= 0
 }
 
 // Rival returns a target to try beside t, which has had RivalAfter for its answer: another address of the same name, of
 // the other family. The one that stands first is the session's, the other is to be abandoned. It returns nil if there
 // is none.
-func (a *Approach) Rival(t *target.Target) *target.Target {
+func (a *Approach) Rival(t *upstream.Target) *upstream.Target {
 	if a.exhausted() {
 		return nil
 	}
@@ -160,7 +160,7 @@ func (a *Approach) Rival(t *target.Target) *target.Target {
 }
 
 // begin notes an attempt.
-func (a *Approach) begin(t *target.Target, trial bool) *target.Target {
+func (a *Approach) begin(t *upstream.Target, trial bool) *upstream.Target {
 	n := 0
 	if a.on[n] != nil {
 		n = 1
@@ -170,7 +170,7 @@ func (a *Approach) begin(t *target.Target, trial bool) *target.Target {
 }
 
 // finish forgets an attempt, and returns whether it was a trial.
-func (a *Approach) finish(t *target.Target) (trial bool) {
+func (a *Approach) finish(t *upstream.Target) (trial bool) {
 	n := a.attempt(t)
 	a.on[n] = nil
 	if a.to == t {
@@ -182,7 +182,7 @@ func (a *Approach) finish(t *target.Target) (trial bool) {
 }
 
 // attempt is the number of the attempt at t.
-func (a *Approach) attempt(t *target.Target) int {
+func (a *Approach) attempt(t *upstream.Target) int {
 	if a.on[0] == t {
 		return 0
 	}
@@ -190,16 +190,16 @@ func (a *Approach) attempt(t *target.Target) int {
 }
 
 // Failed says that connecting to t gave err. It marks the target dead, unless the fault is this machine's.
-func (a *Approach) Failed(t *target.Target, err error) {
+func (a *Approach) Failed(t *upstream.Target, err error) {
 	a.err = fmt.Errorf("connect to %s: %w", t.Name, err)
-	a.local = a.local && target.ReasonOf(err) == target.Local
+	a.local = a.local && upstream.ReasonOf(err) == upstream.Local
 	died := t.Failed(a.finish(t), err)
 	t.Release()
 	a.events.ConnectFailed(a.route, t, err, died)
 }
 
 // Connected says that the connection to t stands, and how long that took.
-func (a *Approach) Connected(t *target.Target, took time.Duration) {
+func (a *Approach) Connected(t *upstream.Target, took time.Duration) {
 	a.to = t
 	a.finish(t)
 	a.events.Connected(a.route)
@@ -209,7 +209,7 @@ func (a *Approach) Connected(t *target.Target, took time.Duration) {
 }
 
 // Abandoned says that the session gave up connecting to t for what is not the target's fault.
-func (a *Approach) Abandoned(t *target.Target) {
+func (a *Approach) Abandoned(t *upstream.Target) {
 	t.Abandoned(a.finish(t))
 	t.Release()
 }
@@ -249,7 +249,7 @@ func (a *Approach) droppedEarly(r *Record) bool {
 }
 
 // Overtaken says that the session gave up connecting to t because its rival, which was begun later, stands.
-func (a *Approach) Overtaken(t *target.Target) {
+func (a *Approach) Overtaken(t *upstream.Target) {
 	second := t.Overtaken(a.finish(t))
 	t.Release()
 	if second {

@@ -14,7 +14,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/meter"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // told collects what an approach tells.
@@ -28,14 +28,14 @@ type told struct {
 
 func (o *told) events() *Events {
 	return &Events{
-		ConnectFailed: func(_ *Route, t *target.Target, _ error, died bool) {
+		ConnectFailed: func(_ *Route, t *upstream.Target, _ error, died bool) {
 			o.failed = append(o.failed, fmt.Sprintf("%s %v", t.Name, died))
 		},
 		Connected: func(*Route) { o.stood++ },
 		Short: func(l Lack, r *Route, err error) {
 			o.lacked = append(o.lacked, fmt.Sprintf("%s %s: %v", l, r.App, err))
 		},
-		TargetBack: func(_ *Route, t *target.Target) { o.back = append(o.back, t.Name) },
+		TargetBack: func(_ *Route, t *upstream.Target) { o.back = append(o.back, t.Name) },
 		Ended:      func(r *Record) { o.ended = append(o.ended, *r) },
 	}
 }
@@ -49,7 +49,7 @@ func route(n, attempts int, change func(*config.Target)) *Route {
 		}
 		targets = append(targets, t)
 	}
-	return &Route{App: "web", Targets: target.NewSet(targets, target.Policy{Retry: time.Hour}, nil), ConnectAttempts: attempts}
+	return &Route{App: "web", Targets: upstream.NewSet(targets, upstream.Policy{Retry: time.Hour}, nil), ConnectAttempts: attempts}
 }
 
 // approach begins one.
@@ -116,7 +116,7 @@ func TestApproachWhereTheFaultIsHere(t *testing.T) {
 	if _, cause, err := a.Next(); cause != Internal || !errors.Is(err, unix.EMFILE) {
 		t.Errorf("%v %v", cause, err)
 	}
-	if x.State() != target.Alive {
+	if x.State() != upstream.Alive {
 		t.Error("the target is marked for what is not its fault")
 	}
 }
@@ -160,7 +160,7 @@ func TestApproachAwaitsAPlace(t *testing.T) {
 	holder, waiter := approach(r, o.events()), approach(r, o.events())
 	x, _, _ := holder.Next()
 	holder.Connected(x, 0)
-	if got, cause, err := waiter.Next(); got != nil || cause != "" || !errors.Is(err, target.ErrFull) {
+	if got, cause, err := waiter.Next(); got != nil || cause != "" || !errors.Is(err, upstream.ErrFull) {
 		t.Fatalf("all full: %v %v %v", got, cause, err)
 	}
 	granted := make(chan struct{}, 1)
@@ -178,7 +178,7 @@ func TestApproachAwaitsAPlace(t *testing.T) {
 	late := approach(r, o.events())
 	late.Next()
 	late.Await(func() { t.Error("granted after it gave up") })
-	if cause, err := late.GiveUp(); cause != Limited || !errors.Is(err, target.ErrFull) {
+	if cause, err := late.GiveUp(); cause != Limited || !errors.Is(err, upstream.ErrFull) {
 		t.Errorf("%v %v", cause, err)
 	}
 	late.Over(&Record{Cause: Limited})
@@ -201,13 +201,13 @@ func TestApproachAwaitsAName(t *testing.T) {
 	var o told
 	name := config.Address{Network: "tcp", Host: "web.internal", Port: 80}
 	r := &Route{App: "web", ConnectTimeout: time.Second,
-		Targets: target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{Retry: time.Hour}, nil)}
+		Targets: upstream.NewSet([]config.Target{{Address: name, Weight: 1}}, upstream.Policy{Retry: time.Hour}, nil)}
 	early := approach(r, o.events())
-	if got, cause, err := early.Next(); got != nil || cause != "" || !errors.Is(err, target.ErrUnresolved) {
+	if got, cause, err := early.Next(); got != nil || cause != "" || !errors.Is(err, upstream.ErrUnresolved) {
 		t.Fatalf("before there is an answer: %v %v %v", got, cause, err)
 	}
 	early.Await(func() { t.Error("granted without an answer") })
-	if cause, err := early.GiveUp(); cause != NoTarget || !errors.Is(err, target.ErrUnresolved) {
+	if cause, err := early.GiveUp(); cause != NoTarget || !errors.Is(err, upstream.ErrUnresolved) {
 		t.Errorf("%v %v", cause, err)
 	}
 	early.Over(&Record{Cause: NoTarget})
@@ -216,7 +216,7 @@ func TestApproachAwaitsAName(t *testing.T) {
 	a.Next()
 	granted := make(chan struct{}, 1)
 	a.Await(func() { granted <- struct{}{} })
-	r.Targets.Resolved(name, []target.Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.1:80")}})
+	r.Targets.Resolved(name, []upstream.Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.1:80")}})
 	<-granted
 	if got, cause, err := a.Next(); got == nil || got.Name != "web.internal:80/192.0.2.1:80" {
 		t.Fatalf("with an answer: %v %v %v", got, cause, err)
@@ -233,7 +233,7 @@ func TestApproachFromAnAddressThatIsNotHere(t *testing.T) {
 	if _, cause, err := a.Next(); cause != Internal || !strings.Contains(err.Error(), "from 192.0.2.1: ") {
 		t.Errorf("%v %v", cause, err)
 	}
-	if x.State() != target.Alive {
+	if x.State() != upstream.Alive {
 		t.Error("the target is marked for what is not its fault")
 	}
 }
@@ -342,8 +342,8 @@ func TestApproachRivals(t *testing.T) {
 	var o told
 	name := config.Address{Network: "tcp", Host: "name.test", Port: 80}
 	four, six := netip.MustParseAddrPort("192.0.2.1:80"), netip.MustParseAddrPort("[2001:db8::1]:80")
-	set := target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{Retry: time.Hour}, nil)
-	set.Resolved(name, []target.Endpoint{{Addr: four}, {Addr: six}})
+	set := upstream.NewSet([]config.Target{{Address: name, Weight: 1}}, upstream.Policy{Retry: time.Hour}, nil)
+	set.Resolved(name, []upstream.Endpoint{{Addr: four}, {Addr: six}})
 	r := &Route{App: "web", Targets: set}
 	for _, won := range []string{"first", "rival", "none"} {
 		a := approach(r, o.events())

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 
 	"tcp-proxy/internal/linux"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Own recognises connections that the proxy makes to itself: what the network does with a target's address may lead to a
@@ -38,7 +38,7 @@ type dialled struct {
 	local, remote netip.AddrPort
 	from          *nearby
 	route         *Route
-	target        *target.Target
+	target        *upstream.Target
 }
 
 // SetMachine says which addresses are those of this machine, without zones. The map is Own's from then on.
@@ -136,7 +136,7 @@ func (a *Approach) Notes() bool { return a.isNear }
 
 // Dialled says from where, as the kernel has it, a connect to t goes, or has gone. t was given by Next or Rival and not
 // answered for yet.
-func (a *Approach) Dialled(t *target.Target, local netip.AddrPort) {
+func (a *Approach) Dialled(t *upstream.Target, local netip.AddrPort) {
 	if !a.isNear || !local.IsValid() || !t.Addr.IsValid() {
 		return
 	}

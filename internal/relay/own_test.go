@@ -9,7 +9,7 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // fdOf gives the descriptor of a connection, which stays open as long as the test.
@@ -60,15 +60,15 @@ type walk struct {
 
 func newWalk(t *testing.T) *walk {
 	w := &walk{t: t}
-	w.events = Events{Own: &Own{}, Ended: func(*Record) {}, Connected: func(*Route) {}, TargetBack: func(*Route, *target.Target) {},
-		LoopDetected: func(r *Route, to *target.Target) { w.found = append(w.found, r.App+" "+to.Name) }}
+	w.events = Events{Own: &Own{}, Ended: func(*Record) {}, Connected: func(*Route) {}, TargetBack: func(*Route, *upstream.Target) {},
+		LoopDetected: func(r *Route, to *upstream.Target) { w.found = append(w.found, r.App+" "+to.Name) }}
 	return w
 }
 
 // begin begins a session of an app at the end of a hop, whose target is at remote.
 func (w *walk) begin(app string, from hop, remote netip.AddrPort) (*Approach, Cause) {
 	w.t.Helper()
-	set := target.NewSet([]config.Target{{Address: config.Address{Network: "tcp", Host: remote.Addr().String(), Port: remote.Port()}}}, target.Policy{}, nil)
+	set := upstream.NewSet([]config.Target{{Address: config.Address{Network: "tcp", Host: remote.Addr().String(), Port: remote.Port()}}}, upstream.Policy{}, nil)
 	a := &Approach{}
 	a.Begin(&Route{App: app, Targets: set, Gate: admit.NewGate(admit.Policy{}, nil)}, &w.events)
 	if !a.Near(from.local.Addr()) {

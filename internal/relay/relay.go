@@ -28,7 +28,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/meter"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Engine accepts connections and carries them. Its methods are safe for concurrent use.
@@ -46,7 +46,7 @@ type Engine interface {
 	End(Cause)
 	// EndTarget resets every session whose connection goes to the target, for the given cause, without waiting for them
 	// to be over.
-	EndTarget(*target.Target, Cause)
+	EndTarget(*upstream.Target, Cause)
 	// Sample has the routes' meters know what the open sessions have moved so far.
 	Sample()
 	// Alive returns nil once the engine has shown that it answers, and that each port on which a connection waits is
@@ -83,7 +83,7 @@ func (p *Port) Rename(name string) { p.name.Store(&name) }
 // limit.
 type Route struct {
 	App              string
-	Targets          *target.Set
+	Targets          *upstream.Set
 	Gate             *admit.Gate     // who may come in; nil: everybody
 	ProxyFrom        admit.Networks  // peers that have to begin with a PROXY header; see WantsHeader
 	ProxyTimeout     time.Duration   // for it to be complete
@@ -106,17 +106,17 @@ type Events struct {
 	// record is the engine's again when it returns.
 	Ended func(*Record)
 	// ConnectFailed is called for each failed attempt; died tells whether it found a live target dead.
-	ConnectFailed func(r *Route, t *target.Target, err error, died bool)
+	ConnectFailed func(r *Route, t *upstream.Target, err error, died bool)
 	// Connected is called when the connection of a session to its target stands.
 	Connected func(*Route)
 	// LoopDetected is called when a connection to a target, of a session with that route, has come back to an app that it
 	// has come by already.
-	LoopDetected func(*Route, *target.Target)
+	LoopDetected func(*Route, *upstream.Target)
 	// TargetBack is called when a session's connect brings a dead target back.
-	TargetBack func(*Route, *target.Target)
+	TargetBack func(*Route, *upstream.Target)
 	// TriedSecond is called when an address of a name is tried after the others of that name from now on, because they
 	// have overtaken it again and again.
-	TriedSecond func(*Route, *target.Target)
+	TriedSecond func(*Route, *upstream.Target)
 	// AcceptFailing is called when accepting on a port begins to fail, and AcceptResumed when it works again.
 	AcceptFailing func(*Port, error)
 	AcceptResumed func(p *Port, after time.Duration)

@@ -3,7 +3,7 @@ package resolve
 import (
 	"time"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // tellEvery is how far apart the times are at least at which a set is told of changes: it takes a look at all its targets
@@ -12,7 +12,7 @@ const tellEvery = 100 * time.Millisecond
 
 // audience is a set that is told of its names: of what is new at once, and soon after of all that comes in between.
 type audience struct {
-	set     *target.Set
+	set     *upstream.Set
 	changed func()         // is called when the set was told of addresses
 	due     map[*name]bool // that the set has not been told of
 	told    time.Time      // the last time
@@ -60,9 +60,9 @@ func (r *Resolver) flushTo(a *audience) {
 // tell tells the set what is due, and reports whether there are addresses among it.
 func (a *audience) tell() bool {
 	a.rest()
-	answers, addresses := make([]target.Answer, 0, len(a.due)), false
+	answers, addresses := make([]upstream.Answer, 0, len(a.due)), false
 	for n := range a.due {
-		answers = append(answers, target.Answer{Name: n.address, Endpoints: n.endpoints})
+		answers = append(answers, upstream.Answer{Name: n.address, Endpoints: n.endpoints})
 		addresses = addresses || len(n.endpoints) > 0
 	}
 	clear(a.due)

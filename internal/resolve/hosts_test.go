@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // manyHosts has a service have that many hosts, each with an address of its own.
@@ -58,7 +58,7 @@ func TestTooManyHosts(t *testing.T) {
 // made anew once a second, however many answers say something new.
 func TestWorkPerAnswer(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
-		var s *target.Set
+		var s *upstream.Set
 		r.manyHosts("service", sec, maxHosts)
 		visits := func(of time.Duration) (visits, answers int) {
 			synctest.Wait()

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // answer is what a lookup gave: addresses, or services.
@@ -32,10 +32,10 @@ func (a answer) same(b answer) bool {
 }
 
 // endpoints gives the addresses with a port.
-func (a answer) endpoints(port uint16) []target.Endpoint {
-	found := make([]target.Endpoint, len(a.addresses))
+func (a answer) endpoints(port uint16) []upstream.Endpoint {
+	found := make([]upstream.Endpoint, len(a.addresses))
 	for i, ip := range a.addresses {
-		found[i] = target.Endpoint{Addr: netip.AddrPortFrom(ip, port)}
+		found[i] = upstream.Endpoint{Addr: netip.AddrPortFrom(ip, port)}
 	}
 	return found
 }

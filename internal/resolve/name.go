@@ -9,7 +9,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/sanitize"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // name is one that a configuration gives. What follows from it is told to sets.
@@ -17,10 +17,10 @@ type name struct {
 	address   config.Address
 	audience  map[*audience]bool
 	root      *record
-	hosts     map[string]*host  // srv: of the records' hosts
-	endpoints []target.Endpoint // the last that there were
-	excess    int               // endpoints that there were beside those, and are not used
-	settled   chan struct{}     // closed when it has been looked up once, with or without success
+	hosts     map[string]*host    // srv: of the records' hosts
+	endpoints []upstream.Endpoint // the last that there were
+	excess    int                 // endpoints that there were beside those, and are not used
+	settled   chan struct{}       // closed when it has been looked up once, with or without success
 
 	// Of hosts, so that an answer of one needs no look at the others.
 	waiting int // those that were never asked
@@ -127,7 +127,7 @@ func (r *Resolver) merge(n *name) {
 }
 
 // find gives the endpoints of a name by the last answers, sorted and without repetition.
-func (r *Resolver) find(n *name) []target.Endpoint {
+func (r *Resolver) find(n *name) []upstream.Endpoint {
 	if n.address.Network == "srv" {
 		r.visits += len(n.root.answer.services)
 		return n.findServices()

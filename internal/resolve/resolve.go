@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Report is called when a name begins to fail, with an error, and when it works again, with nil; since is when it began
@@ -37,7 +37,7 @@ type Resolver struct {
 	mu        sync.Mutex // guards what follows, and all names and records
 	names     map[config.Address]*name
 	questions map[question]*record
-	audiences map[*target.Set]*audience
+	audiences map[*upstream.Set]*audience
 	schedule  *schedule
 	telling   []*audience // that have something due since the last flush; nil while nobody holds mu
 	visits    int         // records of hosts that were looked at so far
@@ -51,7 +51,7 @@ func New(report Report) *Resolver {
 		lookUp:    system().lookUp,
 		names:     map[config.Address]*name{},
 		questions: map[question]*record{},
-		audiences: map[*target.Set]*audience{},
+		audiences: map[*upstream.Set]*audience{},
 		schedule:  newSchedule(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -60,7 +60,7 @@ func New(report Report) *Resolver {
 
 // Watch keeps the set told of the endpoints of its names, until Forget: of those that are known already, at once. After
 // that changed, which may be nil, is called whenever there was something new; it must not block, nor call the Resolver.
-func (r *Resolver) Watch(set *target.Set, changed func()) {
+func (r *Resolver) Watch(set *upstream.Set, changed func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -101,7 +101,7 @@ func (r *Resolver) follow(address config.Address, a *audience) *name {
 }
 
 // Forget ends that. What the set knows stays.
-func (r *Resolver) Forget(set *target.Set) {
+func (r *Resolver) Forget(set *upstream.Set) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.audiences[set]
@@ -131,7 +131,7 @@ func (r *Resolver) Forget(set *target.Set) {
 
 // Await waits until every name of a watched set has been looked up, with or without success, and the set knows; or until
 // ctx is done.
-func (r *Resolver) Await(ctx context.Context, set *target.Set) {
+func (r *Resolver) Await(ctx context.Context, set *upstream.Set) {
 	r.awaitNames(ctx, set)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,7 +140,7 @@ func (r *Resolver) Await(ctx context.Context, set *target.Set) {
 	}
 }
 
-func (r *Resolver) awaitNames(ctx context.Context, set *target.Set) {
+func (r *Resolver) awaitNames(ctx context.Context, set *upstream.Set) {
 	for _, address := range set.Names() {
 		r.mu.Lock()
 		n := r.names[address]
@@ -184,7 +184,7 @@ func (r *Resolver) Close() {
 // Answer is what is known of a name.
 type Answer struct {
 	Name      config.Address
-	Endpoints []target.Endpoint
+	Endpoints []upstream.Endpoint
 	Refreshed time.Time     // when that was last asked for with success; zero: never
 	Expires   time.Time     // until when it counts
 	Overdue   time.Duration // for how long it has been out of date, or the answer of one of its hosts; 0: it is not

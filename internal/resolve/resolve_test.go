@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 const sec = time.Second
@@ -91,8 +91,8 @@ func TestANameThatNeverHadAnAnswer(t *testing.T) {
 		time.Sleep(10 * sec)
 		r.expectTold("0s web:80 (0s): no such host")
 		r.expectEndpoints(s)
-		var tried target.Tried
-		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, target.ErrNone) {
+		var tried upstream.Tried
+		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, upstream.ErrNone) {
 			t.Error(err)
 		}
 		if a := r.Snapshot()[0]; !a.Refreshed.IsZero() || a.Err == nil {

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -131,12 +131,12 @@ func (r *rig) expectAsked(name string, want ...time.Duration) {
 }
 
 // newSet is a set of targets by name: "host:port" or "srv:NAME".
-func newSet(names ...string) *target.Set {
+func newSet(names ...string) *upstream.Set {
 	var targets []config.Target
 	for _, name := range names {
 		targets = append(targets, config.Target{Address: parse(name), Weight: 1})
 	}
-	return target.NewSet(targets, target.Policy{Retry: time.Hour}, nil)
+	return upstream.NewSet(targets, upstream.Policy{Retry: time.Hour}, nil)
 }
 
 func parse(name string) config.Address {
@@ -150,7 +150,7 @@ func parse(name string) config.Address {
 }
 
 // expectEndpoints wants the set to have these, as "address" or "address*weight".
-func (r *rig) expectEndpoints(s *target.Set, want ...string) {
+func (r *rig) expectEndpoints(s *upstream.Set, want ...string) {
 	r.t.Helper()
 	synctest.Wait()
 	var got []string

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // A schedule decides which question is asked next. It has three lanes, each with places of its own, so that what is in one
@@ -99,7 +99,7 @@ func (s *schedule) remove(q *record) {
 
 // party is who shares places: an app's names of a zone, or its SRV name. Apps are told apart by their targets.
 type party struct {
-	app  *target.Set
+	app  *upstream.Set
 	zone string
 }
 
@@ -108,13 +108,13 @@ type lane struct {
 	places, share int
 	busy          int
 	parties       map[party]*members // that have a place or wait for one
-	apps          map[*target.Set]*app
+	apps          map[*upstream.Set]*app
 	turns         list.List // of *app: who has somebody that may be next
 }
 
 // app is the parties of one app that take turns.
 type app struct {
-	set   *target.Set
+	set   *upstream.Set
 	turns list.List     // of *members: those that wait and have not got their share
 	turn  *list.Element // in the lane's turns; nil: nobody of it may be next
 }
@@ -128,7 +128,7 @@ type members struct {
 }
 
 func newLane(places, share int) lane {
-	return lane{places: places, share: share, parties: map[party]*members{}, apps: map[*target.Set]*app{}}
+	return lane{places: places, share: share, parties: map[party]*members{}, apps: map[*upstream.Set]*app{}}
 }
 
 func (l *lane) add(q *record) {

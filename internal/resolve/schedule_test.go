@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // silent has a name be asked for without an answer.
@@ -94,7 +94,7 @@ func TestSilentNamesDoNotFreezeOthers(t *testing.T) {
 				}
 				r.addresses("web.bad-0", sec, "10.0.0.3")
 				at = r.now()
-				for !slices.ContainsFunc(s.All(), func(t *target.Target) bool { return t.Addr.String() == "10.0.0.3:80" }) {
+				for !slices.ContainsFunc(s.All(), func(t *upstream.Target) bool { return t.Addr.String() == "10.0.0.3:80" }) {
 					time.Sleep(sec)
 					if r.now()-at > time.Minute {
 						t.Fatal("a name that answers again is not known after a minute")
@@ -238,7 +238,7 @@ func TestPatienceWithSilentNames(t *testing.T) {
 }
 
 // waiting puts questions in a lane, each with an owner.
-func waiting(l *lane, set *target.Set, zone string, n int) []*record {
+func waiting(l *lane, set *upstream.Set, zone string, n int) []*record {
 	owner := &name{address: parse("web." + zone + ":80"), audience: map[*audience]bool{{set: set}: true}}
 	var all []*record
 	for i := range n {
@@ -283,7 +283,7 @@ func TestTurns(t *testing.T) {
 func TestScheduleHolds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	l := newLane(6, 2)
-	sets := []*target.Set{newSet("a:1"), newSet("b:1"), newSet("c:1")}
+	sets := []*upstream.Set{newSet("a:1"), newSet("b:1"), newSet("c:1")}
 	var waits, busy []*record
 	for range 20000 {
 		switch random.IntN(4) {

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // service is an SRV record (RFC 2782).
@@ -92,7 +92,7 @@ func (r *Resolver) failingHosts(n *name) string {
 //
 // The weight of a record is that of its host, so that the addresses of a host share it. Weights go from 1 to 256: larger
 // ones, and fractions, are scaled within their priority. Where a priority has no weights, the endpoints have none either.
-func (n *name) findServices() (found []target.Endpoint) {
+func (n *name) findServices() (found []upstream.Endpoint) {
 	type share struct {
 		priority int
 		weight   float64
@@ -122,9 +122,9 @@ func (n *name) findServices() (found []target.Endpoint) {
 		scales[s.priority].fit(s.weight)
 	}
 	for at, s := range shares {
-		found = append(found, target.Endpoint{Addr: at, Weight: scales[s.priority].of(s.weight), Priority: s.priority})
+		found = append(found, upstream.Endpoint{Addr: at, Weight: scales[s.priority].of(s.weight), Priority: s.priority})
 	}
-	slices.SortFunc(found, func(a, b target.Endpoint) int {
+	slices.SortFunc(found, func(a, b upstream.Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.Addr.Compare(b.Addr))
 	})
 	return found

@@ -18,7 +18,7 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // patience is how long anything in a script may take.
@@ -51,12 +51,12 @@ func newStage(name, dir string, start func(*admit.Workers, relay.Events) (relay.
 	var err error
 	st.engine, err = start(st.workers, relay.Events{
 		Ended:         func(r *relay.Record) { st.records <- *r },
-		ConnectFailed: func(*relay.Route, *target.Target, error, bool) {},
-		TargetBack:    func(*relay.Route, *target.Target) {},
+		ConnectFailed: func(*relay.Route, *upstream.Target, error, bool) {},
+		TargetBack:    func(*relay.Route, *upstream.Target) {},
 		Connected:     func(*relay.Route) {},
 		Short:         func(relay.Lack, *relay.Route, error) {},
 		Works:         func(relay.Lack, *relay.Route) {},
-		TriedSecond:   func(*relay.Route, *target.Target) {},
+		TriedSecond:   func(*relay.Route, *upstream.Target) {},
 		AcceptFailing: func(*relay.Port, error) {},
 		AcceptResumed: func(*relay.Port, time.Duration) {},
 	})
@@ -101,7 +101,7 @@ func (st *stage) play(s script) (o outcome, err error) {
 	if s.alive {
 		targets = append(targets, config.Target{Address: addressOf(listener), Weight: 1})
 	}
-	route.Targets = target.NewSet(targets, target.Policy{Retry: time.Hour}, nil)
+	route.Targets = upstream.NewSet(targets, upstream.Policy{Retry: time.Hour}, nil)
 	port := relay.NewPort("port", front)
 	port.Route.Store(route)
 	if err := st.engine.Open(port); err != nil {
@@ -312,7 +312,7 @@ func (p *peer) end() (string, error) {
 }
 
 // perform does what the script says, with the target that lives, and returns how each side saw the end.
-func (st *stage) perform(s script, front net.Addr, back net.Listener, live *target.Target) (ends [2]string, err error) {
+func (st *stage) perform(s script, front net.Addr, back net.Listener, live *upstream.Target) (ends [2]string, err error) {
 	c, err := net.Dial(front.Network(), front.String())
 	if err == nil {
 		defer c.Close()

@@ -11,7 +11,7 @@ import (
 
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/proxy"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Node implements admin.Node. Its figures follow from the time since it was made: the same time gives the same figures.
@@ -200,7 +200,7 @@ func (n *Node) app(a int, elapsed time.Duration, now time.Time) proxy.App {
 func (n *Node) target(a, t int, elapsed time.Duration, now time.Time) proxy.Target {
 	one := proxy.Target{
 		Name: targetName(a, t), Address: targetName(a, t),
-		State: target.Alive, Since: n.started, Weight: 1 + t%3, Backup: t%10 == 6,
+		State: upstream.Alive, Since: n.started, Weight: 1 + t%3, Backup: t%10 == 6,
 		Active:   int64(12 * (1 + math.Sin(elapsed.Seconds()/40+float64(a+3*t)))),
 		Sessions: uint64(elapsed.Seconds()*float64(3+t%4)) + 20,
 		Failures: map[string]uint64{},
@@ -208,19 +208,19 @@ func (n *Node) target(a, t int, elapsed time.Duration, now time.Time) proxy.Targ
 		Probe:    &proxy.Probe{Passed: uint64(elapsed.Seconds() / 5), Last: now.Add(-time.Second)},
 	}
 	if since, on := n.drained[[2]string{appName(a), one.Name}]; on {
-		one.State, one.Since, one.Active = target.Draining, since, max(0, 8-int64(now.Sub(since).Seconds()))
+		one.State, one.Since, one.Active = upstream.Draining, since, max(0, 8-int64(now.Sub(since).Seconds()))
 		return one
 	}
 	switch (3*a + t) % 11 {
 	case 4: // comes and goes, every half minute
 		if phase := int(elapsed.Seconds()) / 30; phase%2 == 0 {
-			one.State, one.Since = target.Dead, n.started.Add(time.Duration(phase)*30*time.Second)
+			one.State, one.Since = upstream.Dead, n.started.Add(time.Duration(phase)*30*time.Second)
 			one.Reason, one.Active, one.Retry = "connect: connection refused", 0, 4.2
 			one.Failures["refused"] = uint64(phase + 3)
 			one.Probe.Failed, one.Probe.Problem = 3, "connect: connection refused"
 		}
 	case 9:
-		one.State, one.Active, one.Sessions, one.Probe = target.Down, 0, 0, nil
+		one.State, one.Active, one.Sessions, one.Probe = upstream.Down, 0, 0, nil
 		one.Reason, one.Connect = "down in the configuration", 0
 	}
 	return one

@@ -10,7 +10,7 @@ import (
 
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Options are how a status is shown.
@@ -287,7 +287,7 @@ func sessionsOf(t *proxy.Target) string {
 }
 
 func (p *painter) target(t, past *proxy.Target, width int) {
-	shade := map[target.State]tint{target.Alive: green, target.Dead: red, target.Draining: yellow, target.Down: faint}[t.State]
+	shade := map[upstream.State]tint{upstream.Alive: green, upstream.Dead: red, upstream.Draining: yellow, upstream.Down: faint}[t.State]
 	begun := -1.0
 	if past != nil {
 		begun = max(0, (float64(t.Sessions)-float64(past.Sessions))/p.s.Taken.Sub(p.Before.Taken).Seconds())
@@ -299,7 +299,7 @@ func (p *painter) target(t, past *proxy.Target, width int) {
 	p.line("  ", pad(labelOf(t, width), width), fmt.Sprintf(columnsFormat,
 		p.dye(shade, pad(string(t.State), stateWidth)), since, sessionsOf(t), rate(begun), seconds(t.Connect)))
 	reason := t.Reason
-	if t.State == target.Dead && t.Retry > 0 {
+	if t.State == upstream.Dead && t.Retry > 0 {
 		reason += "; next try in " + span(time.Duration(t.Retry*float64(time.Second)))
 	}
 	if reason != "" {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/proxy"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -34,15 +34,15 @@ func healthy() *proxy.Snapshot {
 				Ended: map[string]uint64{"client_closed": 40000, "target_closed": 30000},
 				Ports: []proxy.Port{{Name: "5001"}, {Name: "127.0.0.1:5300"}, {Name: "[::1]:5400"}, {Name: "unix:/run/tcp-proxy/web.sock"}},
 				Targets: []proxy.Target{
-					{Name: "10.0.0.1:80", State: target.Alive, Since: began, Active: 52, Sessions: 36000, Connect: 0.0012},
-					{Name: "10.0.0.2:80", State: target.Alive, Since: now.Add(-40 * time.Second), Active: 51, Sessions: 34103, Connect: 0.0009, MaxSessions: 100},
-					{Name: "web.internal:80/10.0.0.3:80", State: target.Alive, Since: began, Backup: true},
+					{Name: "10.0.0.1:80", State: upstream.Alive, Since: began, Active: 52, Sessions: 36000, Connect: 0.0012},
+					{Name: "10.0.0.2:80", State: upstream.Alive, Since: now.Add(-40 * time.Second), Active: 51, Sessions: 34103, Connect: 0.0009, MaxSessions: 100},
+					{Name: "web.internal:80/10.0.0.3:80", State: upstream.Alive, Since: began, Backup: true},
 				},
 			},
 			{
 				Name: "db", Balance: "first", Active: 1, Ended: map[string]uint64{},
 				Ports:   []proxy.Port{{Name: "127.0.0.1:5432"}},
-				Targets: []proxy.Target{{Name: "unix:/run/postgresql/.s.PGSQL.5432", State: target.Alive, Since: began, Active: 1, Sessions: 1, Connect: 0.00005}},
+				Targets: []proxy.Target{{Name: "unix:/run/postgresql/.s.PGSQL.5432", State: upstream.Alive, Since: began, Active: 1, Sessions: 1, Connect: 0.00005}},
 			},
 		},
 	}
@@ -77,12 +77,12 @@ func troubled() *proxy.Snapshot {
 	web := &s.Apps[0]
 	web.Ports[0].Problem = "accept: too many open files"
 	web.Refused = map[string]uint64{"denied": 12, "max_sessions_per_source": 3456, "sessions_per_second": 0}
-	web.Targets[0].State, web.Targets[0].Since, web.Targets[0].Active = target.Dead, now.Add(-250*time.Second), 0
+	web.Targets[0].State, web.Targets[0].Since, web.Targets[0].Active = upstream.Dead, now.Add(-250*time.Second), 0
 	web.Targets[0].Reason, web.Targets[0].Retry = "connect: connection refused", 3.2
-	web.Targets[1].State, web.Targets[1].Since = target.Draining, now.Add(-26*time.Hour)
+	web.Targets[1].State, web.Targets[1].Since = upstream.Draining, now.Add(-26*time.Hour)
 	web.Targets[1].Reason = "an operator drains it"
 	web.Targets[1].EarlyCloses = 1234
-	web.Targets[2].State, web.Targets[2].Since = target.Down, now.Add(-130*24*time.Hour)
+	web.Targets[2].State, web.Targets[2].Since = upstream.Down, now.Add(-130*24*time.Hour)
 	web.Targets[2].Reason = "the configuration has it down"
 	s.Events = []proxy.Event{
 		{Number: 1, Time: began, Kind: proxy.EventStarted, Text: "too old to be shown"},

@@ -7,7 +7,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // Nobody listens there.
@@ -62,7 +62,7 @@ func TestEndWhileConnecting(t *testing.T) {
 			if rec := r.expectCause(cause); rec.Target != hole.String() || rec.Attempts != 1 {
 				r.Errorf("%+v", rec)
 			}
-			if x.State() != target.Alive || x.Sessions() != 0 {
+			if x.State() != upstream.Alive || x.Sessions() != 0 {
 				r.Errorf("the target is %s with %d sessions", x.State(), x.Sessions())
 			}
 		}

@@ -8,12 +8,12 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // narrow gives the rig's target one place, for which who comes waits so long.
-func (r *rig) narrow(patience time.Duration) *target.Target {
-	set := target.NewSet([]config.Target{{Address: addressOf(r.target), Weight: 1, MaxSessions: 1}}, target.Policy{Retry: time.Hour}, nil)
+func (r *rig) narrow(patience time.Duration) *upstream.Target {
+	set := upstream.NewSet([]config.Target{{Address: addressOf(r.target), Weight: 1, MaxSessions: 1}}, upstream.Policy{Retry: time.Hour}, nil)
 	r.setRoute(func(route *relay.Route) { route.Targets, route.ConnectTimeout = set, patience })
 	return set.All()[0]
 }
@@ -65,7 +65,7 @@ func TestAwaitsAPlaceInVain(t *testing.T) {
 		for range 3 {
 			r.refused()
 			rec := r.expectCause(relay.Limited)
-			if rec.Duration < limit || rec.Attempts != 0 || !errors.Is(rec.Err, target.ErrFull) || rec.Refused != "" {
+			if rec.Duration < limit || rec.Attempts != 0 || !errors.Is(rec.Err, upstream.ErrFull) || rec.Refused != "" {
 				r.Errorf("%+v", rec)
 			}
 		}

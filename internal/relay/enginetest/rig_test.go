@@ -13,7 +13,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // deadline is far beyond what anything here takes.
@@ -40,12 +40,12 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 	var err error
 	r.engine, err = e.start(r.workers, relay.Events{
 		Ended:         func(rec *relay.Record) { r.ended <- *rec },
-		ConnectFailed: func(*relay.Route, *target.Target, error, bool) {},
-		TargetBack:    func(*relay.Route, *target.Target) {},
+		ConnectFailed: func(*relay.Route, *upstream.Target, error, bool) {},
+		TargetBack:    func(*relay.Route, *upstream.Target) {},
 		Connected:     func(*relay.Route) {},
 		Short:         func(relay.Lack, *relay.Route, error) {},
 		Works:         func(relay.Lack, *relay.Route) {},
-		TriedSecond:   func(*relay.Route, *target.Target) {},
+		TriedSecond:   func(*relay.Route, *upstream.Target) {},
 		AcceptFailing: func(_ *relay.Port, err error) { t.Errorf("accept fails: %v", err) },
 		AcceptResumed: func(*relay.Port, time.Duration) {},
 	})
@@ -100,14 +100,14 @@ func (r *rig) setRoute(change func(*relay.Route), targets ...config.Address) *re
 }
 
 // targets are those of the port's route.
-func (r *rig) targets() []*target.Target { return r.port.Route.Load().Targets.All() }
+func (r *rig) targets() []*upstream.Target { return r.port.Route.Load().Targets.All() }
 
-func setOf(addresses ...config.Address) *target.Set {
+func setOf(addresses ...config.Address) *upstream.Set {
 	var targets []config.Target
 	for _, a := range addresses {
 		targets = append(targets, config.Target{Address: a, Weight: 1})
 	}
-	return target.NewSet(targets, target.Policy{Retry: time.Hour}, nil)
+	return upstream.NewSet(targets, upstream.Policy{Retry: time.Hour}, nil)
 }
 
 func addressOf(l net.Listener) config.Address {

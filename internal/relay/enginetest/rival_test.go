@@ -7,17 +7,17 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 var name = config.Address{Network: "tcp", Host: "name.test", Port: 80}
 
 // named gives the rig a target that is a name with these addresses, and returns its endpoints in their order.
-func (r *rig) named(timeout time.Duration, addresses ...netip.AddrPort) []*target.Target {
-	set := target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{Retry: time.Hour, Balance: config.BalanceFirst}, nil)
-	var found []target.Endpoint
+func (r *rig) named(timeout time.Duration, addresses ...netip.AddrPort) []*upstream.Target {
+	set := upstream.NewSet([]config.Target{{Address: name, Weight: 1}}, upstream.Policy{Retry: time.Hour, Balance: config.BalanceFirst}, nil)
+	var found []upstream.Endpoint
 	for i, a := range addresses {
-		found = append(found, target.Endpoint{Addr: a, Priority: i})
+		found = append(found, upstream.Endpoint{Addr: a, Priority: i})
 	}
 	set.Resolved(name, found)
 	r.setRoute(func(route *relay.Route) { route.Targets, route.ConnectTimeout = set, timeout })
@@ -25,13 +25,13 @@ func (r *rig) named(timeout time.Duration, addresses ...netip.AddrPort) []*targe
 }
 
 // expectLeft wants no target to have a session, and says which of them are to be alive.
-func (r *rig) expectLeft(targets []*target.Target, alive ...bool) {
+func (r *rig) expectLeft(targets []*upstream.Target, alive ...bool) {
 	r.Helper()
 	for i, x := range targets {
 		if n := x.Sessions(); n != 0 {
 			r.Errorf("%s still has %d sessions", x.Name, n)
 		}
-		if want := map[bool]target.State{true: target.Alive, false: target.Dead}[alive[i]]; x.State() != want {
+		if want := map[bool]upstream.State{true: upstream.Alive, false: upstream.Dead}[alive[i]]; x.State() != want {
 			r.Errorf("%s is %s, want %s", x.Name, x.State(), want)
 		}
 	}
@@ -151,12 +151,12 @@ func TestRivalAfterRival(t *testing.T) {
 		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
 		targets := r.named(deadline, four.addr, six.addr, r.sixth())
 		six.close()
-		for targets[1].State() == target.Alive { // which of the two is the first rival is chance
+		for targets[1].State() == upstream.Alive { // which of the two is the first rival is chance
 			client, server := r.session()
 			r.exchange(client, server, 100)
 			rec := r.finish(client, server)
 			attempts := 2
-			if targets[1].State() == target.Dead {
+			if targets[1].State() == upstream.Dead {
 				attempts = 3
 			}
 			if rec.Target != targets[2].Name || rec.Attempts != attempts || rec.Connect < time.Duration(attempts-1)*relay.RivalAfter {
@@ -191,8 +191,8 @@ func TestEndWhileConnectingToTwo(t *testing.T) {
 func TestTriedSecond(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		four, six := newHole(r.T, "127.0.0.1"), r.sixth()
-		set := target.NewSet([]config.Target{{Address: name, Weight: 1}}, target.Policy{Retry: time.Hour, Balance: config.BalanceFirst}, nil)
-		set.Resolved(name, []target.Endpoint{{Addr: four.addr}, {Addr: six}})
+		set := upstream.NewSet([]config.Target{{Address: name, Weight: 1}}, upstream.Policy{Retry: time.Hour, Balance: config.BalanceFirst}, nil)
+		set.Resolved(name, []upstream.Endpoint{{Addr: four.addr}, {Addr: six}})
 		r.setRoute(func(route *relay.Route) { route.Targets = set })
 		targets := set.All()
 		for i := range 5 {

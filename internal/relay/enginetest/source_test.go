@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 func TestSourceAddress(t *testing.T) {
@@ -32,7 +32,7 @@ func TestSourceAddressThatCannotBeHad(t *testing.T) {
 				if rec.Err == nil || !strings.Contains(rec.Err.Error(), "from "+from) {
 					r.Errorf("%v", rec.Err)
 				}
-				if x := r.targets()[0]; x.State() != target.Alive {
+				if x := r.targets()[0]; x.State() != upstream.Alive {
 					r.Errorf("the target is %s", x.State())
 				}
 			})

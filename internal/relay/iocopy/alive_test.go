@@ -12,7 +12,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +34,7 @@ func TestAliveWhenStuck(t *testing.T) {
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	stuck.Route.Store(&relay.Route{Targets: target.NewSet(nil, target.Policy{Retry: time.Hour}, nil)})
+	stuck.Route.Store(&relay.Route{Targets: upstream.NewSet(nil, upstream.Policy{Retry: time.Hour}, nil)})
 	if stuck.ready, err = linux.NewReady(stuck.Listener); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // connect tries targets until one answers. It reports false if the session is over before that, or ends it if no target
@@ -89,7 +89,7 @@ func (s *session) await() bool {
 
 // answer is what became of an attempt to connect.
 type answer struct {
-	to   *target.Target
+	to   *upstream.Target
 	conn stream // nil if there is an error
 	err  error
 	took time.Duration
@@ -110,7 +110,7 @@ func (s *session) abandon(a answer) {
 }
 
 // reach connects to t, and to rivals of it if it takes its time.
-func (s *session) reach(t *target.Target) answer {
+func (s *session) reach(t *upstream.Target) answer {
 	if !s.approach.MayRival(t) {
 		return s.dial(s.ctx, t)
 	}
@@ -119,12 +119,12 @@ func (s *session) reach(t *target.Target) answer {
 
 // race connects to t and, beside what has been under way alone for a while, to a rival. It returns the first that
 // stands, or the last that fails; the others have failed or been abandoned.
-func (s *session) race(t *target.Target) answer {
+func (s *session) race(t *upstream.Target) answer {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	answers := make(chan answer)
-	try := func(t *target.Target) { answers <- s.dial(ctx, t) }
-	running := []*target.Target{t}
+	try := func(t *upstream.Target) { answers <- s.dial(ctx, t) }
+	running := []*upstream.Target{t}
 	go try(t)
 	alone := time.NewTimer(relay.RivalAfter)
 	defer alone.Stop()
@@ -159,7 +159,7 @@ func (s *session) race(t *target.Target) answer {
 	}
 }
 
-func (s *session) dial(ctx context.Context, t *target.Target) (a answer) {
+func (s *session) dial(ctx context.Context, t *upstream.Target) (a answer) {
 	a.to = t
 	begun := time.Now()
 	defer func() { a.took = time.Since(begun) }()
@@ -179,7 +179,7 @@ func (s *session) dial(ctx context.Context, t *target.Target) (a answer) {
 			case more > 0:
 				time.AfterFunc(more, expire)
 			default:
-				cancel(target.NoAnswer(limit))
+				cancel(upstream.NoAnswer(limit))
 			}
 		}
 		defer time.AfterFunc(limit, expire).Stop()

@@ -14,7 +14,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // What the engine holds at most, in descriptors: a session has two sockets and a pipe for each direction, which Go's
@@ -78,7 +78,7 @@ func (e *Engine) End(cause relay.Cause) {
 }
 
 // EndTarget implements relay.Engine.
-func (e *Engine) EndTarget(t *target.Target, cause relay.Cause) {
+func (e *Engine) EndTarget(t *upstream.Target, cause relay.Cause) {
 	for _, s := range e.all() {
 		if s.goesTo(t) {
 			s.end(cause, nil)

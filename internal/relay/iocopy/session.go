@@ -11,7 +11,7 @@ import (
 
 	"tcp-proxy/internal/proxyproto"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // stream is what *net.TCPConn and *net.UnixConn have in common.
@@ -53,16 +53,16 @@ type session struct {
 	port     *relay.Port       // that it was accepted on
 	record   relay.Record      // serve's
 
-	mu      sync.Mutex     // guards what follows
-	target  *side          // nil while connecting
-	to      *target.Target // the same
-	moved   time.Time      // when it was established, a side finished, or a pause was over
-	pausing int            // pumps that wait for their rate
-	timer   *time.Timer    // for quiet
-	expiry  timeout        // what it is set to
-	doubts  int            // how often it was set again though the session seemed to be quiet
-	limit   *time.Timer    // for the longest that it may be open
-	cause   relay.Cause    // of the side that finished first, until it is settled
+	mu      sync.Mutex       // guards what follows
+	target  *side            // nil while connecting
+	to      *upstream.Target // the same
+	moved   time.Time        // when it was established, a side finished, or a pause was over
+	pausing int              // pumps that wait for their rate
+	timer   *time.Timer      // for quiet
+	expiry  timeout          // what it is set to
+	doubts  int              // how often it was set again though the session seemed to be quiet
+	limit   *time.Timer      // for the longest that it may be open
+	cause   relay.Cause      // of the side that finished first, until it is settled
 	err     error
 	over    bool    // settled: cause and err do not change any more
 	ending  *ending // nil unless the session counts for a limit
@@ -149,7 +149,7 @@ func (s *session) leave() {
 }
 
 // goesTo reports whether the session's connection to t stands.
-func (s *session) goesTo(t *target.Target) bool {
+func (s *session) goesTo(t *upstream.Target) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.to != nil && s.to.Same(t)

@@ -16,7 +16,7 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // still is a loop that does not run: the test makes its turns.
@@ -33,12 +33,12 @@ func newStill(t *testing.T, targets ...config.Target) *still {
 	s := &still{T: t, port: relay.NewPort("port", nil)}
 	e := &Engine{workers: admit.NewWorkers(1 << 20), base: time.Now(), ephemeral: math.MaxUint16, events: relay.Events{
 		Ended:         func(r *relay.Record) { s.ended = append(s.ended, *r) },
-		ConnectFailed: func(*relay.Route, *target.Target, error, bool) { s.failed++ },
-		TargetBack:    func(*relay.Route, *target.Target) {},
+		ConnectFailed: func(*relay.Route, *upstream.Target, error, bool) { s.failed++ },
+		TargetBack:    func(*relay.Route, *upstream.Target) {},
 		Connected:     func(*relay.Route) {},
 		Short:         func(relay.Lack, *relay.Route, error) {},
 		Works:         func(relay.Lack, *relay.Route) {},
-		TriedSecond:   func(*relay.Route, *target.Target) {},
+		TriedSecond:   func(*relay.Route, *upstream.Target) {},
 	}}
 	var err error
 	if s.loop, err = newLoop(e, 0); err != nil {
@@ -51,7 +51,7 @@ func newStill(t *testing.T, targets ...config.Target) *still {
 			t.Error(err)
 		}
 	})
-	s.port.Route.Store(&relay.Route{Targets: target.NewSet(targets, target.Policy{Retry: time.Hour}, nil), ConnectTimeout: time.Hour})
+	s.port.Route.Store(&relay.Route{Targets: upstream.NewSet(targets, upstream.Policy{Retry: time.Hour}, nil), ConnectTimeout: time.Hour})
 	return s
 }
 
@@ -164,7 +164,7 @@ func TestOrdersAreBounded(t *testing.T) {
 // What is done to all sessions is done over several turns, to each of them once, and other orders come in between.
 func TestSweepsAreBounded(t *testing.T) {
 	s := newStill(t, config.Target{Address: config.Address{Network: "unix", Path: "/nonexistent"}, MaxSessions: 1, Weight: 1})
-	s.port.Route.Load().Targets.Pick(&target.Tried{}, netip.Addr{}) // so that the others wait
+	s.port.Route.Load().Targets.Pick(&upstream.Tried{}, netip.Addr{}) // so that the others wait
 	const sessions = 5 * sweepStride
 	for range sessions {
 		s.session()
@@ -333,7 +333,7 @@ func TestNothingIsSentToATargetThatCannotBeWatched(t *testing.T) {
 	to, _, _ := b.approach.Next()
 	real := s.loop.epoll
 	s.loop.epoll = &linux.Epoll{} // standard input, which is none
-	err = s.try(x, b, upstream, to)
+	err = s.try(x, b, target, to)
 	s.loop.epoll = real
 	if err == nil {
 		t.Fatal("the socket could be watched")

@@ -12,7 +12,7 @@ import (
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // How many connects may fail at once before others have their turn: of one session, and of all sessions of a loop. A
@@ -53,11 +53,11 @@ func (l *loop) stepChoose(s *session) {
 			l.awaitPlace(s, b)
 			return
 		}
-		if err = l.try(s, b, upstream, t); err == nil {
+		if err = l.try(s, b, target, t); err == nil {
 			return
 		}
 		l.attempts--
-		b.target[upstream] = nil
+		b.target[target] = nil
 		b.approach.Failed(t, err)
 	}
 	s.until, s.alone = never, never
@@ -90,10 +90,10 @@ func (l *loop) patienceOf(b *beside) int64 {
 
 // try begins to connect a side to a target: the session is connecting then, or beyond that. An error is the end of the
 // attempt.
-func (l *loop) try(s *session, b *beside, n int, t *target.Target) error {
+func (l *loop) try(s *session, b *beside, n int, t *upstream.Target) error {
 	b.target[n] = t
 	until := l.patienceOf(b)
-	if n == rival {
+	if n == racing {
 		s.rivalUntil = until
 	} else {
 		s.until, s.alone = until, never
@@ -148,7 +148,7 @@ func (l *loop) connect(s *session, b *beside, n, family, size int, mark marks) e
 		s.side[client].mark |= readable // there may be something
 		x.mark |= answered
 	case unix.EINPROGRESS:
-		if n == upstream {
+		if n == target {
 			early = l.takeEarly(s, b)
 		}
 	default:
@@ -188,10 +188,10 @@ func (l *loop) stepConnect(s *session) {
 	}
 	for s.state == connecting {
 		switch {
-		case s.side[upstream].mark.has(answered):
-			l.hear(s, upstream)
-		case s.side[rival].mark.has(answered):
-			l.hear(s, rival)
+		case s.side[target].mark.has(answered):
+			l.hear(s, target)
+		case s.side[racing].mark.has(answered):
+			l.hear(s, racing)
 		default:
 			return
 		}
@@ -237,9 +237,9 @@ func (l *loop) refused(s *session, n int, err error) {
 	l.hangUp(&s.side[n])
 	b.approach.Failed(t, err)
 	switch {
-	case n == rival:
+	case n == racing:
 		s.rivalUntil = never
-	case b.target[rival] == nil:
+	case b.target[racing] == nil:
 		l.choose(s)
 		return
 	default:
@@ -255,23 +255,23 @@ func (l *loop) refused(s *session, n int, err error) {
 // oppose tries a rival beside the target that has not answered yet.
 func (l *loop) oppose(s *session, b *beside) {
 	s.alone = never
-	t := b.approach.Rival(b.target[upstream])
+	t := b.approach.Rival(b.target[target])
 	if t == nil {
 		l.rearm(s)
 		return
 	}
-	if err := l.try(s, b, rival, t); err != nil {
-		l.refused(s, rival, err)
+	if err := l.try(s, b, racing, t); err != nil {
+		l.refused(s, racing, err)
 	}
 }
 
 // promote has the rival take the place of the target, which is given up. What events have said of its socket goes with
 // it, and what they say from now on is about its new place.
 func (l *loop) promote(s *session, b *beside) error {
-	s.side[upstream], s.side[rival] = s.side[rival], side{fd: -1}
-	b.target[upstream], b.target[rival] = b.target[rival], nil
+	s.side[target], s.side[racing] = s.side[racing], side{fd: -1}
+	b.target[target], b.target[racing] = b.target[racing], nil
 	s.until, s.rivalUntil = s.rivalUntil, never
-	return l.watchAgain(s, upstream)
+	return l.watchAgain(s, target)
 }
 
 // overdue is called when the moment of a session without a target has come.
@@ -315,7 +315,7 @@ func (l *loop) late(s *session, b *beside) {
 		cause, err := b.approach.GiveUp()
 		l.end(s, cause, err)
 	default:
-		l.refused(s, upstream, target.NoAnswer(b.route.ConnectTimeout))
+		l.refused(s, target, upstream.NoAnswer(b.route.ConnectTimeout))
 	}
 }
 
@@ -335,18 +335,18 @@ func (l *loop) established(s *session, n int) {
 // stands says that the connection of a side to its target stands, or did. What is tried beside it is given up.
 func (l *loop) stands(s *session, n int) (err error) {
 	b := l.slab.besideOf(s)
-	if other := upstream + rival - n; b.target[other] != nil {
+	if other := target + racing - n; b.target[other] != nil {
 		x := &s.side[other]
 		silent := !x.mark.has(answered)
 		l.hangUp(x)
-		if n == rival && silent {
+		if n == racing && silent {
 			b.approach.Overtaken(b.target[other])
 		} else {
 			b.approach.Abandoned(b.target[other])
 		}
 		b.target[other] = nil
 	}
-	if n == rival {
+	if n == racing {
 		err = l.promote(s, b)
 	}
 	now := l.engine.clock()
@@ -354,11 +354,11 @@ func (l *loop) stands(s *session, n int) (err error) {
 	if s.until != never {
 		took = time.Duration(now-s.until) + b.route.ConnectTimeout
 	}
-	b.approach.Connected(b.target[upstream], took)
+	b.approach.Connected(b.target[target], took)
 	s.state = relaying
 	s.connected, s.moved = now, now
 	s.brief = 0
-	x := &s.side[upstream]
+	x := &s.side[target]
 	x.mark &^= answered
 	s.option = x.mark.has(isUnix) || !b.route.Keepalive.Enabled
 	l.rearm(s)

@@ -12,7 +12,7 @@ type account = relay.Record
 
 // end ends a session before both sides have finished: both are reset.
 func (l *loop) end(s *session, cause relay.Cause, err error) {
-	for _, x := range s.side[upstream:] {
+	for _, x := range s.side[target:] {
 		if x.fd >= 0 {
 			linux.Abort(int(x.fd))
 		}
@@ -25,7 +25,7 @@ func (l *loop) end(s *session, cause relay.Cause, err error) {
 // done ends a session both sides of which have finished. The side that was told so last is told by the close; what is
 // still to be sent, the kernel goes on sending.
 func (l *loop) done(s *session) {
-	linux.CloseNow(int(s.side[upstream].fd))
+	linux.CloseNow(int(s.side[target].fd))
 	l.leave(s)
 	linux.CloseNow(int(s.side[client].fd))
 	l.close(s, closed[s.first-1], nil)
@@ -64,7 +64,7 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 	l.record = relay.Record{
 		Port: b.port.Name(), Client: s.peerName(),
 		Connect: time.Duration(s.connected - s.begun), Duration: time.Duration(now - s.begun),
-		Upload: s.flow[client].moved.Load(), Download: s.flow[upstream].moved.Load(),
+		Upload: s.flow[client].moved.Load(), Download: s.flow[target].moved.Load(),
 		Cause: cause, Err: err,
 	}
 	if b.header != nil {

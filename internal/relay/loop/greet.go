@@ -71,7 +71,7 @@ func (l *loop) introduce(s *session, b *beside) bool {
 		l.end(s, relay.Internal, err)
 		return false
 	}
-	x := &s.side[upstream]
+	x := &s.side[target]
 	n, errno := linux.Write(int(x.fd), header)
 	for errno == unix.EINTR {
 		n, errno = linux.Write(int(x.fd), header)

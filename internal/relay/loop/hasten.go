@@ -16,7 +16,7 @@ const earlySize = 16 << 10
 // takeEarly reads what the client has sent already, if the target is on this machine: hasten is to send it. It is in the
 // loop's buffer. It returns nothing if there is nothing, or if hasten would be of no use.
 func (l *loop) takeEarly(s *session, b *beside) []byte {
-	from, to, f := &s.side[client], &s.side[upstream], &s.flow[client]
+	from, to, f := &s.side[client], &s.side[target], &s.flow[client]
 	if !to.mark.has(local) || to.mark.has(ephemeral) || f.pending > 0 || s.paced || b.route.SendProxy != 0 {
 		return nil
 	}
@@ -48,7 +48,7 @@ func (l *loop) holdEarly(s *session, b *beside, early []byte) {
 // the time that connect(2) has returned, and to write is to find that out: a short session is spared a wait. The session
 // is connecting then, or beyond that; an error is the end of the attempt.
 func (l *loop) hasten(s *session, b *beside, early []byte) error {
-	to := &s.side[upstream]
+	to := &s.side[target]
 	done, errno := linux.Write(int(to.fd), early)
 	to.mark |= written
 	s.flow[client].moved.Add(int64(done))
@@ -56,22 +56,22 @@ func (l *loop) hasten(s *session, b *beside, early []byte) error {
 	switch errno {
 	case 0:
 		if done < len(early) {
-			if err := l.awaitRoom(s, upstream); err != nil {
+			if err := l.awaitRoom(s, target); err != nil {
 				l.end(s, relay.Internal, err)
 				return nil
 			}
 		}
-		l.established(s, upstream)
+		l.established(s, target)
 	case unix.EAGAIN, unix.EINTR: // it does not stand yet
 		to.mark = to.mark&^answered | watchesOut
-		if err := l.watchAgain(s, upstream); err != nil {
+		if err := l.watchAgain(s, target); err != nil {
 			l.hangUp(to)
 			return err
 		}
 		s.state = connecting
 		l.rearm(s)
 	case unix.ECONNRESET, unix.EPIPE:
-		l.wasReset(s, upstream, errno)
+		l.wasReset(s, target, errno)
 	default:
 		l.hangUp(to)
 		return os.NewSyscallError("connect", errno)

@@ -10,7 +10,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // pass is as if that much time had passed, of which the loop has missed nothing.
@@ -45,9 +45,9 @@ func reached(t *testing.T) (*still, net.Listener) {
 	t.Cleanup(func() { l.Close() })
 	s := newStill(t)
 	const limit = 3 * time.Second
-	s.port.Route.Store(&relay.Route{ConnectTimeout: limit, IdleTimeout: limit, Targets: target.NewSet([]config.Target{
+	s.port.Route.Store(&relay.Route{ConnectTimeout: limit, IdleTimeout: limit, Targets: upstream.NewSet([]config.Target{
 		{Address: config.Address{Network: "unix", Path: l.Addr().String()}, Weight: 1, MaxSessions: 1},
-	}, target.Policy{Retry: time.Hour}, nil)})
+	}, upstream.Policy{Retry: time.Hour}, nil)})
 	s.pass(0)
 	return s, l
 }

@@ -2,7 +2,7 @@ package loop
 
 import (
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // End implements relay.Engine.
@@ -16,10 +16,10 @@ func (e *Engine) End(cause relay.Cause) {
 }
 
 // EndTarget implements relay.Engine.
-func (e *Engine) EndTarget(t *target.Target, cause relay.Cause) {
+func (e *Engine) EndTarget(t *upstream.Target, cause relay.Cause) {
 	now := e.clock()
 	e.onSessions(func(l *loop, s *session) {
-		if s.state == relaying && s.connected <= now && l.slab.besideOf(s).target[upstream].Same(t) {
+		if s.state == relaying && s.connected <= now && l.slab.besideOf(s).target[target].Same(t) {
 			l.end(s, cause, nil)
 		}
 	})
@@ -75,7 +75,7 @@ func (l *loop) sample(s *session) {
 	if n := s.flow[client].news(); n > 0 {
 		m.Uploaded(l.shard, n)
 	}
-	if n := s.flow[upstream].news(); n > 0 {
+	if n := s.flow[target].news(); n > 0 {
 		m.Downloaded(l.shard, n)
 	}
 }

@@ -12,7 +12,7 @@ type pace struct {
 }
 
 func newPace(r *relay.Route) *pace {
-	return &pace{flow: [2]admit.Pace{client: {Rate: int64(r.Upload)}, upstream: {Rate: int64(r.Download)}}}
+	return &pace{flow: [2]admit.Pace{client: {Rate: int64(r.Upload)}, target: {Rate: int64(r.Download)}}}
 }
 
 // pumpPaced is pump for a flow that may be bounded. When its rate leaves it nothing to do, the wheel tells when it goes on.

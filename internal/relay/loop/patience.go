@@ -78,7 +78,7 @@ func (l *loop) due(s *session) {
 	if !s.option && l.now >= s.connected+int64(settled) {
 		s.option = true
 		// It fails only on a socket that is broken, which an event tells.
-		_ = linux.SetKeepalive(int(s.side[upstream].fd), b.route.Keepalive)
+		_ = linux.SetKeepalive(int(s.side[target].fd), b.route.Keepalive)
 	}
 	if s.brief != 0 && l.now >= l.believed(s.brief, resetGrace) {
 		if !l.look(s) {
@@ -86,7 +86,7 @@ func (l *loop) due(s *session) {
 		}
 		side := client
 		if !s.side[client].mark.has(broken) {
-			side = upstream
+			side = target
 		}
 		l.end(s, reset[side], errBroken)
 		return
@@ -116,7 +116,7 @@ func (l *loop) quiet(s *session) time.Duration {
 		return 0
 	}
 	quiet := time.Duration(l.now - s.moved)
-	for i := range s.side[:rival] {
+	for i := range s.side[:racing] {
 		if x := &s.side[i]; !x.mark.has(isUnix) {
 			if q, err := linux.QuietFD(int(x.fd)); err == nil {
 				quiet = min(quiet, q)

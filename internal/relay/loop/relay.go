@@ -30,11 +30,11 @@ func (l *loop) stepRelay(s *session) {
 	if up == over {
 		return
 	}
-	down := l.pump(s, upstream)
+	down := l.pump(s, target)
 	if down == over {
 		return
 	}
-	for i := range s.side[:rival] {
+	for i := range s.side[:racing] {
 		if s.side[i].mark.has(broken) && l.suspect(s, i) {
 			return
 		}

@@ -5,7 +5,7 @@ import (
 
 	"tcp-proxy/internal/proxyproto"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // session is all that the kernel and time have to do with a session: plain data without a pointer, so that the garbage
@@ -56,9 +56,9 @@ const (
 
 // The sides of a session, which are indexes: of session.side, and of session.flow for what comes from there.
 const (
-	client   = 0
-	upstream = 1 // the target
-	rival    = 2 // connecting: another target, which is tried beside it
+	client = 0
+	target = 1 // the target
+	racing = 2 // connecting: another target, which is tried beside it
 )
 
 // side is the socket of one peer.
@@ -105,10 +105,10 @@ type beside struct {
 	port     *relay.Port
 	route    *relay.Route
 	approach relay.Approach
-	target   [3]*target.Target  // by side: the one that is tried, or that it is connected to
-	header   *proxyproto.Header // what the PROXY header says of the client; nil: nothing
-	pace     *pace              // nil unless the session is paced
-	held     [2][]byte          // what a flow has read and could not write, or greeting: of the header; nil if nothing
+	target   [3]*upstream.Target // by side: the one that is tried, or that it is connected to
+	header   *proxyproto.Header  // what the PROXY header says of the client; nil: nothing
+	pace     *pace               // nil unless the session is paced
+	held     [2][]byte           // what a flow has read and could not write, or greeting: of the header; nil if nothing
 }
 
 // reset and closed are the causes of a session that ends for a side.

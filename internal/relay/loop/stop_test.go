@@ -9,7 +9,7 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/relay"
-	"tcp-proxy/internal/target"
+	"tcp-proxy/internal/upstream"
 )
 
 // After Stop nothing is rung: the numbers of the bells may be those of others' descriptors by then. Nor does anybody wait
@@ -51,7 +51,7 @@ func TestNothingIsRungAfterStop(t *testing.T) {
 		err := e.Alive(ctx)
 		e.Sample()
 		e.End(relay.Stopped)
-		e.EndTarget(&target.Target{}, relay.TargetDead)
+		e.EndTarget(&upstream.Target{}, relay.TargetDead)
 		done <- err
 	}()
 	select {

@@ -1,0 +1,223 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/config"
+)
+
+// churn plays everything that can happen to targets, in random order, and checks every pick against the rules.
+type churn struct {
+	*testing.T
+	*rand.Rand
+	set     *Set
+	targets []config.Target
+	open    []opened
+	told    string // what happened last
+}
+
+type opened struct {
+	*Target
+	trial bool
+}
+
+func TestChurn(t *testing.T) {
+	for _, balance := range balances {
+		for seed := range uint64(4) {
+			t.Run(fmt.Sprintf("%s %d", balance, seed), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := &churn{T: t, Rand: rand.New(rand.NewPCG(seed, 9))}
+					c.targets = []config.Target{{Address: web, Weight: 2}, {Address: srv, MaxSessions: 2}}
+					for i := range 3 + c.IntN(20) {
+						c.targets = append(c.targets, c.target(nth(i)))
+					}
+					c.set = seeded(NewSet(c.targets, Policy{Balance: balance, Retry: retry, Rise: 2, Fall: 2}, nil))
+					for range 1500 {
+						c.happen()
+						c.check()
+					}
+					for _, x := range c.open {
+						x.Release()
+					}
+					none(t, c.set)
+					c.set.Retire()
+				})
+			})
+		}
+	}
+}
+
+func (c *churn) target(a config.Address) config.Target {
+	return config.Target{Address: a, Weight: 1 + c.IntN(4), MaxSessions: c.IntN(4), Backup: c.IntN(4) == 0, Down: c.IntN(12) == 0}
+}
+
+// happen has one thing happen.
+func (c *churn) happen() {
+	x := c.set.All()[c.IntN(len(c.set.All()))]
+	what := c.IntN(15)
+	c.told = fmt.Sprintf("%d on %s", what, x.Name)
+	switch what {
+	case 0:
+		x.Drain(true)
+	case 1, 2:
+		x.Drain(false)
+	case 3, 4:
+		x.Probed(errConnect)
+	case 5, 6:
+		x.Probed(nil)
+	case 7:
+		time.Sleep(time.Duration(c.IntN(int(2 * retry))))
+		synctest.Wait()
+	case 8:
+		c.set.Resolved([]config.Address{web, srv}[c.IntN(2)], c.found())
+	case 9:
+		i := c.IntN(len(c.targets))
+		changed := c.target(c.targets[i].Address)
+		changed.Down = changed.Down && i > 1 // a name stays up, that there is somebody
+		c.targets[i] = changed
+		policy := c.set.policy.Policy
+		policy.Probed = c.IntN(4) == 0
+		set := NewSet(c.targets, policy, c.set)
+		if c.IntN(4) > 0 {
+			set.Enforce()
+			c.set = seeded(set)
+		}
+	case 10, 11, 12:
+		c.end()
+	default:
+		c.begin()
+	}
+}
+
+func (c *churn) found() (list []Endpoint) {
+	for i := range 6 {
+		if c.IntN(2) == 0 {
+			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 5, 0, byte(i)}), 80)
+			list = append(list, Endpoint{Addr: a, Weight: c.IntN(3), Priority: c.IntN(3)})
+		}
+	}
+	return list
+}
+
+// begin has a session go through targets until it has had enough.
+func (c *churn) begin() {
+	var tried Tried
+	for {
+		want := c.best(&tried)
+		x, trial, err := c.set.Pick(&tried, client(c.IntN(1000)))
+		if err != nil {
+			switch {
+			case want != nobodyCan:
+				c.Fatalf("%s: %v, though there is one that is %v", c.told, err, want)
+			case errors.Is(err, ErrFull) != c.anyFull(&tried):
+				c.Fatalf("%s: %v", c.told, err)
+			}
+			return
+		}
+		x.sessions.Add(-1)
+		switch got := c.rank(x); {
+		case trial: // it was due, and is on trial now
+		case got != want:
+			c.Fatalf("%s: %s is %v, and there is one that is %v", c.told, x.Name, got, want)
+		}
+		x.sessions.Add(1)
+		switch c.IntN(4) {
+		case 0:
+			x.Failed(trial, errConnect)
+			x.Release()
+		case 1:
+			x.Abandoned(trial)
+			x.Release()
+			return
+		default:
+			x.Connected(time.Duration(c.IntN(1e7)))
+			c.open = append(c.open, opened{x, trial})
+			return
+		}
+	}
+}
+
+func (c *churn) end() {
+	if len(c.open) > 0 {
+		i := c.IntN(len(c.open))
+		c.open[i].Release()
+		c.open[i] = c.open[len(c.open)-1]
+		c.open = c.open[:len(c.open)-1]
+	}
+}
+
+// rank says how good a target is for a session: the less the better.
+type rank int
+
+const nobodyCan rank = 1000
+
+func (c *churn) rank(x *Target) rank {
+	switch {
+	case x.Down || x.drained.Load() || x.MaxSessions > 0 && x.sessions.Load() >= int64(x.MaxSessions):
+		return nobodyCan
+	}
+	tier := 0
+	for i, t := range c.set.line.inForce.Load().tiers {
+		if t == x.tier {
+			tier = i
+		}
+	}
+	if x.known() == dead || x.known() == onTrial {
+		tier += 100
+	}
+	return rank(tier)
+}
+
+// best is the rank of the best target that was not tried.
+func (c *churn) best(tried *Tried) rank {
+	best := nobodyCan
+	for _, x := range c.set.All() {
+		if !tried.has(x) {
+			best = min(best, c.rank(x))
+		}
+	}
+	return best
+}
+
+func (c *churn) anyFull(tried *Tried) bool {
+	for _, x := range c.set.All() {
+		if !tried.has(x) && !x.Down && !x.drained.Load() && x.MaxSessions > 0 && x.sessions.Load() >= int64(x.MaxSessions) {
+			return true
+		}
+	}
+	return false
+}
+
+// check checks that what tiers know is true, and that backups and priorities are in their order.
+func (c *churn) check() {
+	c.Helper()
+	last := -1
+	for _, tier := range c.set.line.inForce.Load().tiers {
+		checkTree(c.T, tier.tree, func(place int) uint64 {
+			if x := tier.targets[place]; c.set.policy.measures && x.key() <= lives {
+				return tier.tree.at(place) // time goes by: it is looked at when it is picked
+			} else {
+				return x.key()
+			}
+		})
+		backup := 0
+		if tier.targets[0].Backup {
+			backup = 1
+		}
+		if backup < last {
+			c.Fatalf("%s: backups before others", c.told)
+		}
+		last = backup
+	}
+	for _, x := range c.set.All() {
+		if x.now.Load() != x {
+			c.Fatalf("%s: %s is not in force", c.told, x.Name)
+		}
+	}
+}

@@ -1,0 +1,388 @@
+package upstream
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/config"
+)
+
+// healths brings the only target of a fresh set into each health.
+var healths = []struct {
+	name  string
+	bring func(*testing.T, *Target, *Set)
+}{
+	{"alive", func(*testing.T, *Target, *Set) {}},
+	{"dead", func(_ *testing.T, x *Target, _ *Set) { x.Failed(false, errConnect) }},
+	{"due", func(_ *testing.T, x *Target, _ *Set) {
+		x.Failed(false, errConnect)
+		time.Sleep(retry)
+		synctest.Wait()
+	}},
+	{"on trial", func(t *testing.T, x *Target, s *Set) {
+		x.Failed(false, errConnect)
+		time.Sleep(retry)
+		synctest.Wait()
+		if _, trial, err := s.Pick(new(Tried), nobody); !trial || err != nil {
+			t.Fatalf("trial %v, %v", trial, err)
+		}
+	}},
+}
+
+func (h health) String() string { return healths[h].name }
+
+// effectOf is the effect that gives such news.
+func effectOf(news string) effect {
+	switch {
+	case strings.Contains(news, "died"):
+		return killed
+	case strings.Contains(news, "back"):
+		return revived
+	case strings.Contains(news, "retry 2"):
+		return waits
+	}
+	return nothing
+}
+
+// Every event in every health: the health after it, and what the caller is told or can see of its effect.
+func TestHealthRowByRow(t *testing.T) {
+	told := func(news string, is bool) string {
+		if is {
+			return ", " + news
+		}
+		return ""
+	}
+	change := func(c Change) string { return told("died", c == Died) + told("back", c == Back) }
+	for _, row := range []struct {
+		event string
+		row   event // of the table
+		do    func(*Target, *Set) string
+		want  [4]string // from alive, dead, due and on trial
+	}{
+		{
+			"a connect stands", connectStood, func(x *Target, _ *Set) string { return told("back", x.Connected(time.Millisecond)) },
+			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
+		},
+		{
+			"a connect fails", connectFailed, func(x *Target, _ *Set) string { return told("died", x.Failed(false, errConnect)) },
+			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
+		},
+		{
+			"a session comes", trialBegan, func(x *Target, s *Set) string {
+				_, trial, _ := s.Pick(new(Tried), nobody)
+				return told("trial", trial)
+			},
+			[4]string{"alive", "dead, retry 1", "on trial, trial", "on trial"},
+		},
+		{
+			"the trial fails", trialFailed, func(x *Target, _ *Set) string { return told("died", x.Failed(true, errConnect)) },
+			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "dead, retry 2"},
+		},
+		{
+			"the trial is given up", trialAbandoned, func(x *Target, _ *Set) string { x.Abandoned(true); return "" },
+			[4]string{"alive", "dead, retry 1", "due", "due"},
+		},
+		{
+			"a connect is given up", -1, func(x *Target, _ *Set) string { x.Abandoned(false); return "" },
+			[4]string{"alive", "dead, retry 1", "due", "on trial"},
+		},
+		{
+			"this machine cannot connect", trialAbandoned, func(x *Target, _ *Set) string { return told("died", x.Failed(true, errLocal)) },
+			[4]string{"alive", "dead, retry 1", "due", "due"},
+		},
+		{
+			"the time of a trial comes", retryCame, func(x *Target, _ *Set) string {
+				time.Sleep(retry)
+				synctest.Wait()
+				x.tryAgain()
+				return ""
+			},
+			[4]string{"alive", "due", "due", "on trial"},
+		},
+		{
+			"a trial comes too early", -1, func(x *Target, _ *Set) string { x.tryAgain(); return "" },
+			[4]string{"alive", "dead, retry 1", "due", "on trial"},
+		},
+		{
+			"probes take over", retryEnded, func(x *Target, s *Set) string {
+				NewSet(s.targets, Policy{Retry: retry, Probed: true}, s).Enforce()
+				time.Sleep(20 * retry)
+				return ""
+			},
+			[4]string{"alive", "dead", "dead", "on trial"},
+		},
+		{
+			"probes passed", risen, func(x *Target, _ *Set) string { return change(x.Probed(nil)) },
+			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
+		},
+		{
+			"probes failed", fallen, func(x *Target, _ *Set) string { return change(x.Probed(errConnect)) },
+			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
+		},
+	} {
+		for from, want := range row.want {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSet(1, nil)
+				x := s.All()[0]
+				healths[from].bring(t, x, s)
+				if x.known() != health(from) {
+					t.Fatalf("brought to %q: it is %q", health(from), x.known())
+				}
+				news := row.do(x, s)
+				got := x.known().String() + news
+				switch x.Retry() {
+				case 0:
+				case retry:
+					got += ", retry 1"
+				case 2 * retry:
+					got += ", retry 2"
+				default:
+					got += ", retry " + x.Retry().String()
+				}
+				if got != want {
+					t.Errorf("%s while %s: %q, want %q", row.event, health(from), got, want)
+				}
+				if row.row >= 0 {
+					step := steps[row.row][from]
+					if to, news, _ := strings.Cut(want, ", "); step.to.String() != to || step.with != effectOf(news) {
+						t.Errorf("%s while %s: the table has %q, %d", row.event, health(from), step.to, step.with)
+					}
+				}
+				wantState := Dead
+				if strings.HasPrefix(want, "alive") {
+					wantState = Alive
+				}
+				if x.State() != wantState || x.Dead() != (wantState == Dead) {
+					t.Errorf("%s while %s: it is %s, want %s", row.event, health(from), x.State(), wantState)
+				}
+				s.Retire()
+			})
+		}
+	}
+	if len(steps) != int(fallen)+1 {
+		t.Error("an event without a row")
+	}
+}
+
+// The operator's word goes before health, which goes on being kept.
+func TestStateIsWhatTheOperatorWants(t *testing.T) {
+	s := newSet(2, func(i int, c *config.Target) { c.Down = i == 1 })
+	x := s.All()[0]
+	for _, step := range []struct {
+		do   func()
+		want State
+	}{
+		{func() {}, Alive},
+		{func() { x.Drain(true) }, Draining},
+		{func() { x.Failed(false, errConnect) }, Draining},
+		{func() { x.Drain(false) }, Dead},
+		{func() { x.Drain(true) }, Draining},
+		{func() { x.Connected(time.Millisecond) }, Draining},
+		{func() { x.Drain(false) }, Alive},
+	} {
+		step.do()
+		if got := x.State(); got != step.want {
+			t.Errorf("it is %s, want %s", got, step.want)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		before := newSet(1, nil)
+		time.Sleep(time.Second)
+		after := NewSet(some(1, func(_ int, c *config.Target) { c.Down = true }), before.policy.Policy, before)
+		after.Enforce()
+		if c := after.All()[0].Condition(); c.State != Down || !c.Since.Equal(time.Now()) {
+			t.Errorf("down by a reload: %+v", c)
+		}
+	})
+	down := s.All()[1]
+	down.Drain(true)
+	down.Failed(false, errConnect)
+	if down.State() != Down {
+		t.Errorf("down, it is %s", down.State())
+	}
+	s.Retire()
+}
+
+func TestRiseAndFall(t *testing.T) {
+	s := NewSet(some(1, nil), Policy{Retry: retry, Probed: true, Rise: 2, Fall: 3}, nil)
+	x := s.All()[0]
+	news := map[Change]string{Unchanged: ".", Died: "D", Back: "B"}
+	for _, c := range []struct{ probes, want string }{
+		{"---", "..D"},
+		{"+-+-++", ".....B"}, // two in a row
+		{"--+---", ".....D"}, // three in a row
+		{"+", "."},
+		{"c", "."}, // a connect stands, and it is back
+		{"--", ".."},
+		{"-", "D"},
+		{"+c", ".."},
+		{"f", "."}, // a connect fails, and it is dead: what probes passed before does not count
+		{"+", "."},
+		{"+", "B"},
+		{"--f", "..."},
+		{"-c", ".."},
+		{"---", "..D"}, // what probes failed before does not count
+	} {
+		got := ""
+		for _, probe := range c.probes {
+			switch probe {
+			case '+':
+				got += news[x.Probed(nil)]
+			case '-':
+				got += news[x.Probed(errConnect)]
+			case 'c':
+				x.Connected(time.Millisecond)
+				got += "."
+			case 'f':
+				x.Failed(false, errConnect)
+				got += "."
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s gives %s, want %s", c.probes, got, c.want)
+		}
+	}
+}
+
+// With probes no trial is ever due, and the waiting time for one is none.
+func TestNoTrialsWithProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSet(some(2, nil), Policy{Retry: retry, Probed: true}, nil)
+		s.All()[0].Failed(false, errConnect)
+		time.Sleep(100 * retry)
+		synctest.Wait()
+		if got := letters(t, s, 4); got != "bbbb" || s.All()[0].Retry() != 0 {
+			t.Errorf("%s, retry in %v", got, s.All()[0].Retry())
+		}
+		// Nobody else lives: it is tried in its turn, and comes back if that succeeds.
+		s.All()[1].Failed(false, errConnect)
+		var tried Tried
+		got, trial, err := s.Pick(&tried, nobody)
+		if err != nil || trial {
+			t.Fatalf("trial %v, %v", trial, err)
+		}
+		if !got.Connected(time.Millisecond) {
+			t.Error("a connect does not bring it back")
+		}
+		got.Release()
+	})
+}
+
+// A policy without probes gives trials again to those that are dead.
+func TestTrialsWhenProbesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := NewSet(some(1, nil), Policy{Retry: retry, Probed: true}, nil)
+		x := before.All()[0]
+		x.Failed(false, errConnect)
+		after := NewSet(before.targets, Policy{Retry: retry}, before)
+		if x.Retry() != 0 {
+			t.Error("a set that is not in force changes something")
+		}
+		after.Enforce()
+		x.Failed(false, errConnect) // by a session with the target of before
+		time.Sleep(retry)
+		synctest.Wait()
+		if x.known() != due {
+			t.Errorf("it is %s", x.known())
+		}
+		// A shorter retry time holds for those who wait already.
+		x.happen(x.policy, trialBegan, nil)
+		for range 8 {
+			x.happen(x.policy, trialFailed, nil)
+			x.happen(x.policy, retryCame, nil)
+			x.happen(x.policy, trialBegan, nil)
+		}
+		x.happen(x.policy, trialFailed, nil)
+		if x.Retry() != 10*retry {
+			t.Fatalf("it waits %v", x.Retry())
+		}
+		NewSet(before.targets, Policy{Retry: time.Second}, after).Enforce()
+		if x.Retry() != 10*time.Second {
+			t.Errorf("it waits %v, with a retry time of 1s", x.Retry())
+		}
+		after.Retire()
+		if x.Retry() != 0 || x.timer != nil {
+			t.Error("it waits on when no session comes any more")
+		}
+	})
+}
+
+// An endpoint that no session comes to any more has no timer; if it comes back, it has.
+func TestNoTrialsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(2, nil)
+		x, y := s.All()[0], s.All()[1]
+		pick(t, s)
+		x.Failed(false, errConnect)
+		NewSet(s.targets[1:], s.policy.Policy, s).Enforce()
+		if x.timer != nil {
+			t.Error("a timer for one that is gone")
+		}
+		x.Connected(time.Millisecond)
+		x.Failed(false, errConnect)
+		if x.timer != nil {
+			t.Error("a timer for one that dies when it is gone")
+		}
+		s.Enforce()
+		if x.timer == nil {
+			t.Error("no timer for one that is back")
+		}
+		s.Retire()
+		y.Failed(false, errConnect)
+		if x.timer != nil || y.timer != nil {
+			t.Error("a timer when the app is gone")
+		}
+	})
+}
+
+func TestCondition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(1, nil)
+		x := s.All()[0]
+		begin := time.Now()
+		if c := x.Condition(); c.State != Alive || !c.Since.Equal(begin) || c.Reason != "" || !c.LastProbe.IsZero() {
+			t.Errorf("at first: %+v", c)
+		}
+		pick(t, s).Connected(3 * time.Millisecond)
+		time.Sleep(time.Second)
+		x.Failed(false, errors.New("first"))
+		time.Sleep(time.Second)
+		x.Failed(false, errLocal)
+		x.Failed(false, NoAnswer(time.Second))
+		c := x.Condition()
+		if c.State != Dead || !c.Since.Equal(begin.Add(time.Second)) || c.Reason != "no answer within 1s" || c.Retry != retry-time.Second {
+			t.Errorf("dead: %+v", c)
+		}
+		if c.Sessions != 1 || c.Total != 1 || c.ConnectTime != 0 {
+			t.Errorf("dead: %+v", c)
+		}
+		for i, reason := range Reasons {
+			want := map[string]int64{Other: 1, Local: 1, Timeout: 1}[reason]
+			if c.Failures[i] != want {
+				t.Errorf("%d failures are %s, want %d", c.Failures[i], reason, want)
+			}
+		}
+		x.Probed(errors.New("worse"))
+		if c := x.Condition(); c.Reason != "worse" || c.ProbesFailed != 1 || c.LastProbeErr == nil || !c.LastProbe.Equal(time.Now()) {
+			t.Errorf("after a probe: %+v", c)
+		}
+		time.Sleep(time.Second)
+		x.Probed(nil)
+		if c := x.Condition(); c.State != Alive || c.Reason != "" || c.ProbesPassed != 1 || c.LastProbeErr != nil || !c.Since.Equal(time.Now()) || c.Retry != 0 {
+			t.Errorf("back: %+v", c)
+		}
+		x.Connected(5 * time.Millisecond)
+		if c := x.Condition(); c.ConnectTime != 5*time.Millisecond || c.Total != 2 {
+			t.Errorf("measured anew: %+v", c)
+		}
+		time.Sleep(time.Second)
+		x.Drain(true)
+		x.Drain(true)
+		if c := x.Condition(); c.State != Draining || !c.Since.Equal(time.Now()) {
+			t.Errorf("draining: %+v", c)
+		}
+	})
+}

@@ -1,0 +1,364 @@
+package upstream
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/config"
+)
+
+// visit is a session of a test that waits.
+type visit struct {
+	tried   Tried
+	waiter  *Waiter
+	granted atomic.Int32
+}
+
+// wait has a session wait that finds every target full.
+func wait(t *testing.T, s *Set, v *visit) *visit {
+	t.Helper()
+	if x, _, err := s.Pick(&v.tried, nobody); !errors.Is(err, ErrFull) {
+		t.Fatalf("%v, %v: want ErrFull", x, err)
+	}
+	v.waiter = s.Await(&v.tried, nobody, func() { v.granted.Add(1) })
+	return v
+}
+
+// got gives the target that a session was granted.
+func (v *visit) got(t *testing.T, s *Set) *Target {
+	t.Helper()
+	if n := v.granted.Load(); n != 1 {
+		t.Fatalf("granted %d times", n)
+	}
+	v.granted.Store(0)
+	x, _, err := s.Pick(&v.tried, nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// narrow is n targets for one session each, all taken.
+func narrow(t *testing.T, n int) (s *Set, taken []*Target) {
+	t.Helper()
+	s = newSet(n, func(_ int, c *config.Target) { c.MaxSessions = 1 })
+	for range n {
+		taken = append(taken, pick(t, s))
+	}
+	return s, taken
+}
+
+func TestWhoWaitsLongestIsFirst(t *testing.T) {
+	s, taken := narrow(t, 1)
+	var visits []*visit
+	for range 3 {
+		visits = append(visits, wait(t, s, new(visit)))
+	}
+	for i, v := range visits {
+		taken[0].Release()
+		for _, other := range visits[i+1:] {
+			if other.granted.Load() != 0 {
+				t.Fatal("a later one comes first")
+			}
+		}
+		// The place is the session's: who comes now does not get it.
+		if x, _, err := s.Pick(new(Tried), nobody); !errors.Is(err, ErrFull) {
+			t.Fatalf("somebody else got %v, %v", x, err)
+		}
+		if x := v.got(t, s); x != taken[0] || v.tried.Len() != 1 {
+			t.Fatalf("%v, after %d tries", x, v.tried.Len())
+		}
+		if v.waiter.Cancel() {
+			t.Error("it waited on")
+		}
+	}
+	taken[0].Release()
+	none(t, s)
+}
+
+// A session that waits again, since its connect failed, goes before those who came after it.
+func TestWaitingAgainKeepsThePlace(t *testing.T) {
+	s, taken := narrow(t, 2)
+	first := wait(t, s, new(visit))
+	var others []*visit
+	for range 3 {
+		others = append(others, wait(t, s, new(visit)))
+	}
+	taken[0].Release()
+	x := first.got(t, s)
+	x.Failed(false, errLocal)
+	x.Release() // goes to the second
+	others[0].got(t, s)
+	wait(t, s, first)
+	taken[1].Release()
+	if first.got(t, s) != taken[1] {
+		t.Error("another target")
+	}
+	for _, v := range others[1:] {
+		if !v.waiter.Cancel() {
+			t.Error("a later one got the place")
+		}
+	}
+	taken[0].Release()
+	taken[1].Release()
+	none(t, s)
+}
+
+// A place is offered to those who have not tried that target yet.
+func TestPlacesGoToThoseWhoCanUseThem(t *testing.T) {
+	s, taken := narrow(t, 2)
+	first, second := new(visit), new(visit)
+	first.tried.take(taken[0])
+	wait(t, s, first)
+	wait(t, s, second)
+	taken[0].Release()
+	if first.granted.Load() != 0 || second.got(t, s) != taken[0] {
+		t.Error("the first cannot use it, and the second did not get it")
+	}
+	taken[1].Release()
+	if first.got(t, s) != taken[1] {
+		t.Error("another target")
+	}
+	taken[0].Release()
+	taken[1].Release()
+	none(t, s)
+}
+
+func TestCancel(t *testing.T) {
+	s, taken := narrow(t, 1)
+	first, second, third := wait(t, s, new(visit)), wait(t, s, new(visit)), wait(t, s, new(visit))
+	if !second.waiter.Cancel() || second.waiter.Cancel() {
+		t.Error("it did not wait until it was cancelled")
+	}
+	taken[0].Release()
+	// The first has its place, and does not want it any more: it goes on to the third.
+	if first.waiter.Cancel() || first.granted.Load() != 1 || second.granted.Load() != 0 {
+		t.Error("the first was not granted its place, or the second was")
+	}
+	third.got(t, s).Release()
+	none(t, s)
+}
+
+// A session that gives a place back that would have been a trial leaves the trial to another.
+func TestCancelledTrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, taken := narrow(t, 1)
+		taken[0].Failed(false, errConnect)
+		v := wait(t, s, new(visit))
+		time.Sleep(retry)
+		synctest.Wait()
+		taken[0].Release()
+		if taken[0].known() != onTrial || v.waiter.Cancel() || taken[0].known() != due {
+			t.Errorf("it is %s", taken[0].known())
+		}
+		none(t, s)
+	})
+}
+
+// Everything that makes room wakes those who wait.
+func TestWhatMakesRoom(t *testing.T) {
+	name := config.Address{Network: "tcp", Host: "web", Port: 80}
+	for what, do := range map[string]func(s *Set, taken []*Target){
+		"a session ends": func(_ *Set, taken []*Target) { taken[0].Release() },
+		"a drain ends":   func(s *Set, _ []*Target) { s.All()[1].Drain(false) },
+		"a limit is raised": func(s *Set, _ []*Target) {
+			c := slices.Clone(s.targets)
+			c[0].MaxSessions = 2
+			NewSet(c, s.policy.Policy, s).Enforce()
+		},
+		"a limit is taken away": func(s *Set, _ []*Target) {
+			c := slices.Clone(s.targets)
+			c[0].MaxSessions = 0
+			NewSet(c, s.policy.Policy, s).Enforce()
+		},
+		"a target is added": func(s *Set, _ []*Target) {
+			NewSet(append(slices.Clone(s.targets), config.Target{Address: nth(7)}), s.policy.Policy, s).Enforce()
+		},
+		"a target is not down any more": func(s *Set, _ []*Target) {
+			c := slices.Clone(s.targets)
+			c[2].Down = false
+			NewSet(c, s.policy.Policy, s).Enforce()
+		},
+		"a name is resolved": func(s *Set, _ []*Target) {
+			s.Resolved(name, []Endpoint{{Addr: netip.MustParseAddrPort("10.9.9.9:80")}})
+		},
+	} {
+		targets := some(3, func(i int, c *config.Target) { c.MaxSessions, c.Down = 1, i == 2 })
+		s := NewSet(append(targets, config.Target{Address: name}), Policy{Retry: retry}, nil)
+		s.All()[1].Drain(true)
+		taken := []*Target{pick(t, s)}
+		v := wait(t, s, new(visit))
+		do(s, taken)
+		v.got(t, s).Release()
+		if v.granted.Load() != 0 {
+			t.Errorf("%s: granted again", what)
+		}
+		s.Retire()
+	}
+}
+
+// Room for many wakes many at once.
+func TestRoomForMany(t *testing.T) {
+	s, _ := narrow(t, 1)
+	var visits []*visit
+	for range 100 {
+		visits = append(visits, wait(t, s, new(visit)))
+	}
+	c := slices.Clone(s.targets)
+	c[0].MaxSessions = 31
+	s2 := NewSet(c, s.policy.Policy, s)
+	if visits[0].granted.Load() != 0 {
+		t.Fatal("a set that is not in force makes room")
+	}
+	s2.Enforce()
+	for i, v := range visits {
+		if v.granted.Load() == 1 != (i < 30) {
+			t.Fatalf("%d of 100: %d", i, v.granted.Load())
+		}
+	}
+	c[0].MaxSessions = 0
+	NewSet(c, s.policy.Policy, s2).Enforce()
+	for i, v := range visits {
+		if v.granted.Load() != 1 {
+			t.Fatalf("%d of 100 waits on, though there is no limit", i)
+		}
+	}
+}
+
+// Between Pick and Await a place may be given back.
+func TestRoomBeforeTheWaitBegins(t *testing.T) {
+	s, taken := narrow(t, 1)
+	v := new(visit)
+	if _, _, err := s.Pick(&v.tried, nobody); !errors.Is(err, ErrFull) {
+		t.Fatal(err)
+	}
+	taken[0].Release()
+	v.waiter = s.Await(&v.tried, nobody, func() { v.granted.Add(1) })
+	v.got(t, s).Release()
+	none(t, s)
+}
+
+// Whoever comes to a target that has more room than for itself offers it.
+func TestRoomIsSeen(t *testing.T) {
+	s := newSet(1, func(_ int, c *config.Target) { c.MaxSessions = 3 })
+	x := s.All()[0]
+	for range 3 {
+		pick(t, s)
+	}
+	v := wait(t, s, new(visit))
+	x.sessions.Add(-2) // as by two who have not come to say so yet
+	x.show()
+	pick(t, s)
+	v.got(t, s)
+	if x.Sessions() != 3 {
+		t.Errorf("%d sessions", x.Sessions())
+	}
+	for range 3 {
+		x.Release()
+	}
+	none(t, s)
+}
+
+// Many sessions on few places: each gets one in the end, whatever happens to the targets meanwhile.
+func TestNobodyIsForgotten(t *testing.T) {
+	for _, balance := range balances {
+		t.Run(balance, func(t *testing.T) { t.Parallel(); crowd(t, balance, false) })
+		t.Run(balance+", in unrest", func(t *testing.T) { t.Parallel(); crowd(t, balance, true) })
+	}
+}
+
+func crowd(t *testing.T, balance string, unrest bool) {
+	const sessions, visitors, most = 200, 16, 2
+	config := some(3, func(i int, c *config.Target) { c.MaxSessions, c.Backup = most, i == 2 })
+	s := NewSet(config, Policy{Balance: balance, Retry: time.Millisecond, Fall: 1, Rise: 1}, nil)
+	stop := make(chan struct{})
+	var troubles sync.WaitGroup
+	if unrest {
+		troubles.Go(func() {
+			for set := s; ; {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				x := s.All()[rand.IntN(3)]
+				switch rand.IntN(6) {
+				case 0:
+					x.Drain(true)
+				case 1:
+					x.Probed(errConnect)
+				case 2:
+					x.Probed(nil)
+				case 3:
+					set = NewSet(config, set.policy.Policy, set)
+					set.Enforce()
+				default:
+					x.Drain(false)
+				}
+			}
+		})
+	}
+	var all sync.WaitGroup
+	var held [3]atomic.Int32
+	for visitor := range visitors {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(visitor), 7))
+			source := netip.AddrFrom4([4]byte{10, 1, 1, byte(visitor)})
+			var tried Tried
+			for n := range sessions {
+				tried.Reset()
+				for {
+					x, trial, err := s.Pick(&tried, source)
+					if errors.Is(err, ErrFull) {
+						granted := make(chan struct{})
+						w := s.Await(&tried, source, func() { close(granted) })
+						if n%5 == 0 {
+							if w.Cancel() {
+								break
+							}
+							continue
+						}
+						select {
+						case <-granted:
+						case <-time.After(20 * time.Second):
+							t.Error("forgotten")
+							w.Cancel()
+							return
+						}
+						continue
+					}
+					if err != nil {
+						break // all were tried or are drained
+					}
+					at := &held[x.endpoint.addr.Addr().As4()[3]]
+					if n := at.Add(1); n > most {
+						t.Errorf("%d sessions", n)
+					}
+					failed := random.IntN(8) == 0
+					if failed {
+						x.Failed(trial, errConnect)
+					} else {
+						x.Connected(time.Duration(random.IntN(1e6)))
+					}
+					at.Add(-1)
+					x.Release()
+					if !failed {
+						break
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	close(stop)
+	troubles.Wait()
+	none(t, s)
+	s.Retire()
+}

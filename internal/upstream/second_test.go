@@ -1,0 +1,169 @@
+package upstream
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/config"
+)
+
+// doubled is the set of a name with an address of each family, IPv4 first, and a backup.
+func doubled(balance string) (s *Set, four, six, backup *Target) {
+	name := config.Address{Network: "tcp", Host: "name.test", Port: 80}
+	s = NewSet([]config.Target{
+		{Address: name, Weight: 1},
+		{Address: config.Address{Network: "unix", Path: "/backup"}, Weight: 1, Backup: true},
+	}, Policy{Retry: time.Hour, Balance: balance}, nil)
+	s.Resolved(name, []Endpoint{
+		{Addr: netip.MustParseAddrPort("192.0.2.1:80")}, {Addr: netip.MustParseAddrPort("[2001:db8::1]:80")},
+	})
+	all := s.All()
+	return s, all[0], all[1], all[2]
+}
+
+// overtake has a session begin with a target and its rival win.
+func overtake(s *Set, first *Target) (second bool) {
+	trial, _ := first.reserve(true)
+	tried := &Tried{}
+	tried.take(first)
+	rival, _ := s.Rival(first, tried)
+	rival.Connected(time.Millisecond)
+	second = first.Overtaken(trial)
+	first.Release()
+	rival.Release()
+	return second
+}
+
+// picks counts whom sessions go to first.
+func picks(t *testing.T, s *Set, n int) map[*Target]int {
+	t.Helper()
+	seen := map[*Target]int{}
+	for i := range n {
+		x, trial, err := s.Pick(&Tried{}, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[x]++
+		x.Abandoned(trial)
+		x.Release()
+	}
+	return seen
+}
+
+// An address that lost three races in a row is tried second for ten minutes, whatever the balancer, and after that from
+// one loss to the next.
+func TestTriedSecond(t *testing.T) {
+	for _, balance := range balances {
+		t.Run(balance, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, four, six, _ := doubled(balance)
+				for i := range 4 {
+					if second := overtake(s, six); second != (i == 2) {
+						t.Errorf("loss %d: second is %v", i+1, second)
+					}
+				}
+				if got := picks(t, s, 64); got[six] > 0 {
+					t.Errorf("%d of 64 sessions begin with it", got[six])
+				}
+				if c := six.Condition(); c.State != Alive || c.Second != secondFor {
+					t.Errorf("%+v", c)
+				}
+				tried := &Tried{}
+				tried.take(four)
+				if x, _, err := s.Pick(tried, netip.Addr{}); x != six || err != nil {
+					t.Errorf("after the other comes %v, %v", x, err)
+				} else {
+					x.Release()
+				}
+				if x, _ := s.Rival(four, &Tried{}); x != six {
+					t.Errorf("the rival of the other is %v", x)
+				} else {
+					x.Release()
+				}
+				time.Sleep(secondFor - time.Nanosecond)
+				six.secondOver() // as by a timer that was too late to be stopped
+				if c := six.Condition(); c.Second != 1 {
+					t.Errorf("before ten minutes are over: %+v", c)
+				}
+				time.Sleep(time.Nanosecond)
+				synctest.Wait()
+				if c := six.Condition(); c.Second != 0 {
+					t.Errorf("after ten minutes: %+v", c)
+				}
+				if got := picks(t, s, 64); balance != config.BalanceFirst && balance != config.BalanceNearest && got[six] == 0 {
+					t.Error("after ten minutes no session begins with it")
+				}
+				if !overtake(s, six) {
+					t.Error("the next loss makes no difference")
+				}
+				for _, x := range s.All() {
+					if x.Sessions() != 0 {
+						t.Errorf("%s has %d sessions left", x.Name, x.Sessions())
+					}
+				}
+				s.Retire()
+			})
+		})
+	}
+}
+
+// An answer makes it an address like the others: a connection that stands, or a probe that passes.
+func TestTriedSecondUntilItAnswers(t *testing.T) {
+	for what, answer := range map[string]func(*Target){
+		"a connection": func(x *Target) { x.Connected(time.Millisecond) },
+		"a probe":      func(x *Target) { x.Probed(nil) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, _, six, _ := doubled(config.BalanceRoundRobin)
+			for range lossesInARow {
+				overtake(s, six)
+			}
+			six.Probed(errors.New("no answer"))
+			if six.Second() == 0 {
+				t.Errorf("%s: it is not second", what)
+			}
+			answer(six)
+			if six.Second() != 0 {
+				t.Errorf("%s: it is still second", what)
+			}
+			if got := picks(t, s, 10); got[six] != 5 {
+				t.Errorf("%s: %d of 10 sessions begin with it", what, got[six])
+			}
+			for range lossesInARow - 1 { // in a row
+				overtake(s, six)
+			}
+			answer(six)
+			if overtake(s, six) {
+				t.Errorf("%s: losses before the answer count", what)
+			}
+		})
+	}
+}
+
+// One that is second goes before backups and before the dead.
+func TestTriedSecondIsNotDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, four, six, backup := doubled(config.BalanceRoundRobin)
+		for range lossesInARow {
+			overtake(s, six)
+		}
+		four.Failed(false, errConnect)
+		var tried Tried
+		var order []*Target
+		for {
+			x, _, err := s.Pick(&tried, netip.Addr{})
+			if err != nil {
+				break
+			}
+			order = append(order, x)
+		}
+		if !slices.Equal(order, []*Target{six, backup, four}) {
+			t.Errorf("they are tried in the order %v", order)
+		}
+		s.Retire()
+	})
+}

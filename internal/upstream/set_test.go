@@ -1,0 +1,327 @@
+package upstream
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tcp-proxy/internal/config"
+)
+
+func TestPickTakesTurns(t *testing.T) {
+	if got := letters(t, newSet(3, nil), 7); got != "abcabca" {
+		t.Error(got)
+	}
+}
+
+func TestPickByWeight(t *testing.T) {
+	s := newSet(2, func(i int, t *config.Target) { t.Weight = 1 + 2*i })
+	if got := letters(t, s, 8); got != "babbbabb" && got != "bbabbbab" {
+		t.Error(got)
+	}
+}
+
+func TestPickPassesOverTheDeadEvenly(t *testing.T) {
+	s := newSet(4, nil)
+	s.All()[1].Failed(false, errConnect)
+	s.All()[2].Failed(false, errConnect)
+	if got := letters(t, s, 6); got != "adadad" {
+		t.Error(got)
+	}
+}
+
+func TestPickTriesEveryTargetOnce(t *testing.T) {
+	s := newSet(3, nil)
+	s.All()[0].Failed(false, errConnect)
+	var tried Tried
+	all := ""
+	for range 3 {
+		got, _, err := s.Pick(&tried, nobody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += letter(got)
+		got.Failed(false, errConnect)
+		got.Release()
+	}
+	if all != "bca" { // the dead one when no live one is left
+		t.Error(all)
+	}
+	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrNone) {
+		t.Errorf("a fourth try: %v", err)
+	}
+	none(t, s)
+}
+
+func TestPickBackupOnlyWithoutOthers(t *testing.T) {
+	s := newSet(3, func(i int, t *config.Target) { t.Backup = i == 0 })
+	if got := letters(t, s, 4); got != "bcbc" {
+		t.Error(got)
+	}
+	s.All()[1].Failed(false, errConnect)
+	s.All()[2].Failed(false, errConnect)
+	if got := letters(t, s, 2); got != "aa" {
+		t.Error(got)
+	}
+}
+
+func TestPickNeverOneThatIsDown(t *testing.T) {
+	s := newSet(2, func(i int, t *config.Target) { t.Down = i == 0 })
+	if got := letters(t, s, 3); got != "bbb" {
+		t.Error(got)
+	}
+	if s.All()[0].State() != Down {
+		t.Error(s.All()[0].State())
+	}
+	var tried Tried
+	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried, nobody); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+}
+
+func TestPickPassesOverTheFull(t *testing.T) {
+	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
+	first, second := pick(t, s), pick(t, s)
+	var tried Tried
+	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrFull) {
+		t.Errorf("with all full: %v", err)
+	}
+	first.Release()
+	if got := pick(t, s); got != first {
+		t.Errorf("%s instead of the one that is free again", got.Name)
+	}
+	first.Release()
+	second.Release()
+}
+
+func TestPickSharesExactlyBetweenMany(t *testing.T) {
+	s := newSet(3, func(i int, t *config.Target) { t.Weight = i + 1 })
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	counts := map[string]int{}
+	for range 8 {
+		all.Go(func() {
+			for range 600 {
+				var tried Tried
+				got, _, err := s.Pick(&tried, nobody)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				counts[letter(got)]++
+				mu.Unlock()
+				got.Release()
+			}
+		})
+	}
+	all.Wait()
+	if got := fmt.Sprint(counts); got != "map[a:800 b:1600 c:2400]" {
+		t.Error(got)
+	}
+}
+
+func TestMaxSessionsHoldsUnderContention(t *testing.T) {
+	const most = 3
+	s := newSet(1, func(_ int, t *config.Target) { t.MaxSessions = most })
+	var all sync.WaitGroup
+	var holders atomic.Int32
+	for range 16 {
+		all.Go(func() {
+			for range 500 {
+				var tried Tried
+				got, _, err := s.Pick(&tried, nobody)
+				if err != nil {
+					if !errors.Is(err, ErrFull) {
+						t.Error(err)
+					}
+					continue
+				}
+				if n := holders.Add(1); n > most {
+					t.Errorf("%d sessions", n)
+				}
+				runtime.Gosched()
+				holders.Add(-1)
+				got.Release()
+			}
+		})
+	}
+	all.Wait()
+	none(t, s)
+}
+
+func TestTrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(2, nil)
+		a := s.All()[0]
+		if !a.Failed(false, errConnect) {
+			t.Fatal("the first failure does not find it dead")
+		}
+		if a.Failed(false, errConnect) {
+			t.Fatal("died twice")
+		}
+		for _, wait := range []int{1, 2, 4, 8, 10, 10} { // times retry
+			time.Sleep(time.Duration(wait)*retry - time.Second)
+			if got := letters(t, s, 3); got != "bbb" {
+				t.Fatalf("before the trial is due: %s", got)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			trial, other := pick(t, s), pick(t, s)
+			if trial != a {
+				trial, other = other, trial
+			}
+			if trial != a || other == a {
+				t.Fatalf("when the trial is due: %s and %s, want one session to a", trial.Name, other.Name)
+			}
+			if trial.Failed(true, errConnect) {
+				t.Fatal("a failed trial is no news")
+			}
+			trial.Release()
+			other.Release()
+		}
+		time.Sleep(10 * retry)
+		synctest.Wait()
+		trial := pick(t, s)
+		if trial != a {
+			trial = pick(t, s)
+		}
+		trial.Abandoned(true)
+		trial.Release()
+		if trial = pick(t, s); trial != a {
+			trial = pick(t, s)
+		}
+		if trial != a || !trial.Connected(time.Millisecond) || a.State() != Alive {
+			t.Fatal("a trial that connects does not bring the target back")
+		}
+		if a.Connected(time.Millisecond) {
+			t.Fatal("came back twice")
+		}
+		if !a.Failed(false, errConnect) || a.Retry() != retry {
+			t.Fatalf("after coming back it waits %v, want %v", a.Retry(), retry)
+		}
+	})
+}
+
+// Sessions that come to a dead target for want of a live one tell nothing of its trial.
+func TestOthersDoNotDisturbATrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(1, nil)
+		s.All()[0].Failed(false, errConnect)
+		time.Sleep(retry)
+		synctest.Wait()
+		session := func() (trial bool) {
+			t.Helper()
+			var tried Tried
+			got, trial, err := s.Pick(&tried, nobody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Release()
+			return trial
+		}
+		if !session() {
+			t.Fatal("the first session is not the trial")
+		}
+		for _, says := range []func(bool){s.All()[0].Abandoned, func(trial bool) { s.All()[0].Failed(trial, errConnect) }} {
+			if session() {
+				t.Fatal("a second trial")
+			}
+			says(false)
+		}
+		if session() {
+			t.Error("a second trial, after others have given up")
+		}
+		s.All()[0].Failed(true, errConnect)
+		if wait := s.All()[0].Retry(); wait != 2*retry {
+			t.Errorf("after one failed trial it waits %v, want %v", wait, 2*retry)
+		}
+	})
+}
+
+func TestASetKeepsWhatIsKnown(t *testing.T) {
+	before := newSet(3, nil)
+	held := pick(t, before)
+	before.All()[1].Failed(false, errConnect)
+	after := NewSet([]config.Target{
+		{Address: before.All()[2].Address, Weight: 2},
+		{Address: before.All()[1].Address, Weight: 1, MaxSessions: 5},
+		{Address: before.All()[0].Address, Weight: 1},
+		{Address: nth(25), Weight: 1},
+	}, Policy{Retry: 2 * retry}, before)
+	after.Enforce()
+	for i, want := range []State{Alive, Dead, Alive, Alive} {
+		if got := after.All()[i].State(); got != want {
+			t.Errorf("%s is %s, want %s", after.All()[i].Name, got, want)
+		}
+	}
+	if n := after.All()[2].Sessions(); n != 1 {
+		t.Errorf("the open session is counted %d times", n)
+	}
+	held.Release()
+	if n := after.All()[2].Sessions(); n != 0 {
+		t.Errorf("%d sessions after it is over", n)
+	}
+	if !after.All()[1].Connected(time.Millisecond) || before.All()[1].State() != Alive {
+		t.Error("a session with the new set does not bring the target back for those with the old one")
+	}
+}
+
+// Only the set in force says who is picked; one that never is, changes nothing.
+func TestOneSetIsInForce(t *testing.T) {
+	before := newSet(1, nil)
+	dropped := NewSet(some(2, nil)[1:], before.policy.Policy, before)
+	after := NewSet(some(3, nil)[2:], before.policy.Policy, before)
+	if got := letters(t, dropped, 1) + letters(t, after, 1) + letters(t, before, 1); got != "aaa" {
+		t.Errorf("before anything is enforced: %s", got)
+	}
+	after.Enforce()
+	if got := letters(t, dropped, 1) + letters(t, after, 1) + letters(t, before, 1); got != "ccc" {
+		t.Errorf("after: %s", got)
+	}
+	inForce := after.line.inForce.Load()
+	after.Enforce()
+	if after.line.inForce.Load() != inForce {
+		t.Error("enforcing it again makes it anew")
+	}
+}
+
+func TestRotationGoesOnThroughReloads(t *testing.T) {
+	s := newSet(4, nil)
+	if got := letters(t, s, 2); got != "ab" {
+		t.Fatal(got)
+	}
+	after := NewSet(some(5, nil), s.policy.Policy, s)
+	if got := letters(t, s, 1); got != "c" {
+		t.Fatal(got)
+	}
+	after.Enforce()
+	if got := letters(t, after, 3); got != "dea" {
+		t.Error(got)
+	}
+}
+
+// A set that is made, and not in force yet, takes in what happens until it is.
+func TestWhatHappensBeforeASetIsInForce(t *testing.T) {
+	before := NewSet([]config.Target{{Address: web}}, Policy{Retry: retry}, nil)
+	after := NewSet([]config.Target{{Address: web, Weight: 2}}, Policy{Retry: retry}, before)
+	after.Resolved(web, endpoints("10.1.0.1:80"))
+	before.Resolved(web, endpoints("10.1.0.1:80"))
+	held := pick(t, before)
+	held.Drain(true)
+	after.Enforce()
+	if x := after.All()[0]; x.Sessions() != 1 || x.State() != Draining || !x.Same(held) {
+		t.Errorf("it has %d sessions and is %s", x.Sessions(), x.State())
+	}
+	before.Resolved(web, endpoints("10.1.0.2:80"))
+	if x := after.All()[0]; len(after.All()) != 1 || !x.Same(held) || x.now.Load() != x {
+		t.Error("an answer to the set before changes the one in force")
+	}
+	held.Release()
+	none(t, after)
+}
