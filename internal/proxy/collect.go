@@ -131,7 +131,7 @@ func describe(t *upstream.Target) Target {
 		Failures:    map[string]uint64{},
 		Connect:     c.ConnectTime.Seconds(),
 		Retry:       c.Retry.Seconds(),
-		Second:      c.Second.Seconds(),
+		Second:      c.DemotedFor.Seconds(),
 	}
 	if !c.LastProbe.IsZero() {
 		d.Probe = &Probe{Passed: uint64(c.ProbesPassed), Failed: uint64(c.ProbesFailed), Last: c.LastProbe}

@@ -35,7 +35,7 @@ func (s *Server) events() relay.Events {
 		ConnectFailed: s.connectFailed,
 		Connected:     s.connected,
 		TargetBack:    s.targetBack,
-		TriedSecond:   s.triedSecond,
+		Demoted:       s.triedSecond,
 		AcceptFailing: s.acceptFailing,
 		AcceptResumed: s.acceptResumed,
 		Short:         s.short,
@@ -146,7 +146,7 @@ func (s *Server) targetBack(r *relay.Route, t *upstream.Target) {
 
 func (s *Server) triedSecond(r *relay.Route, t *upstream.Target) {
 	s.log.Throttled(overtaken, r.App+" "+t.Name, logging.Info, "address lost three connection races and is now tried after the other addresses of its name", logging.Fields{
-		"app": r.App, "target": t.Name, "for": t.Second().Round(time.Second).String(),
+		"app": r.App, "target": t.Name, "for": t.DemotedFor().Round(time.Second).String(),
 	})
 }
 

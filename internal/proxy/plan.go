@@ -184,7 +184,7 @@ func (p *plan) swap() (kept []keptPort, stale map[listen.Key]*port) {
 	s.oneIn.Store(int64(p.cfg.Log.Sessions))
 	s.workers.Resize(p.cfg.MaxWorkers)
 	for _, a := range p.apps {
-		a.targets.Enforce()
+		a.targets.Activate()
 	}
 	for _, a := range p.gone {
 		a.targets.Retire()

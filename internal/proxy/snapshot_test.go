@@ -201,7 +201,7 @@ func TestChanges(t *testing.T) {
 }
 
 // The snapshot says which address is tried after the others of its name, and for how much longer.
-func TestSnapshotOfWhoIsTriedSecond(t *testing.T) {
+func TestSnapshotShowsDemotedTarget(t *testing.T) {
 	ip := ownAddress()
 	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`))
 	x := s.apps[0].targets.All()[0]
@@ -209,7 +209,7 @@ func TestSnapshotOfWhoIsTriedSecond(t *testing.T) {
 		if got := s.Snapshot().Apps[0].Targets[0]; got.Second != 0 {
 			t.Errorf("it is second already: %+v", got)
 		}
-		x.Overtaken(false)
+		x.LostRace(false)
 	}
 	if got := s.Snapshot().Apps[0].Targets[0]; got.State != upstream.Alive || got.Second < 60 || got.Second > 600 {
 		t.Errorf("%+v", got)

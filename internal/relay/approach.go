@@ -22,7 +22,7 @@ type Approach struct {
 	client  netip.Addr
 	refused admit.Refusal // why the gate has not let it in
 
-	tried  upstream.Tried
+	tried  upstream.Attempts
 	waiter *upstream.Waiter    // nil unless it waits, or has
 	on     [2]*upstream.Target // that are being connected to; nil: none
 	err    error               // of the last that failed
@@ -152,7 +152,7 @@ func (a *Approach) Rival(t *upstream.Target) *upstream.Target {
 	if a.exhausted() {
 		return nil
 	}
-	r, trial := a.route.Targets.Rival(t, &a.tried)
+	r, trial := a.route.Targets.Race(t, &a.tried)
 	if r == nil {
 		return nil
 	}
@@ -250,10 +250,10 @@ func (a *Approach) droppedEarly(r *Record) bool {
 
 // Overtaken says that the session gave up connecting to t because its rival, which was begun later, stands.
 func (a *Approach) Overtaken(t *upstream.Target) {
-	second := t.Overtaken(a.finish(t))
+	second := t.LostRace(a.finish(t))
 	t.Release()
 	if second {
-		a.events.TriedSecond(a.route, t)
+		a.events.Demoted(a.route, t)
 	}
 }
 

@@ -114,9 +114,9 @@ type Events struct {
 	LoopDetected func(*Route, *upstream.Target)
 	// TargetBack is called when a session's connect brings a dead target back.
 	TargetBack func(*Route, *upstream.Target)
-	// TriedSecond is called when an address of a name is tried after the others of that name from now on, because they
-	// have overtaken it again and again.
-	TriedSecond func(*Route, *upstream.Target)
+	// Demoted is called when an address of a name has lost so many connection races in a row that it is tried after the
+	// other addresses of that name for a while.
+	Demoted func(*Route, *upstream.Target)
 	// AcceptFailing is called when accepting on a port begins to fail, and AcceptResumed when it works again.
 	AcceptFailing func(*Port, error)
 	AcceptResumed func(p *Port, after time.Duration)

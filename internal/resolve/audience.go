@@ -68,7 +68,7 @@ func (a *audience) tell() bool {
 	clear(a.due)
 	if len(answers) > 0 {
 		a.told = time.Now()
-		a.set.Take(answers...)
+		a.set.Update(answers...)
 	}
 	return addresses
 }

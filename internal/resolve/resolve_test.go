@@ -91,7 +91,7 @@ func TestANameThatNeverHadAnAnswer(t *testing.T) {
 		time.Sleep(10 * sec)
 		r.expectTold("0s web:80 (0s): no such host")
 		r.expectEndpoints(s)
-		var tried upstream.Tried
+		var tried upstream.Attempts
 		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, upstream.ErrNone) {
 			t.Error(err)
 		}

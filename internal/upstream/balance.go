@@ -23,7 +23,7 @@ const (
 type balancer struct {
 	// choose gives the place of one whose key is at most lives and that is not in tried, or -1. source is the client's
 	// address; not valid, if it has none.
-	choose func(r *tier, tried *Tried, source netip.Addr) int
+	choose func(r *tier, tried *Attempts, source netip.Addr) int
 	rank   func(t *Target) uint64 // nil: all are equal
 	// rank changes with
 	counts   bool // the number of sessions
@@ -40,13 +40,13 @@ var balancers = map[string]*balancer{
 }
 
 // roundRobin: in turn, by weight.
-func roundRobin(r *tier, tried *Tried, _ netip.Addr) int { return r.inTurn(lives, tried) }
+func roundRobin(r *tier, tried *Attempts, _ netip.Addr) int { return r.inTurn(lives, tried) }
 
 // first: in the order of the configuration.
-func first(r *tier, tried *Tried, _ netip.Addr) int { return r.next(0, lives, tried) }
+func first(r *tier, tried *Attempts, _ netip.Addr) int { return r.next(0, lives, tried) }
 
 // leastSessions: who has the fewest sessions for its weight; among equals in turn, by weight.
-func leastSessions(r *tier, tried *Tried, _ netip.Addr) int {
+func leastSessions(r *tier, tried *Attempts, _ netip.Addr) int {
 	for range keen {
 		if place := r.inTurn(r.least(tried), tried); place >= 0 {
 			return place
@@ -64,7 +64,7 @@ func load(t *Target) uint64 {
 }
 
 // twoChoices: of two drawn by weight, the one with the lower load, or the first.
-func twoChoices(r *tier, tried *Tried, _ netip.Addr) int {
+func twoChoices(r *tier, tried *Attempts, _ netip.Addr) int {
 	one := r.draw(tried, -1)
 	if one < 0 {
 		return -1
@@ -76,7 +76,7 @@ func twoChoices(r *tier, tried *Tried, _ netip.Addr) int {
 }
 
 // sourceHash: by the client's address; without one in turn.
-func sourceHash(r *tier, tried *Tried, source netip.Addr) int {
+func sourceHash(r *tier, tried *Attempts, source netip.Addr) int {
 	if !source.IsValid() {
 		return r.inTurn(lives, tried)
 	}
@@ -91,7 +91,7 @@ const (
 )
 
 // nearest: who connects fastest; those about as fast in turn, by weight; first of all those of whom nothing is known.
-func nearest(r *tier, tried *Tried, _ netip.Addr) int {
+func nearest(r *tier, tried *Attempts, _ netip.Addr) int {
 	if r.rand()%explore == 0 {
 		return r.draw(tried, -1)
 	}

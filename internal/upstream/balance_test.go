@@ -175,7 +175,7 @@ func TestRandomIsByWeight(t *testing.T) {
 	fits(t, "few of many", tally(t, s, 10000, nil), shares)
 	counts := make([]int, len(shares))
 	for range 10000 {
-		counts[s.line.inForce.Load().tiers[0].draw(new(Tried), 1004)]++
+		counts[s.line.inForce.Load().tiers[0].draw(new(Attempts), 1004)]++
 	}
 	shares[1004] = 0
 	fits(t, "few of many, but for one", counts, shares)

@@ -29,7 +29,7 @@ func TestBar(t *testing.T) {
 		t.Error("a probe brings it back")
 	}
 	b.Failed(false, errConnect)
-	var tried Tried
+	var tried Attempts
 	if got, _, err := s.Pick(&tried, nobody); got != b || err != nil {
 		t.Error(got, err)
 	}
@@ -52,7 +52,7 @@ func TestBarIsOfferedWhenItEnds(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
 	s.All()[0].Bar("it leads back")
 	held := pick(t, s)
-	var tried Tried
+	var tried Attempts
 	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestBarIsOfferedWhenItEnds(t *testing.T) {
 func TestNamesOfNobody(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}}, Policy{}, nil)
 	s.Resolved(web, endpoints("0.0.0.0:80", "[::]:80", "[::ffff:0.0.0.0]:80"))
-	var tried Tried
+	var tried Attempts
 	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrNone) || len(s.All()) != 0 {
 		t.Fatal("a session waits for a name that has an answer, but no address:", err, named(s))
 	}

@@ -85,7 +85,7 @@ func (c *churn) happen() {
 		policy.Probed = c.IntN(4) == 0
 		set := NewSet(c.targets, policy, c.set)
 		if c.IntN(4) > 0 {
-			set.Enforce()
+			set.Activate()
 			c.set = seeded(set)
 		}
 	case 10, 11, 12:
@@ -107,7 +107,7 @@ func (c *churn) found() (list []Endpoint) {
 
 // begin has a session go through targets until it has had enough.
 func (c *churn) begin() {
-	var tried Tried
+	var tried Attempts
 	for {
 		want := c.best(&tried)
 		x, trial, err := c.set.Pick(&tried, client(c.IntN(1000)))
@@ -175,7 +175,7 @@ func (c *churn) rank(x *Target) rank {
 }
 
 // best is the rank of the best target that was not tried.
-func (c *churn) best(tried *Tried) rank {
+func (c *churn) best(tried *Attempts) rank {
 	best := nobodyCan
 	for _, x := range c.set.All() {
 		if !tried.has(x) {
@@ -185,7 +185,7 @@ func (c *churn) best(tried *Tried) rank {
 	return best
 }
 
-func (c *churn) anyFull(tried *Tried) bool {
+func (c *churn) anyFull(tried *Attempts) bool {
 	for _, x := range c.set.All() {
 		if !tried.has(x) && !x.Down && !x.drained.Load() && x.MaxSessions > 0 && x.sessions.Load() >= int64(x.MaxSessions) {
 			return true

@@ -4,11 +4,11 @@ import "time"
 
 // Condition is what is known of a target at one moment.
 type Condition struct {
-	State  State
-	Since  time.Time // of that state
-	Reason string    // the last error of a dead target, or why it is barred; empty otherwise
-	Retry  time.Duration
-	Second time.Duration // for how much longer it is tried second, as an address that its rivals overtake
+	State      State
+	Since      time.Time // of that state
+	Reason     string    // the last error of a dead target, or why it is barred; empty otherwise
+	Retry      time.Duration
+	DemotedFor time.Duration // for how much longer it is tried second, as an address that its rivals overtake
 
 	Sessions int64               // that hold a place
 	Total    int64               // that were connected
@@ -30,7 +30,7 @@ func (t *Target) Condition() Condition {
 		Total:       t.total.Load(),
 		Early:       t.early.Load(),
 		ConnectTime: t.time.connect(),
-		Second:      t.Second(),
+		DemotedFor:  t.DemotedFor(),
 	}
 	for i := range c.Failures {
 		c.Failures[i] = t.failures[i].Load()

@@ -26,7 +26,7 @@ var healths = []struct {
 		x.Failed(false, errConnect)
 		time.Sleep(retry)
 		synctest.Wait()
-		if _, trial, err := s.Pick(new(Tried), nobody); !trial || err != nil {
+		if _, trial, err := s.Pick(new(Attempts), nobody); !trial || err != nil {
 			t.Fatalf("trial %v, %v", trial, err)
 		}
 	}},
@@ -72,7 +72,7 @@ func TestHealthRowByRow(t *testing.T) {
 		},
 		{
 			"a session comes", trialBegan, func(x *Target, s *Set) string {
-				_, trial, _ := s.Pick(new(Tried), nobody)
+				_, trial, _ := s.Pick(new(Attempts), nobody)
 				return told("trial", trial)
 			},
 			[4]string{"alive", "dead, retry 1", "on trial, trial", "on trial"},
@@ -108,7 +108,7 @@ func TestHealthRowByRow(t *testing.T) {
 		},
 		{
 			"probes take over", retryEnded, func(x *Target, s *Set) string {
-				NewSet(s.targets, Policy{Retry: retry, Probed: true}, s).Enforce()
+				NewSet(s.targets, Policy{Retry: retry, Probed: true}, s).Activate()
 				time.Sleep(20 * retry)
 				return ""
 			},
@@ -192,7 +192,7 @@ func TestStateIsWhatTheOperatorWants(t *testing.T) {
 		before := newSet(1, nil)
 		time.Sleep(time.Second)
 		after := NewSet(some(1, func(_ int, c *config.Target) { c.Down = true }), before.policy.Policy, before)
-		after.Enforce()
+		after.Activate()
 		if c := after.All()[0].Condition(); c.State != Down || !c.Since.Equal(time.Now()) {
 			t.Errorf("down by a reload: %+v", c)
 		}
@@ -259,7 +259,7 @@ func TestNoTrialsWithProbes(t *testing.T) {
 		}
 		// Nobody else lives: it is tried in its turn, and comes back if that succeeds.
 		s.All()[1].Failed(false, errConnect)
-		var tried Tried
+		var tried Attempts
 		got, trial, err := s.Pick(&tried, nobody)
 		if err != nil || trial {
 			t.Fatalf("trial %v, %v", trial, err)
@@ -281,7 +281,7 @@ func TestTrialsWhenProbesEnd(t *testing.T) {
 		if x.Retry() != 0 {
 			t.Error("a set that is not in force changes something")
 		}
-		after.Enforce()
+		after.Activate()
 		x.Failed(false, errConnect) // by a session with the target of before
 		time.Sleep(retry)
 		synctest.Wait()
@@ -299,7 +299,7 @@ func TestTrialsWhenProbesEnd(t *testing.T) {
 		if x.Retry() != 10*retry {
 			t.Fatalf("it waits %v", x.Retry())
 		}
-		NewSet(before.targets, Policy{Retry: time.Second}, after).Enforce()
+		NewSet(before.targets, Policy{Retry: time.Second}, after).Activate()
 		if x.Retry() != 10*time.Second {
 			t.Errorf("it waits %v, with a retry time of 1s", x.Retry())
 		}
@@ -317,7 +317,7 @@ func TestNoTrialsForNobody(t *testing.T) {
 		x, y := s.All()[0], s.All()[1]
 		pick(t, s)
 		x.Failed(false, errConnect)
-		NewSet(s.targets[1:], s.policy.Policy, s).Enforce()
+		NewSet(s.targets[1:], s.policy.Policy, s).Activate()
 		if x.timer != nil {
 			t.Error("a timer for one that is gone")
 		}
@@ -326,7 +326,7 @@ func TestNoTrialsForNobody(t *testing.T) {
 		if x.timer != nil {
 			t.Error("a timer for one that dies when it is gone")
 		}
-		s.Enforce()
+		s.Activate()
 		if x.timer == nil {
 			t.Error("no timer for one that is back")
 		}

@@ -31,11 +31,11 @@ type Answer struct {
 	Endpoints []Endpoint
 }
 
-// Take takes what names stand for now. Endpoints that a name had before keep what is known of them; those that it has no
+// Update takes what names stand for now. Endpoints that a name had before keep what is known of them; those that it has no
 // more take no new sessions. Endpoints to which no connection can go (config.CheckEndpoint) are left out. If that leaves
 // none, or there are none, the ones that the name had before stay; if it had none, sessions do not wait for it any more.
 // It takes a look at all targets once, however many names there are.
-func (s *Set) Take(answers ...Answer) {
+func (s *Set) Update(answers ...Answer) {
 	answers = slices.Clone(answers)
 	for i, a := range answers {
 		answers[i].Endpoints = ordered(a.Endpoints)
@@ -74,12 +74,12 @@ func (s *Set) take(a Answer) bool {
 // Resolved is Take of one name that has endpoints; without any it does nothing.
 func (s *Set) Resolved(name config.Address, found []Endpoint) {
 	if len(found) > 0 {
-		s.Take(Answer{name, found})
+		s.Update(Answer{name, found})
 	}
 }
 
 // Unknown is Take of one name that has no endpoints.
-func (s *Set) Unknown(name config.Address) { s.Take(Answer{Name: name}) }
+func (s *Set) Unknown(name config.Address) { s.Update(Answer{Name: name}) }
 
 // remake makes the rotation anew. The caller holds line.mu.
 func (s *Set) remake() {

@@ -131,7 +131,7 @@ func TestMemoryOfTheGoneIsBounded(t *testing.T) {
 
 func TestUnresolved(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}, {Address: srv, Backup: true}}, Policy{}, nil)
-	if _, _, err := s.Pick(new(Tried), nobody); !errors.Is(err, ErrUnresolved) {
+	if _, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrUnresolved) {
 		t.Error(err)
 	}
 	s.Resolved(srv, endpoints("10.1.0.1:80"))
@@ -139,11 +139,11 @@ func TestUnresolved(t *testing.T) {
 		t.Error(got)
 	}
 	s.All()[0].Drain(true)
-	if _, _, err := s.Pick(new(Tried), nobody); !errors.Is(err, ErrNone) {
+	if _, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrNone) {
 		t.Error("with an endpoint that is drained:", err)
 	}
 	down := NewSet([]config.Target{{Address: web, Down: true}}, Policy{}, nil)
-	if _, _, err := down.Pick(new(Tried), nobody); !errors.Is(err, ErrNone) {
+	if _, _, err := down.Pick(new(Attempts), nobody); !errors.Is(err, ErrNone) {
 		t.Error("with a name that is down:", err)
 	}
 	down.Resolved(web, endpoints("10.1.0.1:80"))
@@ -204,11 +204,11 @@ func TestAnEndpointIsThereOnce(t *testing.T) {
 func TestRival(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}, {Address: nth(1)}}, Policy{Retry: retry}, nil)
 	s.Resolved(web, endpoints("10.1.0.1:80", "[2001:db8::1]:80", "[2001:db8::2]:80", "10.1.0.2:80"))
-	var tried Tried
+	var tried Attempts
 	first, _, _ := s.Pick(&tried, nobody)
 	var rivals []string
 	for {
-		x, trial := s.Rival(first, &tried)
+		x, trial := s.Race(first, &tried)
 		if x == nil {
 			break
 		}
@@ -222,13 +222,13 @@ func TestRival(t *testing.T) {
 	if got := fmt.Sprint(rivals); got != "[2001:db8::1 2001:db8::2]" || tried.Len() != 3 {
 		t.Errorf("%s, %d tried", got, tried.Len())
 	}
-	if x, _ := s.Rival(s.All()[4], new(Tried)); x != nil {
+	if x, _ := s.Race(s.All()[4], new(Attempts)); x != nil {
 		t.Error("an address has a rival")
 	}
 	for _, x := range s.All() {
 		x.Failed(false, errConnect)
 	}
-	if x, _ := s.Rival(first, new(Tried)); x != nil {
+	if x, _ := s.Race(first, new(Attempts)); x != nil {
 		t.Error("a dead rival")
 	}
 	first.Release()
@@ -242,7 +242,7 @@ func TestNobodyWaitsForANameThatIsUnknown(t *testing.T) {
 	s := NewSet([]config.Target{{Address: name, Weight: 1}}, Policy{}, nil)
 	picks := func(s *Set, want error) {
 		t.Helper()
-		var tried Tried
+		var tried Attempts
 		if x, _, err := s.Pick(&tried, netip.Addr{}); err != want {
 			t.Fatalf("%v, %v; want %v", x, err, want)
 		} else if x != nil {
@@ -253,7 +253,7 @@ func TestNobodyWaitsForANameThatIsUnknown(t *testing.T) {
 	s.Unknown(name)
 	picks(s, ErrNone)
 	next := NewSet([]config.Target{{Address: name, Weight: 2}}, Policy{}, s)
-	next.Enforce()
+	next.Activate()
 	picks(next, ErrNone)
 	next.Resolved(name, []Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.1:80")}})
 	picks(next, nil)

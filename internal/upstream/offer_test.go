@@ -118,7 +118,7 @@ func TestOffersAreInOrder(t *testing.T) {
 				waiting = slices.Delete(waiting, at, at+1)
 			}
 			if free[x] {
-				var tried Tried
+				var tried Attempts
 				for _, other := range taken {
 					if other != x {
 						tried.take(other)
@@ -163,7 +163,7 @@ func TestNobodyOvertakesAnOffer(t *testing.T) {
 		switch len(order) {
 		case 1:
 		case room + 1: // the offer after that
-			if x, _, err := s.Pick(new(Tried), nobody); !errors.Is(err, ErrFull) {
+			if x, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrFull) {
 				t.Errorf("somebody else got %v, %v", x, err)
 			}
 			return
@@ -199,7 +199,7 @@ func TestNobodyOvertakesAnOffer(t *testing.T) {
 	c := slices.Clone(s.targets)
 	c[0].MaxSessions = room
 	after := NewSet(c, s.policy.Policy, s)
-	after.Enforce()
+	after.Activate()
 	if len(order) != room || !slices.Equal(order, visits[:room]) { // one had a place before, and gave it back
 		t.Errorf("%d were granted a place, want the first %d in their order", len(order), room)
 	}
@@ -208,7 +208,7 @@ func TestNobodyOvertakesAnOffer(t *testing.T) {
 	}
 	c[0].MaxSessions = 0
 	last := NewSet(c, s.policy.Policy, after)
-	last.Enforce()
+	last.Activate()
 	if len(order) != wanting || late.granted.Load() != 1 {
 		t.Errorf("%d were granted a place, want %d", len(order), wanting)
 	}

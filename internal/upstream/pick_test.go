@@ -61,7 +61,7 @@ func TestPickingAllocatesNothing(t *testing.T) {
 			}
 			for _, n := range sizes {
 				s := situation.make(balance, n)
-				var tried Tried
+				var tried Attempts
 				i := 0
 				allocations := testing.AllocsPerRun(20, func() {
 					tried.Reset()
@@ -94,7 +94,7 @@ func BenchmarkPick(b *testing.B) {
 				}
 				b.Run(fmt.Sprintf("%s/%s/%d", balance, situation.name, n), func(b *testing.B) {
 					b.ReportAllocs()
-					var tried Tried
+					var tried Attempts
 					for i := 0; b.Loop(); i++ {
 						tried.Reset()
 						x, trial, err := s.Pick(&tried, sources[i%len(sources)])
@@ -118,7 +118,7 @@ func BenchmarkPickSideBySide(b *testing.B) {
 		}
 		b.Run(balance, func(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
-				var tried Tried
+				var tried Attempts
 				for i := 0; pb.Next(); i++ {
 					tried.Reset()
 					x, _, err := s.Pick(&tried, sources[i%len(sources)])

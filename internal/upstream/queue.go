@@ -29,7 +29,7 @@ type queue struct {
 // Waiter is a session that waits for a place.
 type Waiter struct {
 	queue   *queue
-	tried   *Tried
+	tried   *Attempts
 	granted func()
 	group   *group // nil: it does not wait any more
 	place   int    // in the group
@@ -40,7 +40,7 @@ type Waiter struct {
 // goroutine, also before Await returns, and must not block: the next Pick of the session gives that place. If it comes
 // to no Pick, Cancel gives it back. tried is not to be touched before granted is called or Cancel returns. A session
 // that waits again takes the place in the queue that it had.
-func (s *Set) Await(tried *Tried, source netip.Addr, granted func()) *Waiter {
+func (s *Set) Await(tried *Attempts, source netip.Addr, granted func()) *Waiter {
 	q := &s.line.queue
 	w := &Waiter{queue: q, tried: tried, granted: granted}
 	q.mu.Lock()

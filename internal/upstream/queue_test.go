@@ -16,7 +16,7 @@ import (
 
 // visit is a session of a test that waits.
 type visit struct {
-	tried   Tried
+	tried   Attempts
 	waiter  *Waiter
 	granted atomic.Int32
 }
@@ -69,7 +69,7 @@ func TestWhoWaitsLongestIsFirst(t *testing.T) {
 			}
 		}
 		// The place is the session's: who comes now does not get it.
-		if x, _, err := s.Pick(new(Tried), nobody); !errors.Is(err, ErrFull) {
+		if x, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrFull) {
 			t.Fatalf("somebody else got %v, %v", x, err)
 		}
 		if x := v.got(t, s); x != taken[0] || v.tried.Len() != 1 {
@@ -171,20 +171,20 @@ func TestWhatMakesRoom(t *testing.T) {
 		"a limit is raised": func(s *Set, _ []*Target) {
 			c := slices.Clone(s.targets)
 			c[0].MaxSessions = 2
-			NewSet(c, s.policy.Policy, s).Enforce()
+			NewSet(c, s.policy.Policy, s).Activate()
 		},
 		"a limit is taken away": func(s *Set, _ []*Target) {
 			c := slices.Clone(s.targets)
 			c[0].MaxSessions = 0
-			NewSet(c, s.policy.Policy, s).Enforce()
+			NewSet(c, s.policy.Policy, s).Activate()
 		},
 		"a target is added": func(s *Set, _ []*Target) {
-			NewSet(append(slices.Clone(s.targets), config.Target{Address: nth(7)}), s.policy.Policy, s).Enforce()
+			NewSet(append(slices.Clone(s.targets), config.Target{Address: nth(7)}), s.policy.Policy, s).Activate()
 		},
 		"a target is not down any more": func(s *Set, _ []*Target) {
 			c := slices.Clone(s.targets)
 			c[2].Down = false
-			NewSet(c, s.policy.Policy, s).Enforce()
+			NewSet(c, s.policy.Policy, s).Activate()
 		},
 		"a name is resolved": func(s *Set, _ []*Target) {
 			s.Resolved(name, []Endpoint{{Addr: netip.MustParseAddrPort("10.9.9.9:80")}})
@@ -217,14 +217,14 @@ func TestRoomForMany(t *testing.T) {
 	if visits[0].granted.Load() != 0 {
 		t.Fatal("a set that is not in force makes room")
 	}
-	s2.Enforce()
+	s2.Activate()
 	for i, v := range visits {
 		if v.granted.Load() == 1 != (i < 30) {
 			t.Fatalf("%d of 100: %d", i, v.granted.Load())
 		}
 	}
 	c[0].MaxSessions = 0
-	NewSet(c, s.policy.Policy, s2).Enforce()
+	NewSet(c, s.policy.Policy, s2).Activate()
 	for i, v := range visits {
 		if v.granted.Load() != 1 {
 			t.Fatalf("%d of 100 waits on, though there is no limit", i)
@@ -298,7 +298,7 @@ func crowd(t *testing.T, balance string, unrest bool) {
 					x.Probed(nil)
 				case 3:
 					set = NewSet(config, set.policy.Policy, set)
-					set.Enforce()
+					set.Activate()
 				default:
 					x.Drain(false)
 				}
@@ -311,7 +311,7 @@ func crowd(t *testing.T, balance string, unrest bool) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(visitor), 7))
 			source := netip.AddrFrom4([4]byte{10, 1, 1, byte(visitor)})
-			var tried Tried
+			var tried Attempts
 			for n := range sessions {
 				tried.Reset()
 				for {

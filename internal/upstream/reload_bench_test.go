@@ -27,7 +27,7 @@ func BenchmarkReload(b *testing.B) {
 				b.StopTimer()
 				set := NewSet(targets, before.policy.Policy, before)
 				b.StartTimer()
-				set.Enforce()
+				set.Activate()
 			}
 		})
 	}

@@ -69,7 +69,7 @@ func newRing(targets []*Target) *ring {
 }
 
 // find gives the target of a client, of those who live and were not tried; -1 if there is none.
-func (g *ring) find(client uint64, r *tier, tried *Tried) int {
+func (g *ring) find(client uint64, r *tier, tried *Attempts) int {
 	if r.tree.least() > lives {
 		return -1
 	}
@@ -105,7 +105,7 @@ func (g *ring) after(at uint64) int {
 }
 
 // findAmongFew gives the same as find, and goes through the targets that can be taken for it.
-func (g *ring) findAmongFew(client uint64, r *tier, tried *Tried) int {
+func (g *ring) findAmongFew(client uint64, r *tier, tried *Attempts) int {
 	var from [probes]uint64
 	for n := range from {
 		from[n] = scramble(client + uint64(n)*golden)

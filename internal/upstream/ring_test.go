@@ -93,7 +93,7 @@ func TestSourceHashMovesOnlyThoseItMust(t *testing.T) {
 			"dead":    {func() { x.Failed(false, errConnect) }, func() { x.Connected(1) }},
 			"drained": {func() { x.Drain(true) }, func() { x.Drain(false) }},
 			"full":    {func() { x.reserve(true) }, func() { x.Release() }},
-			"gone":    {func() { NewSet(fewer, s.policy.Policy, s).Enforce() }, func() { s.Enforce() }},
+			"gone":    {func() { NewSet(fewer, s.policy.Policy, s).Activate() }, func() { s.Activate() }},
 		} {
 			x = s.All()[i]
 			change.lose()
@@ -144,8 +144,8 @@ func TestSourceHashAmongFew(t *testing.T) {
 		}
 		for i := range 300 {
 			h := hashOf(client(i))
-			place := r.ring.find(h, r, new(Tried))
-			if few := r.ring.findAmongFew(h, r, new(Tried)); few != place {
+			place := r.ring.find(h, r, new(Attempts))
+			if few := r.ring.findAmongFew(h, r, new(Attempts)); few != place {
 				t.Fatalf("of %d, client %d goes to %d, or %d", n, i, place, few)
 			}
 			if n == 0 {

@@ -106,7 +106,7 @@ func newRotation(s *Set) *rotation {
 
 // pick chooses a target for a session and reserves a place on it; nil if there is none. It looks among those who live,
 // tier by tier, then among the dead. A session that has tried many does not go back to where none was left for it.
-func (r *rotation) pick(tried *Tried, source netip.Addr) (t *Target, trial bool) {
+func (r *rotation) pick(tried *Attempts, source netip.Addr) (t *Target, trial bool) {
 	for step := tried.course; step < 2*len(r.tiers); step++ {
 		tier, live := r.tiers[step%len(r.tiers)], step < len(r.tiers)
 		if t, trial := tier.pick(tried, source, live); t != nil {
@@ -126,7 +126,7 @@ func (r *rotation) pick(tried *Tried, source netip.Addr) (t *Target, trial bool)
 
 // full reports whether there is a target that was not tried and has all the sessions that it may have, or had when pick
 // looked.
-func (r *rotation) full(tried *Tried) bool {
+func (r *rotation) full(tried *Attempts) bool {
 	for _, tier := range r.tiers {
 		for place, t := range tier.targets {
 			if tier.tree.at(place) <= keyFull && !tried.has(t) {

@@ -32,7 +32,7 @@ func TestEveryBalanceKeepsTheRules(t *testing.T) {
 				}
 				s.All()[2].Drain(true)
 				source := netip.MustParseAddr("192.0.2.1")
-				var tried Tried
+				var tried Attempts
 				got := ""
 				for {
 					x, trial, err := s.Pick(&tried, source)
@@ -50,7 +50,7 @@ func TestEveryBalanceKeepsTheRules(t *testing.T) {
 				if len(got) != 6 || !strings.Contains("ade aed dae dea ead eda", got[:3]) || got[3:] != "gbh" {
 					t.Errorf("they were tried in the order %s", got)
 				}
-				if _, _, err := s.Pick(new(Tried), source); !errors.Is(err, ErrFull) {
+				if _, _, err := s.Pick(new(Attempts), source); !errors.Is(err, ErrFull) {
 					t.Errorf("with all full: %v", err)
 				}
 				for _, x := range tried.targets {
@@ -83,7 +83,7 @@ func TestEveryBalanceGoesThroughAll(t *testing.T) {
 	for _, balance := range balances {
 		for _, fails := range []error{errConnect, errLocal} {
 			s := balanced(balance, some(n, func(i int, c *config.Target) { c.Weight = 1 + i%3; c.Backup = i%2 == 0 }))
-			var tried Tried
+			var tried Attempts
 			for {
 				x, trial, err := s.Pick(&tried, netip.MustParseAddr("192.0.2.1"))
 				if err != nil {
@@ -111,7 +111,7 @@ func TestEveryBalanceGoesThroughAll(t *testing.T) {
 // What was tried is forgotten with a reset, and what it was like.
 func TestTriedIsReset(t *testing.T) {
 	s := newSet(2*aimless, func(_ int, c *config.Target) { c.MaxSessions = 1 })
-	var tried Tried
+	var tried Attempts
 	for range 2 * aimless {
 		if _, _, err := s.Pick(&tried, nobody); err != nil {
 			t.Fatal(err)
@@ -138,7 +138,7 @@ func TestEveryBalanceSideBySide(t *testing.T) {
 			for worker := range 8 {
 				all.Go(func() {
 					random := rand.New(rand.NewPCG(uint64(worker), 1))
-					var tried Tried
+					var tried Attempts
 					for range 2000 {
 						tried.Reset()
 						x, trial, err := s.Pick(&tried, netip.AddrFrom4([4]byte{10, 0, byte(worker), byte(random.IntN(256))}))

@@ -65,7 +65,7 @@ func NewSet(targets []config.Target, p Policy, before *Set) *Set {
 	}
 	if before == nil {
 		s.line = &line{}
-		s.Enforce()
+		s.Activate()
 		return s
 	}
 	s.line = before.line
@@ -83,9 +83,9 @@ func NewSet(targets []config.Target, p Policy, before *Set) *Set {
 	return s
 }
 
-// Enforce puts the set in force in place of the one before: every pick goes by it from now on, also those of sessions
+// Activate puts the set in force in place of the one before: every pick goes by it from now on, also those of sessions
 // that have the set before, and those that wait.
-func (s *Set) Enforce() {
+func (s *Set) Activate() {
 	s.line.mu.Lock()
 	defer s.line.mu.Unlock()
 	r := s.line.inForce.Load()
@@ -121,7 +121,7 @@ func (s *Set) All() []*Target { return s.rotation.Load().all }
 // ones in turn, and the dead backups. source is the client's address, not valid if it has none. Without a target, the
 // error is ErrFull if only MaxSessions stood in the way; ErrUnresolved if the first answer of a name is still to come; or else ErrNone.
 // The session is to hand trial back with what comes of it.
-func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err error) {
+func (s *Set) Pick(tried *Attempts, source netip.Addr) (t *Target, trial bool, err error) {
 	if t = tried.held; t != nil {
 		tried.held = nil
 		tried.take(t)
@@ -142,10 +142,10 @@ func (s *Set) Pick(tried *Tried, source netip.Addr) (t *Target, trial bool, err 
 	return nil, false, ErrNone
 }
 
-// Rival reserves a place on another endpoint of the same name as t, of the other family, that lives and was not tried,
+// Race reserves a place on another endpoint of the same name as t, of the other family, that lives and was not tried,
 // and adds it to tried; nil if there is none. One that is tried second is taken if there is no other. The session answers
 // for it as for one that Pick gave.
-func (s *Set) Rival(t *Target, tried *Tried) (rival *Target, trial bool) {
+func (s *Set) Race(t *Target, tried *Attempts) (rival *Target, trial bool) {
 	all := s.line.inForce.Load().named[t.Address]
 	start := rand.IntN(len(all) + 1)
 	for _, second := range []bool{false, true} {

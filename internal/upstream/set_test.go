@@ -38,7 +38,7 @@ func TestPickPassesOverTheDeadEvenly(t *testing.T) {
 func TestPickTriesEveryTargetOnce(t *testing.T) {
 	s := newSet(3, nil)
 	s.All()[0].Failed(false, errConnect)
-	var tried Tried
+	var tried Attempts
 	all := ""
 	for range 3 {
 		got, _, err := s.Pick(&tried, nobody)
@@ -78,7 +78,7 @@ func TestPickNeverOneThatIsDown(t *testing.T) {
 	if s.All()[0].State() != Down {
 		t.Error(s.All()[0].State())
 	}
-	var tried Tried
+	var tried Attempts
 	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried, nobody); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
@@ -87,7 +87,7 @@ func TestPickNeverOneThatIsDown(t *testing.T) {
 func TestPickPassesOverTheFull(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
 	first, second := pick(t, s), pick(t, s)
-	var tried Tried
+	var tried Attempts
 	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrFull) {
 		t.Errorf("with all full: %v", err)
 	}
@@ -107,7 +107,7 @@ func TestPickSharesExactlyBetweenMany(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 600 {
-				var tried Tried
+				var tried Attempts
 				got, _, err := s.Pick(&tried, nobody)
 				if err != nil {
 					t.Error(err)
@@ -134,7 +134,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 	for range 16 {
 		all.Go(func() {
 			for range 500 {
-				var tried Tried
+				var tried Attempts
 				got, _, err := s.Pick(&tried, nobody)
 				if err != nil {
 					if !errors.Is(err, ErrFull) {
@@ -217,7 +217,7 @@ func TestOthersDoNotDisturbATrial(t *testing.T) {
 		synctest.Wait()
 		session := func() (trial bool) {
 			t.Helper()
-			var tried Tried
+			var tried Attempts
 			got, trial, err := s.Pick(&tried, nobody)
 			if err != nil {
 				t.Fatal(err)
@@ -254,7 +254,7 @@ func TestASetKeepsWhatIsKnown(t *testing.T) {
 		{Address: before.All()[0].Address, Weight: 1},
 		{Address: nth(25), Weight: 1},
 	}, Policy{Retry: 2 * retry}, before)
-	after.Enforce()
+	after.Activate()
 	for i, want := range []State{Alive, Dead, Alive, Alive} {
 		if got := after.All()[i].State(); got != want {
 			t.Errorf("%s is %s, want %s", after.All()[i].Name, got, want)
@@ -280,12 +280,12 @@ func TestOneSetIsInForce(t *testing.T) {
 	if got := letters(t, dropped, 1) + letters(t, after, 1) + letters(t, before, 1); got != "aaa" {
 		t.Errorf("before anything is enforced: %s", got)
 	}
-	after.Enforce()
+	after.Activate()
 	if got := letters(t, dropped, 1) + letters(t, after, 1) + letters(t, before, 1); got != "ccc" {
 		t.Errorf("after: %s", got)
 	}
 	inForce := after.line.inForce.Load()
-	after.Enforce()
+	after.Activate()
 	if after.line.inForce.Load() != inForce {
 		t.Error("enforcing it again makes it anew")
 	}
@@ -300,7 +300,7 @@ func TestRotationGoesOnThroughReloads(t *testing.T) {
 	if got := letters(t, s, 1); got != "c" {
 		t.Fatal(got)
 	}
-	after.Enforce()
+	after.Activate()
 	if got := letters(t, after, 3); got != "dea" {
 		t.Error(got)
 	}
@@ -314,7 +314,7 @@ func TestWhatHappensBeforeASetIsInForce(t *testing.T) {
 	before.Resolved(web, endpoints("10.1.0.1:80"))
 	held := pick(t, before)
 	held.Drain(true)
-	after.Enforce()
+	after.Activate()
 	if x := after.All()[0]; x.Sessions() != 1 || x.State() != Draining || !x.Same(held) {
 		t.Errorf("it has %d sessions and is %s", x.Sessions(), x.State())
 	}

@@ -74,7 +74,7 @@ func pick(t testing.TB, s *Set) *Target {
 
 func pickFrom(t testing.TB, s *Set, source netip.Addr) *Target {
 	t.Helper()
-	var tried Tried
+	var tried Attempts
 	got, _, err := s.Pick(&tried, source)
 	if err != nil {
 		t.Fatal(err)

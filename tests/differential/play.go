@@ -56,7 +56,7 @@ func newStage(name, dir string, start func(*admit.Workers, relay.Events) (relay.
 		Connected:     func(*relay.Route) {},
 		Short:         func(relay.Lack, *relay.Route, error) {},
 		Works:         func(relay.Lack, *relay.Route) {},
-		TriedSecond:   func(*relay.Route, *upstream.Target) {},
+		Demoted:       func(*relay.Route, *upstream.Target) {},
 		AcceptFailing: func(*relay.Port, error) {},
 		AcceptResumed: func(*relay.Port, time.Duration) {},
 	})

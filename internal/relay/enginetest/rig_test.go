@@ -45,7 +45,7 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 		Connected:     func(*relay.Route) {},
 		Short:         func(relay.Lack, *relay.Route, error) {},
 		Works:         func(relay.Lack, *relay.Route) {},
-		TriedSecond:   func(*relay.Route, *upstream.Target) {},
+		Demoted:       func(*relay.Route, *upstream.Target) {},
 		AcceptFailing: func(_ *relay.Port, err error) { t.Errorf("accept fails: %v", err) },
 		AcceptResumed: func(*relay.Port, time.Duration) {},
 	})

@@ -203,8 +203,8 @@ func TestTriedSecond(t *testing.T) {
 			}
 		}
 		r.expectLeft(targets, true, true)
-		if targets[0].Second() == 0 || targets[1].Second() != 0 {
-			r.Errorf("second for %v and %v", targets[0].Second(), targets[1].Second())
+		if targets[0].DemotedFor() == 0 || targets[1].DemotedFor() != 0 {
+			r.Errorf("second for %v and %v", targets[0].DemotedFor(), targets[1].DemotedFor())
 		}
 		r.target.Close() // the other is dead now
 		client := r.dial()
@@ -213,7 +213,7 @@ func TestTriedSecond(t *testing.T) {
 		r.exchange(client, server, 100)
 		r.finish(client, server)
 		r.expectLeft(targets, true, false)
-		if targets[0].Second() != 0 {
+		if targets[0].DemotedFor() != 0 {
 			r.Error("it has answered, and is still second")
 		}
 		set.Retire()

@@ -38,7 +38,7 @@ func newStill(t *testing.T, targets ...config.Target) *still {
 		Connected:     func(*relay.Route) {},
 		Short:         func(relay.Lack, *relay.Route, error) {},
 		Works:         func(relay.Lack, *relay.Route) {},
-		TriedSecond:   func(*relay.Route, *upstream.Target) {},
+		Demoted:       func(*relay.Route, *upstream.Target) {},
 	}}
 	var err error
 	if s.loop, err = newLoop(e, 0); err != nil {
@@ -164,7 +164,7 @@ func TestOrdersAreBounded(t *testing.T) {
 // What is done to all sessions is done over several turns, to each of them once, and other orders come in between.
 func TestSweepsAreBounded(t *testing.T) {
 	s := newStill(t, config.Target{Address: config.Address{Network: "unix", Path: "/nonexistent"}, MaxSessions: 1, Weight: 1})
-	s.port.Route.Load().Targets.Pick(&upstream.Tried{}, netip.Addr{}) // so that the others wait
+	s.port.Route.Load().Targets.Pick(&upstream.Attempts{}, netip.Addr{}) // so that the others wait
 	const sessions = 5 * sweepStride
 	for range sessions {
 		s.session()

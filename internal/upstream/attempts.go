@@ -1,8 +1,8 @@
 package upstream
 
-// Tried is the targets that one session has tried, and its place among those who wait. The zero value is none. It is
+// Attempts is the targets that one session has tried, and its place among those who wait. The zero value is none. It is
 // the session's: not safe for concurrent use, and, while the session waits, not to be touched.
-type Tried struct {
+type Attempts struct {
 	targets []*Target
 	ticket  uint64 // says who has waited longer; 0: has not waited yet
 
@@ -18,13 +18,13 @@ type Tried struct {
 // left one after another, so that a session that tries thousands does not search among thousands each time.
 const aimless = 8
 
-func (t *Tried) aimless() bool { return len(t.targets) >= aimless }
+func (t *Attempts) aimless() bool { return len(t.targets) >= aimless }
 
 // Len is how many targets were tried.
-func (t *Tried) Len() int { return len(t.targets) }
+func (t *Attempts) Len() int { return len(t.targets) }
 
 // Last is the target that was tried last, or nil.
-func (t *Tried) Last() *Target {
+func (t *Attempts) Last() *Target {
 	if len(t.targets) == 0 {
 		return nil
 	}
@@ -32,12 +32,12 @@ func (t *Tried) Last() *Target {
 }
 
 // Reset makes t the zero value, and keeps its memory.
-func (t *Tried) Reset() {
+func (t *Attempts) Reset() {
 	clear(t.targets)
-	*t = Tried{targets: t.targets[:0]}
+	*t = Attempts{targets: t.targets[:0]}
 }
 
-func (t *Tried) has(target *Target) bool {
+func (t *Attempts) has(target *Target) bool {
 	if t.known != nil {
 		return t.known[target.state]
 	}
@@ -50,7 +50,7 @@ func (t *Tried) has(target *Target) bool {
 }
 
 // take notes that the session tries the target.
-func (t *Tried) take(target *Target) {
+func (t *Attempts) take(target *Target) {
 	t.targets = append(t.targets, target)
 	switch {
 	case t.known != nil:

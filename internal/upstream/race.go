@@ -11,9 +11,9 @@ const (
 	secondFor    = 10 * time.Minute
 )
 
-// Overtaken says that the session, which may be the trial, gave up connecting because a rival that was begun later stands
+// LostRace says that the session, which may be the trial, gave up connecting because a rival that was begun later stands
 // already. It reports whether the target is tried second from now on.
-func (t *Target) Overtaken(trial bool) (second bool) {
+func (t *Target) LostRace(trial bool) (second bool) {
 	second = t.lose()
 	t.Abandoned(trial)
 	if second {
@@ -22,8 +22,8 @@ func (t *Target) Overtaken(trial bool) (second bool) {
 	return second
 }
 
-// Second is for how much longer the target is tried second; 0 if it is not.
-func (t *Target) Second() time.Duration {
+// DemotedFor is for how much longer the target is tried second; 0 if it is not.
+func (t *Target) DemotedFor() time.Duration {
 	if !t.second.Load() {
 		return 0
 	}

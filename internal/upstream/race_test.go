@@ -28,11 +28,11 @@ func doubled(balance string) (s *Set, four, six, backup *Target) {
 // overtake has a session begin with a target and its rival win.
 func overtake(s *Set, first *Target) (second bool) {
 	trial, _ := first.reserve(true)
-	tried := &Tried{}
+	tried := &Attempts{}
 	tried.take(first)
-	rival, _ := s.Rival(first, tried)
+	rival, _ := s.Race(first, tried)
 	rival.Connected(time.Millisecond)
-	second = first.Overtaken(trial)
+	second = first.LostRace(trial)
 	first.Release()
 	rival.Release()
 	return second
@@ -43,7 +43,7 @@ func picks(t *testing.T, s *Set, n int) map[*Target]int {
 	t.Helper()
 	seen := map[*Target]int{}
 	for i := range n {
-		x, trial, err := s.Pick(&Tried{}, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+		x, trial, err := s.Pick(&Attempts{}, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func picks(t *testing.T, s *Set, n int) map[*Target]int {
 
 // An address that lost three races in a row is tried second for ten minutes, whatever the balancer, and after that from
 // one loss to the next.
-func TestTriedSecond(t *testing.T) {
+func TestTargetThatLosesRacesIsDemoted(t *testing.T) {
 	for _, balance := range balances {
 		t.Run(balance, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -69,29 +69,29 @@ func TestTriedSecond(t *testing.T) {
 				if got := picks(t, s, 64); got[six] > 0 {
 					t.Errorf("%d of 64 sessions begin with it", got[six])
 				}
-				if c := six.Condition(); c.State != Alive || c.Second != secondFor {
+				if c := six.Condition(); c.State != Alive || c.DemotedFor != secondFor {
 					t.Errorf("%+v", c)
 				}
-				tried := &Tried{}
+				tried := &Attempts{}
 				tried.take(four)
 				if x, _, err := s.Pick(tried, netip.Addr{}); x != six || err != nil {
 					t.Errorf("after the other comes %v, %v", x, err)
 				} else {
 					x.Release()
 				}
-				if x, _ := s.Rival(four, &Tried{}); x != six {
+				if x, _ := s.Race(four, &Attempts{}); x != six {
 					t.Errorf("the rival of the other is %v", x)
 				} else {
 					x.Release()
 				}
 				time.Sleep(secondFor - time.Nanosecond)
 				six.secondOver() // as by a timer that was too late to be stopped
-				if c := six.Condition(); c.Second != 1 {
+				if c := six.Condition(); c.DemotedFor != 1 {
 					t.Errorf("before ten minutes are over: %+v", c)
 				}
 				time.Sleep(time.Nanosecond)
 				synctest.Wait()
-				if c := six.Condition(); c.Second != 0 {
+				if c := six.Condition(); c.DemotedFor != 0 {
 					t.Errorf("after ten minutes: %+v", c)
 				}
 				if got := picks(t, s, 64); balance != config.BalanceFirst && balance != config.BalanceNearest && got[six] == 0 {
@@ -112,7 +112,7 @@ func TestTriedSecond(t *testing.T) {
 }
 
 // An answer makes it an address like the others: a connection that stands, or a probe that passes.
-func TestTriedSecondUntilItAnswers(t *testing.T) {
+func TestDemotionEndsWhenTheTargetAnswers(t *testing.T) {
 	for what, answer := range map[string]func(*Target){
 		"a connection": func(x *Target) { x.Connected(time.Millisecond) },
 		"a probe":      func(x *Target) { x.Probed(nil) },
@@ -123,11 +123,11 @@ func TestTriedSecondUntilItAnswers(t *testing.T) {
 				overtake(s, six)
 			}
 			six.Probed(errors.New("no answer"))
-			if six.Second() == 0 {
+			if six.DemotedFor() == 0 {
 				t.Errorf("%s: it is not second", what)
 			}
 			answer(six)
-			if six.Second() != 0 {
+			if six.DemotedFor() != 0 {
 				t.Errorf("%s: it is still second", what)
 			}
 			if got := picks(t, s, 10); got[six] != 5 {
@@ -145,14 +145,14 @@ func TestTriedSecondUntilItAnswers(t *testing.T) {
 }
 
 // One that is second goes before backups and before the dead.
-func TestTriedSecondIsNotDead(t *testing.T) {
+func TestDemotedTargetIsNotDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, four, six, backup := doubled(config.BalanceRoundRobin)
 		for range lossesInARow {
 			overtake(s, six)
 		}
 		four.Failed(false, errConnect)
-		var tried Tried
+		var tried Attempts
 		var order []*Target
 		for {
 			x, _, err := s.Pick(&tried, netip.Addr{})

@@ -48,7 +48,7 @@ func (r *tier) follow(before *tier) {
 
 // pick chooses a target for a session, among those who live or among the others, and reserves a place on it; nil if
 // there is none.
-func (r *tier) pick(tried *Tried, source netip.Addr, live bool) (t *Target, trial bool) {
+func (r *tier) pick(tried *Attempts, source netip.Addr, live bool) (t *Target, trial bool) {
 	for {
 		place := 0
 		switch {
@@ -73,7 +73,7 @@ func (r *tier) pick(tried *Tried, source netip.Addr, live bool) (t *Target, tria
 }
 
 // search goes through the targets one by one: it sees what pick may miss while keys change.
-func (r *tier) search(tried *Tried) (t *Target, trial bool) {
+func (r *tier) search(tried *Attempts) (t *Target, trial bool) {
 	for place, t := range r.targets {
 		if r.tree.at(place) > keyDead || tried.has(t) {
 			continue
@@ -86,7 +86,7 @@ func (r *tier) search(tried *Tried) (t *Target, trial bool) {
 }
 
 // next is the first place, from this one on, whose key is at most most and that was not tried; -1 if there is none.
-func (r *tier) next(from int, most uint64, tried *Tried) int {
+func (r *tier) next(from int, most uint64, tried *Attempts) int {
 	for place := from; ; place++ {
 		place = r.tree.next(place, most)
 		if place < 0 || !tried.has(r.targets[place]) {
@@ -96,12 +96,12 @@ func (r *tier) next(from int, most uint64, tried *Tried) int {
 }
 
 // inTurn takes the next turn of those whose key is at most most; -1 if there is none.
-func (r *tier) inTurn(most uint64, tried *Tried) int {
+func (r *tier) inTurn(most uint64, tried *Attempts) int {
 	return r.byWeight.take(func(from int) int { return r.next(from, most, tried) })
 }
 
 // onward is the next place after the one that was tried last.
-func (r *tier) onward(tried *Tried, live bool) int {
+func (r *tier) onward(tried *Attempts, live bool) int {
 	most, from := uint64(keyDead), 0
 	if live {
 		most = keySecond
@@ -117,7 +117,7 @@ func (r *tier) onward(tried *Tried, live bool) int {
 }
 
 // least is the least key of those who live and were not tried, or lives.
-func (r *tier) least(tried *Tried) uint64 {
+func (r *tier) least(tried *Attempts) uint64 {
 	least := uint64(lives)
 	if tried.Len() == 0 {
 		return min(least, r.tree.least())

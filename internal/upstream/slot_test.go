@@ -86,7 +86,7 @@ func TestPickIsNotMisled(t *testing.T) {
 				t.Errorf("%s: one that is drained or full", balance)
 			}
 		}
-		if x, _, err := s.Pick(new(Tried), nobody); err == nil {
+		if x, _, err := s.Pick(new(Attempts), nobody); err == nil {
 			t.Errorf("%s: %s cannot take the session", balance, x.Name)
 		}
 		checkTree(t, tier.tree, func(place int) uint64 { return tier.targets[place].key() })

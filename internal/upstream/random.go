@@ -10,7 +10,7 @@ const draws = 16
 
 // draw chooses at random, by weight, among those who live and were not tried, but for one (-1: nobody); -1 if there is
 // none.
-func (r *tier) draw(tried *Tried, but int) int {
+func (r *tier) draw(tried *Attempts, but int) int {
 	if r.tree.least() > lives {
 		return -1
 	}

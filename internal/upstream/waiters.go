@@ -11,7 +11,7 @@ type group struct {
 }
 
 // groupOf is the group of those who have tried the same; a new one, which is empty, if there is none. The caller holds mu.
-func (q *queue) groupOf(tried *Tried) *group {
+func (q *queue) groupOf(tried *Attempts) *group {
 	mark := tried.mark()
 	for _, g := range q.groups {
 		if g.mark == mark && g.waiters[0].tried.same(tried) {
@@ -64,7 +64,7 @@ var markSeed = maphash.MakeSeed()
 
 // mark is a number that is the same for those who have tried the same targets, in whatever order, and hardly ever for
 // others.
-func (t *Tried) mark() uint64 {
+func (t *Attempts) mark() uint64 {
 	mark := uint64(0)
 	for _, x := range t.targets {
 		mark += maphash.Comparable(markSeed, x.state)
@@ -73,7 +73,7 @@ func (t *Tried) mark() uint64 {
 }
 
 // same reports whether both are the same targets.
-func (t *Tried) same(other *Tried) bool {
+func (t *Attempts) same(other *Attempts) bool {
 	if len(t.targets) != len(other.targets) {
 		return false
 	}
