@@ -157,7 +157,7 @@ func (d *Daemon) stop(hurry context.Context) error {
 	d.log.Info("stopping: no new sessions", logging.Fields{"drain_timeout": d.cfg.DrainTimeout.String()})
 	d.server.Stopping()
 	d.told(d.manager.Stopping("stopping"))
-	draining, cancel := context.WithTimeout(hurry, d.cfg.DrainTimeout)
+	draining, cancel := drainContext(hurry, d.cfg.DrainTimeout)
 	var extending sync.WaitGroup // for extend
 	extending.Go(func() { d.extend(draining) })
 	defer extending.Wait()
@@ -167,4 +167,15 @@ func (d *Daemon) stop(hurry context.Context) error {
 	}
 	d.log.Info("stopped: all sessions have ended", nil)
 	return nil
+}
+
+// drainContext is done when open sessions have had their time to finish: with context.DeadlineExceeded after the timeout,
+// and with context.Canceled when the daemon is told to hurry, or at once if the timeout is 0.
+func drainContext(hurry context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout > 0 {
+		return context.WithTimeout(hurry, timeout)
+	}
+	draining, cancel := context.WithCancel(hurry)
+	cancel()
+	return draining, cancel
 }

@@ -170,8 +170,9 @@ func (s *Server) Stopping() {
 	}
 }
 
-// Stop closes every port, lets open sessions go on until the context is done, ends those that are left, and returns
-// when all is given back.
+// Stop closes every port, lets open sessions go on until the context is done, resets the remaining ones, and returns
+// when everything is released. Their cause is relay.Drained if the deadline of the context has passed, and relay.Stopped
+// if the context was cancelled.
 func (s *Server) Stop(ctx context.Context) error {
 	var errs []error
 	if s.first != nil {
@@ -186,11 +187,19 @@ func (s *Server) Stop(ctx context.Context) error {
 	for _, i := range s.inherited {
 		errs = append(errs, i.Listener.Close())
 	}
-	if s.engine.Wait(ctx) != nil {
-		s.engine.End(relay.Stopped)
+	if err := s.engine.Wait(ctx); err != nil {
+		s.engine.End(causeOfStop(err))
 		errs = append(errs, s.engine.Wait(context.Background()))
 	}
 	return errors.Join(append(errs, s.free())...)
+}
+
+// causeOfStop is the cause of the sessions that a stop resets; err is the error of the context of Stop.
+func causeOfStop(err error) relay.Cause {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return relay.Drained
+	}
+	return relay.Stopped
 }
 
 // free gives back what New has made, but for listening sockets.

@@ -19,7 +19,7 @@ const (
 	HalfCloseTimeout Cause = "half_close_timeout" // no byte after one side had finished
 	MaxDuration      Cause = "max_duration"       // it was open for as long as a session may be
 	TargetDead       Cause = "target_dead"        // a probe found the target dead, or it is the proxy itself
-	Drained          Cause = "drained"            // the time to finish was over
-	Stopped          Cause = "stopped"            // the proxy stopped before the session was done
+	Drained          Cause = "drained"            // the proxy stopped, and the session was still open after drain_timeout
+	Stopped          Cause = "stopped"            // the proxy stopped without a drain timeout, or was told to hurry
 	Internal         Cause = "internal"           // this machine ran out of something; the session's Err says what
 )
