@@ -10,7 +10,9 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// Snapshot tells how the server is doing now.
+// Snapshot returns the current state of the server. First, the engine adds up the bytes of all open sessions
+// (relay.Engine.Sample); everything else is read after that, so values that change meanwhile may disagree by a few
+// sessions.
 func (s *Server) Snapshot() Snapshot {
 	s.engine.Sample()
 	snapshot := Snapshot{

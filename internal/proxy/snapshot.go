@@ -18,8 +18,8 @@ var (
 	ErrNoTarget = errors.New("no such target")
 )
 
-// Snapshot is how a server is doing at one moment. Taking one stops nobody. It shares nothing with the server and is
-// the caller's. Its JSON is the body of /api/v1/status; durations are seconds there, and sizes bytes.
+// Snapshot is the state of a server. It shares nothing with the server and belongs to the caller. Its JSON is the body of
+// /api/v1/status; durations are seconds there, and sizes bytes.
 type Snapshot struct {
 	Version   int               `json:"version"`
 	Taken     time.Time         `json:"taken"`

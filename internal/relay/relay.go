@@ -47,7 +47,9 @@ type Engine interface {
 	// EndTarget resets every session whose connection goes to the target, for the given cause, without waiting for them
 	// to be over.
 	EndTarget(*upstream.Target, Cause)
-	// Sample has the routes' meters know what the open sessions have moved so far.
+	// Sample adds what every open session has moved so far to the meter of its route, and returns when that is done. It
+	// holds up sessions briefly at most: an event loop samples for about 1 ms per turn, the engine copy locks one session
+	// at a time.
 	Sample()
 	// Alive returns nil once the engine has shown that it answers, and that each port on which a connection waits is
 	// being accepted on unless no worker is free. If the context is done first, the error says what is stuck. An engine
