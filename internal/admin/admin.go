@@ -3,7 +3,7 @@
 // unix sockets alone. All that is shown comes from a proxy.Snapshot.
 //
 // The API costs the proxy little, whatever its clients do: the connections and requests of each address are limited
-// (limiter.go, bucket.go), and a snapshot is rendered once for all requests of a short time (rendering.go).
+// (limiter.go, rates.go), and a snapshot is rendered once for all requests of a short time (rendering.go).
 package admin
 
 import (

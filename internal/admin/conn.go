@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // A conn is a connection that a limiter has accepted.
@@ -18,7 +20,7 @@ type conn struct {
 	// What follows is guarded by limiter.mu.
 	element *list.Element // of limiter.conns; nil once it is removed
 	asked   time.Time     // when its last request came; zero: there was none
-	regular *bucket       // its own, while it is a regular; or nil
+	regular *rate.Limiter // its own, while it is a regular; or nil
 	hasSlot bool          // it holds one of limiter.slots, until http.Server closes it
 }
 
@@ -33,7 +35,7 @@ func connOf(r *http.Request) *conn {
 
 // requested is called when a request has come. It returns the buckets that the request is charged to; address is the one
 // of the address.
-func (c *conn) requested(address *bucket) charges {
+func (c *conn) requested(address *rate.Limiter) charges {
 	if c == nil {
 		return charges{address}
 	}
@@ -42,7 +44,7 @@ func (c *conn) requested(address *bucket) charges {
 	defer l.mu.Unlock()
 	c.asked = time.Now()
 	l.touch(c)
-	if own := c.regular; own != nil && own.wait(1) == 0 {
+	if own := c.regular; own != nil && own.Tokens() >= 1 {
 		return charges{own}
 	}
 	return charges{address, c.source.bucket}

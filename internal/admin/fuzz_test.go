@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"golang.org/x/time/rate"
 
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/tests/fakenode"
@@ -48,7 +49,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	s := New(fakenode.New(2, 3), "1.2.3", logging.Discard())
 	f.Cleanup(func() { s.Close(context.Background()) })
-	enough := func() *bucket { return newBucket(rate{1e12, 1e12}) }
+	enough := func() *rate.Limiter { return newBucket(limit{1e12, 1e12}) }
 	c := rootConn(f)
 	handlers := map[string]http.Handler{"unix": s.handler(true, enough()), "tcp": s.handler(false, enough())}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -10,13 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"tcp-proxy/internal/admin/page"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 )
 
 // handler serves the API at one address. Actions are for unix sockets only. address limits the requests.
-func (s *Server) handler(unix bool, address *bucket) http.Handler {
+func (s *Server) handler(unix bool, address *rate.Limiter) http.Handler {
 	mux := http.NewServeMux()
 	get := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodGet, h)) }
 	post := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodPost, s.requireOperator(h))) }
@@ -138,7 +140,7 @@ func (s *Server) show(v view, kind string) http.HandlerFunc {
 			answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
 			return
 		}
-		r.Context().Value(chargesKey{}).(charges).charge(float64(len(body) / chunk))
+		r.Context().Value(chargesKey{}).(charges).charge(len(body) / chunk)
 		h := w.Header()
 		h.Set("Content-Type", kind)
 		h.Set("Content-Length", fmt.Sprint(len(body)))

@@ -11,6 +11,9 @@ import (
 
 // A limitedListener accepts from one socket the connections that its limiter has room for. Accept errors, mostly for want
 // of descriptors, are retried with back-off. http.Server gets no error but net.ErrClosed.
+//
+// netutil.LimitListener does not fit: it bounds one socket, keeps new connections out when idle ones fill it, and hides the
+// CloseWrite that http.Server needs.
 type limitedListener struct {
 	net.Listener
 	limiter *limiter
@@ -42,7 +45,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 func (l *limitedListener) accept() (*conn, error) {
 	const first, longest = 5 * time.Millisecond, time.Second
 	for delay := first; ; {
-		if !l.pause(l.limiter.bucket.wait(1)) {
+		if !l.pause(l.limiter.accepts.Reserve().Delay()) {
 			return nil, net.ErrClosed
 		}
 		accepted, err := l.Listener.Accept()
@@ -57,7 +60,6 @@ func (l *limitedListener) accept() (*conn, error) {
 			continue
 		}
 		delay = first
-		l.limiter.bucket.charge(1)
 		if c := l.limiter.add(accepted); c != nil {
 			return c, nil
 		}

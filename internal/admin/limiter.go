@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // How many connections of a limiter may be regulars.
@@ -27,9 +29,9 @@ const (
 //
 // Accepting is limited to acceptsPerSecond; further connections wait in the kernel's backlog.
 type limiter struct {
-	max    int           // connections
-	bucket *bucket       // of accepting
-	slots  chan struct{} // one for each connection that http.Server has, closed ones included until it notices
+	max     int // connections
+	accepts *rate.Limiter
+	slots   chan struct{} // one for each connection that http.Server has, closed ones included until it notices
 
 	mu       sync.Mutex // guards what follows
 	conns    list.List  // of *conn, the longest inactive first
@@ -40,7 +42,7 @@ type limiter struct {
 func newLimiter(max int) *limiter {
 	return &limiter{
 		max:     max,
-		bucket:  newBucket(rate{acceptsPerSecond, acceptBurst}),
+		accepts: newBucket(limit{acceptsPerSecond, acceptBurst}),
 		slots:   make(chan struct{}, 2*max),
 		sources: sources{known: map[netip.Prefix]*source{}},
 	}

@@ -84,33 +84,6 @@ func TestSqueezeLosesNothing(t *testing.T) {
 	}
 }
 
-func TestPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newBucket(rate{10, 5})
-		for range 5 {
-			if p.wait(1) != 0 {
-				t.Fatal("the burst has to wait")
-			}
-			p.charge(1)
-		}
-		if got := p.wait(1); got != 100*time.Millisecond {
-			t.Errorf("after the burst the next waits %v", got)
-		}
-		time.Sleep(100 * time.Millisecond)
-		if got := p.wait(1); got != 0 {
-			t.Errorf("when its time has come it waits %v", got)
-		}
-		p.charge(21) // something big
-		if got := p.wait(1); got != 2100*time.Millisecond {
-			t.Errorf("after something big the next waits %v", got)
-		}
-		time.Sleep(time.Hour)
-		if got := p.wait(6); got != 100*time.Millisecond {
-			t.Errorf("more than the burst has come together: %v", got)
-		}
-	})
-}
-
 func TestAcceptIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimitedListener(&failing{}, config.Port{}, newLimiter(1))

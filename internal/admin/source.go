@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"net"
 	"net/netip"
+
+	"golang.org/x/time/rate"
 )
 
 // A source is what connections have in common for the limits: an IPv4 address, an IPv6 /64, or a unix socket. Its fields are
@@ -12,7 +14,7 @@ type source struct {
 	key      netip.Prefix
 	conns    int
 	regulars int
-	bucket   *bucket       // its requests
+	bucket   *rate.Limiter // its requests
 	idle     *list.Element // of sources.idle, while it has no connection
 }
 

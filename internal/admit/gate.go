@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/ratelimit"
 )
 
 // Refusal is why a client may not come in; "" is that it may.
@@ -54,7 +55,7 @@ type inside struct {
 	refused [len(refusals)]atomic.Uint64
 
 	mu      sync.Mutex // held to find that one more may enter and to count it, so that no limit is overrun
-	rate    bucket
+	rate    ratelimit.Bucket
 	sources sources
 }
 
@@ -111,7 +112,7 @@ func (g *Gate) enter(source netip.Addr) Refusal {
 	switch {
 	case p.MaxSessions > 0 && g.open.Load() >= int64(p.MaxSessions):
 		return MaxSessions
-	case rate > 0 && g.rate.fill(now, rate, rate) == 0:
+	case rate > 0 && g.rate.Refill(now, rate, rate) == 0:
 		return SessionsPerSecond
 	}
 	if g.tells(source) {
@@ -120,7 +121,7 @@ func (g *Gate) enter(source netip.Addr) Refusal {
 		}
 	}
 	if rate > 0 {
-		g.rate.take(1)
+		g.rate.Take(1)
 	}
 	g.open.Add(1)
 	return ""

@@ -5,6 +5,8 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"time"
+
+	"tcp-proxy/internal/ratelimit"
 )
 
 // maxSources is how many sources a gate tells apart: more than a pool can have workers (config.Config), so that those
@@ -38,7 +40,7 @@ const slabSize = 1024
 
 type source struct {
 	key      key
-	bucket   bucket // unused, and zero, without a rate per source
+	bucket   ratelimit.Bucket // unused, and zero, without a rate per source
 	sessions int32
 	next     int32
 	queued   bool  // to be forgotten, unless it is back
@@ -86,11 +88,11 @@ func (t *sources) enter(k key, now int64, limit, rate int) Refusal {
 	switch {
 	case limit > 0 && int(s.sessions) >= limit:
 		return MaxSessionsPerSource
-	case rate > 0 && s.bucket.fill(now, int64(rate), int64(rate)) == 0:
+	case rate > 0 && s.bucket.Refill(now, int64(rate), int64(rate)) == 0:
 		return SessionsPerSecondPerSource
 	}
 	if rate > 0 {
-		s.bucket.take(1)
+		s.bucket.Take(1)
 	}
 	s.sessions++
 	return ""
@@ -109,7 +111,7 @@ func (t *sources) leave(k key, now int64) {
 	s.sessions--
 	switch {
 	case s.sessions > 0 || s.queued:
-	case s.bucket == bucket{}:
+	case s.bucket == ratelimit.Bucket{}:
 		t.remove(i)
 	default:
 		t.queue(i, now)
@@ -177,7 +179,7 @@ func (t *sources) forget(now int64) bool {
 	s.queued = false
 	switch {
 	case s.sessions > 0: // it is queued again when they have left
-	case now-s.bucket.at < int64(time.Second): // it has come in, or tried to, since then
+	case now-s.bucket.Refilled() < int64(time.Second): // it has come in, or tried to, since then
 		t.queue(i, now)
 	default:
 		t.remove(i)

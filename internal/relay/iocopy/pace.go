@@ -5,14 +5,14 @@ import (
 	"io"
 	"time"
 
-	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/ratelimit"
 )
 
 // copySlowly is io.Copy at so many bytes a second. What is permitted at a time is copied by io.CopyN, and so spliced too
 // where the receiver is TCP.
 func (s *session) copySlowly(to *side, from io.Reader, rate int) (int64, error) {
-	pace := admit.Pace{Rate: int64(rate)}
-	// As much as Pace permits at least: what a copy has been permitted, and waits for, comes on top of what the next is.
+	pace := ratelimit.Pacer{Rate: int64(rate)}
+	// As much as Pacer permits at least: what a copy has been permitted, and waits for, comes on top of what the next is.
 	portion := max(1, rate/40)
 	for total := int64(0); ; {
 		now := int64(time.Since(s.begun))

@@ -1,18 +1,18 @@
 package loop
 
 import (
-	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/ratelimit"
 	"tcp-proxy/internal/relay"
 )
 
 // pace bounds the flows of a session.
 type pace struct {
-	flow [2]admit.Pace
+	flow [2]ratelimit.Pacer
 	next [2]int64 // when a flow that waits for its rate goes on; 0: it does not wait
 }
 
 func newPace(r *relay.Route) *pace {
-	return &pace{flow: [2]admit.Pace{client: {Rate: int64(r.Upload)}, target: {Rate: int64(r.Download)}}}
+	return &pace{flow: [2]ratelimit.Pacer{client: {Rate: int64(r.Upload)}, target: {Rate: int64(r.Download)}}}
 }
 
 // pumpPaced is pump for a flow that may be bounded. When its rate leaves it nothing to do, the wheel tells when it goes on.

@@ -1,21 +1,22 @@
-package admit
+package ratelimit
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
 )
 
-// A run is a simulated flow: when how many bytes went.
+// A moment of a simulated flow: when some bytes went, and how many.
 type moment struct {
 	at    int64
 	bytes int64
 }
 
-// flow moves bytes at the pace over that much simulated time, as an engine does: a chunk that the source has, what may go
-// of it, and when nothing may, a wait that ends late by up to late.
-func flow(p *Pace, random *rand.Rand, begin, length int64, chunks []int, late time.Duration) []moment {
+// flow moves bytes for a simulated time, as an engine does: it takes permission for a chunk, gives back what the source did
+// not have, and waits when it gets none. A wait may end up to late after its time.
+func flow(p *Pacer, random *rand.Rand, begin, length int64, chunks []int, late time.Duration) []moment {
 	var went []moment
 	for now, i := begin, 0; now < begin+length; i++ {
 		want := chunks[i%len(chunks)]
@@ -35,7 +36,7 @@ func flow(p *Pace, random *rand.Rand, begin, length int64, chunks []int, late ti
 	return went
 }
 
-// extremes returns how many bytes went at most and at least in any second.
+// extremes returns the most and the fewest bytes that went in any second.
 func extremes(went []moment, begin, end int64) (most, least int64) {
 	const second = int64(time.Second)
 	least = 1 << 62
@@ -62,9 +63,9 @@ func extremes(went []moment, begin, end int64) (most, least int64) {
 	return most, least
 }
 
-// In any second of any flow: never more than 5 % above the rate, and at least 95 % of it if there is always something to
-// move, however odd the chunks are and though the engine wakes late.
-func TestPaceIsSmooth(t *testing.T) {
+// In any second at most 5 % more than the rate flows, and at least 95 % of it if there is always something to move, for odd
+// chunks and for engines that wake late.
+func TestPacerIsSmooth(t *testing.T) {
 	for _, rate := range []int64{1, 2, 19, 39, 40, 59, 100, 333, 999, 1 << 10, 1500, 10_000, 64 << 10, 1 << 20, 12_345_678, 100 << 20, 1 << 30} {
 		for _, chunks := range [][]int{{1}, {1448}, {16 << 10}, {64 << 10}, {1 << 20}, {1, 1 << 20, 7, 65537, 333}} {
 			if chunks[0] == 1 && len(chunks) == 1 && rate > 1<<20 {
@@ -79,7 +80,7 @@ func TestPaceIsSmooth(t *testing.T) {
 					} else if rate < 1000 {
 						length = 60 * int64(time.Second)
 					}
-					p := &Pace{Rate: rate}
+					p := &Pacer{Rate: rate}
 					begin := random.Int64N(1e15)
 					went := flow(p, random, begin, length, chunks, late)
 					most, least := extremes(went, begin, begin+length)
@@ -95,16 +96,16 @@ func TestPaceIsSmooth(t *testing.T) {
 	}
 }
 
-// After a pause, however long, no more goes at once than a twentieth of a second's worth.
-func TestPaceAfterAPause(t *testing.T) {
+// After a pause of any length, a twentieth of a second's worth flows at once, however much is wanted.
+func TestPacerAfterAPause(t *testing.T) {
 	for _, rate := range []int64{1 << 10, 1 << 20, 1 << 30, 1e11} {
-		p := &Pace{Rate: rate}
+		p := &Pacer{Rate: rate}
 		now := int64(1)
 		for _, pause := range []time.Duration{0, time.Second, time.Hour, 10000 * time.Hour} {
 			now += int64(pause)
 			went := int64(0)
 			for {
-				n := p.Take(now, 1<<40)
+				n := p.Take(now, math.MaxInt)
 				if n == 0 {
 					break
 				}
@@ -117,13 +118,13 @@ func TestPaceAfterAPause(t *testing.T) {
 	}
 }
 
-// Take gives nothing before Next, and then something, whatever is wanted.
-func TestPaceNextIsTrue(t *testing.T) {
+// Take permits nothing before Next, and something at Next, however much is wanted.
+func TestPacerNextIsTrue(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 20_000 {
 		rate := int64(1) << random.IntN(37)
 		rate += random.Int64N(rate)
-		p := &Pace{Rate: min(rate, 1e11)}
+		p := &Pacer{Rate: min(rate, 1e11)}
 		now := random.Int64N(1e15)
 		for range 10 {
 			want := 1 + random.IntN(1<<(1+random.IntN(22)))
@@ -137,18 +138,18 @@ func TestPaceNextIsTrue(t *testing.T) {
 			}
 			early := before
 			if n := early.Take(next-1, 1<<40); n > 0 {
-				t.Fatalf("rate %d: %d given before next", rate, n)
+				t.Fatalf("rate %d: %d permitted before Next", rate, n)
 			}
 			now = next
 			if p.Take(now, want) == 0 {
-				t.Fatalf("rate %d: nothing of %d at the time that next gave", rate, want)
+				t.Fatalf("rate %d: nothing of %d permitted at Next", rate, want)
 			}
 		}
 	}
 }
 
-func TestPaceWithoutLimit(t *testing.T) {
-	var p Pace
+func TestPacerWithoutLimit(t *testing.T) {
+	var p Pacer
 	if n := p.Take(5, 1<<40); n != 1<<40 {
 		t.Errorf("%d of what is wanted", n)
 	}
@@ -158,9 +159,9 @@ func TestPaceWithoutLimit(t *testing.T) {
 	}
 }
 
-// A short message on a quiet session does not wait.
-func TestPaceLetsTheSmallThrough(t *testing.T) {
-	p := &Pace{Rate: 1 << 20}
+// A short message of a quiet session does not wait.
+func TestPacerLetsTheSmallThrough(t *testing.T) {
+	p := &Pacer{Rate: 1 << 20}
 	for now := int64(1e9); now < 2e9; now += 1e6 {
 		if n := p.Take(now, 100); n != 100 {
 			t.Fatalf("%d of 100 bytes at %d", n, now)
@@ -168,8 +169,8 @@ func TestPaceLetsTheSmallThrough(t *testing.T) {
 	}
 }
 
-func BenchmarkPace(b *testing.B) {
-	p := &Pace{Rate: 1 << 30}
+func BenchmarkPacer(b *testing.B) {
+	p := &Pacer{Rate: 1 << 30}
 	now := int64(0)
 	for b.Loop() {
 		now += 1000
