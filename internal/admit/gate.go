@@ -12,12 +12,12 @@ import (
 	"tcp-proxy/internal/ratelimit"
 )
 
-// Refusal is why a client may not come in; "" is that it may.
+// Refusal is the reason why a client is not admitted; "" if it is.
 type Refusal string
 
-// The refusals, in the order in which a gate looks.
+// The refusals, in the order in which a gate checks them.
 const (
-	Denied                     Refusal = "denied" // by allow and deny
+	Denied                     Refusal = "denied" // by Allow and Deny
 	MaxSessions                Refusal = "max_sessions"
 	SessionsPerSecond          Refusal = "sessions_per_second"
 	MaxSessionsPerSource       Refusal = "max_sessions_per_source"
@@ -26,10 +26,10 @@ const (
 
 var refusals = [...]Refusal{Denied, MaxSessions, SessionsPerSecond, MaxSessionsPerSource, SessionsPerSecondPerSource}
 
-// ByNumber reports whether it is for the number of those who are inside.
+// ByNumber reports whether the reason is the number of open sessions, which may be less a moment later.
 func (r Refusal) ByNumber() bool { return r == MaxSessions || r == MaxSessionsPerSource }
 
-// Policy says who may come in. The zero value is everybody; see config.Settings.
+// Policy says which clients are admitted. The zero value admits all; config.Settings describes the fields.
 type Policy struct {
 	Allow, Deny                config.Networks
 	MaxSessions                int
@@ -38,43 +38,45 @@ type Policy struct {
 	SessionsPerSecondPerSource int
 }
 
-// Gate is an app's door: its policy, and who is inside. It is safe for concurrent use; nil lets everybody in.
+// Gate admits the clients of an app by its policy, and counts those that are open: admitted, and not yet left. It is safe
+// for concurrent use; a nil Gate admits everybody.
 //
-// A source is an IPv4 address or an IPv6 /64. Each rate has a burst of one second's worth, and only those who are let in
-// use it up.
+// A source is an IPv4 address or an IPv6 /64. Each rate has a burst of one second's worth, and only clients that are
+// admitted use it up.
 type Gate struct {
 	policy      Policy
 	allow, deny Networks
-	*inside
+	*state
 }
 
-// inside is what the gates of an app, of which a reload makes the next, have in common.
-type inside struct {
-	start   time.Time // of its clock
+// state is shared by the successive gates of an app: a reload makes a new gate with the state of the one before.
+type state struct {
+	start   time.Time // zero of the clock of now
 	open    atomic.Int64
 	refused [len(refusals)]atomic.Uint64
 
-	mu      sync.Mutex // held to find that one more may enter and to count it, so that no limit is overrun
+	mu      sync.Mutex // guards what follows, and is held from checking open against a limit until it is counted up
 	rate    ratelimit.Bucket
 	sources sources
 }
 
-// NewGate makes the gate of an app that has this policy from now on. before is the one that it had, or nil: who is
-// inside, what the rates have left, and who was refused count on.
+// NewGate makes a gate with a policy. before is the previous gate of the app, or nil; the new one takes over its open
+// clients, rates and counts of refusals.
 //
-// Who came in while there was no limit per source does not count against one that comes later.
+// Clients that were admitted while there was no limit per source do not count against one that a later gate has.
 func NewGate(p Policy, before *Gate) *Gate {
 	g := &Gate{policy: p, allow: NewNetworks(p.Allow.Prefixes()), deny: NewNetworks(p.Deny.Prefixes())}
 	if before != nil {
-		g.inside = before.inside
+		g.state = before.state
 	} else {
-		g.inside = &inside{start: time.Now(), sources: newSources(maxSources)}
+		g.state = &state{start: time.Now(), sources: newSources(maxSources)}
 	}
 	return g
 }
 
-// Enter lets a client in, who then leaves once, by this same gate, or says why not. The source is not valid for a client
-// that has no address, on a unix socket: it passes the networks and is limited with all others only.
+// Enter admits a client or returns the reason why not. The caller calls Leave of this same gate once for each client that
+// was admitted. A client on a unix socket has no address, so source is not valid: no list of networks applies to it, nor
+// a limit per source.
 func (g *Gate) Enter(source netip.Addr) Refusal {
 	refusal := g.TryEnter(source)
 	if refusal.ByNumber() {
@@ -83,8 +85,8 @@ func (g *Gate) Enter(source netip.Addr) Refusal {
 	return refusal
 }
 
-// TryEnter is Enter that does not count a refusal ByNumber: the caller sees to it that nobody is inside any more whose
-// session is over, and asks again, by Enter.
+// TryEnter is Enter, except that it does not count a refusal ByNumber. After one, the caller calls Leave for the clients
+// whose connections have ended meanwhile, and then Enter.
 func (g *Gate) TryEnter(source netip.Addr) Refusal {
 	if g == nil {
 		return ""
@@ -101,7 +103,7 @@ func (g *Gate) enter(source netip.Addr) Refusal {
 		return Denied
 	}
 	p := &g.policy
-	if p.MaxSessions == 0 && p.SessionsPerSecond == 0 && !g.tells(source) {
+	if p.MaxSessions == 0 && p.SessionsPerSecond == 0 && !g.countsSource(source) {
 		g.open.Add(1)
 		return ""
 	}
@@ -115,7 +117,7 @@ func (g *Gate) enter(source netip.Addr) Refusal {
 	case rate > 0 && g.rate.Refill(now, rate, rate) == 0:
 		return SessionsPerSecond
 	}
-	if g.tells(source) {
+	if g.countsSource(source) {
 		if refusal := g.sources.enter(keyOf(source), now, p.MaxSessionsPerSource, p.SessionsPerSecondPerSource); refusal != "" {
 			return refusal
 		}
@@ -127,12 +129,12 @@ func (g *Gate) enter(source netip.Addr) Refusal {
 	return ""
 }
 
-// Leave counts a client out whom this gate has let in.
+// Leave ends the count of a client that this gate has admitted.
 func (g *Gate) Leave(source netip.Addr) {
 	if g == nil {
 		return
 	}
-	if g.tells(source) {
+	if g.countsSource(source) {
 		now := g.now()
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -141,20 +143,20 @@ func (g *Gate) Leave(source netip.Addr) {
 	g.open.Add(-1)
 }
 
-// Counts reports whether the gate may refuse a client for the number of those who are inside.
+// Counts reports whether the gate has a limit for the number of open sessions, so that a refusal may be ByNumber.
 func (g *Gate) Counts() bool {
 	return g != nil && (g.policy.MaxSessions > 0 || g.policy.MaxSessionsPerSource > 0)
 }
 
-// tells reports whether the gate tells this source from others.
-func (g *Gate) tells(source netip.Addr) bool {
+// countsSource reports whether a limit per source applies to this one.
+func (g *Gate) countsSource(source netip.Addr) bool {
 	return source.IsValid() && (g.policy.MaxSessionsPerSource > 0 || g.policy.SessionsPerSecondPerSource > 0)
 }
 
-// now is the time on the gate's clock, in nanoseconds.
-func (c *inside) now() int64 { return int64(time.Since(c.start)) }
+// now is the time since start, in nanoseconds.
+func (s *state) now() int64 { return int64(time.Since(s.start)) }
 
-// Open is how many clients are inside.
+// Open is the number of clients that were admitted and have not left.
 func (g *Gate) Open() int {
 	if g == nil {
 		return 0
@@ -162,8 +164,7 @@ func (g *Gate) Open() int {
 	return int(g.open.Load())
 }
 
-// Sources is how many sources the gate remembers: those that have a client inside, and those whose rate has not
-// recovered.
+// Sources is the number of sources that the gate keeps: those with an open client, and those whose bucket is not full.
 func (g *Gate) Sources() int {
 	if g == nil {
 		return 0
@@ -176,7 +177,7 @@ func (g *Gate) Sources() int {
 	return len(g.sources.index)
 }
 
-// Refused gives how many were refused for each reason, in the order of the reasons.
+// Refused returns the number of clients that were refused for each reason, in the order of the constants.
 func (g *Gate) Refused() iter.Seq2[Refusal, uint64] {
 	return func(yield func(Refusal, uint64) bool) {
 		for i, refusal := range refusals {

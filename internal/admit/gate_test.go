@@ -23,7 +23,7 @@ var (
 	unix  = netip.Addr{}
 )
 
-// expect asks to enter for each source in turn and compares the answers.
+// expect calls Enter for each source in turn and compares the results.
 func expect(t *testing.T, g *Gate, want Refusal, sources ...netip.Addr) {
 	t.Helper()
 	for i, source := range sources {
@@ -33,11 +33,11 @@ func expect(t *testing.T, g *Gate, want Refusal, sources ...netip.Addr) {
 	}
 }
 
-// empty wants nobody inside and nobody remembered.
+// empty checks that no client is open and no source is kept.
 func empty(t *testing.T, g *Gate) {
 	t.Helper()
 	if g.Open() != 0 || g.Sources() != 0 {
-		t.Errorf("%d inside and %d sources after all have left", g.Open(), g.Sources())
+		t.Errorf("%d open and %d sources after all have left", g.Open(), g.Sources())
 	}
 }
 
@@ -75,7 +75,7 @@ func TestGateMaxSessionsPerSource(t *testing.T) {
 	expect(t, g, "", one, same)
 	expect(t, g, MaxSessionsPerSource, one, same)
 	if g.Sources() != 4 || g.Open() != 11 {
-		t.Errorf("%d sources and %d inside, want 4 and 11", g.Sources(), g.Open())
+		t.Errorf("%d sources and %d open, want 4 and 11", g.Sources(), g.Open())
 	}
 	for _, source := range []netip.Addr{one, one, two, two, same, same, neighbour, neighbour, unix, unix, unix} {
 		g.Leave(source)
@@ -93,7 +93,7 @@ func TestGateSessionsPerSecond(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		expect(t, g, "", one)
 		expect(t, g, SessionsPerSecond, one)
-		time.Sleep(time.Hour) // no more than one second's worth is saved up
+		time.Sleep(time.Hour) // the burst is one second's worth
 		expect(t, g, "", one, one, one, one)
 		expect(t, g, SessionsPerSecond, one)
 	})
@@ -106,7 +106,7 @@ func TestGateSessionsPerSecondPerSource(t *testing.T) {
 		expect(t, g, SessionsPerSecondPerSource, one)
 		g.Leave(one)
 		g.Leave(one)
-		expect(t, g, SessionsPerSecondPerSource, one) // that nobody of it is inside changes nothing
+		expect(t, g, SessionsPerSecondPerSource, one) // also when none of its clients is open
 		time.Sleep(500 * time.Millisecond)
 		expect(t, g, "", one)
 		expect(t, g, SessionsPerSecondPerSource, one)
@@ -116,28 +116,28 @@ func TestGateSessionsPerSecondPerSource(t *testing.T) {
 	})
 }
 
-// A rate is used up only by those who come in.
-func TestGateRatesAreForThoseWhoComeIn(t *testing.T) {
+// Only clients that are admitted use up a rate.
+func TestGateRatesCountTheAdmitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(Policy{Deny: networks("198.51.100.0/24"), SessionsPerSecond: 10, SessionsPerSecondPerSource: 3, MaxSessionsPerSource: 2, MaxSessions: 5}, nil)
 		expect(t, g, Denied, other, other, other)
 		expect(t, g, "", one, one)
-		for range 100 { // neither the rate of all nor its own
+		for range 100 { // uses up neither the app's rate nor the source's
 			expect(t, g, MaxSessionsPerSource, one)
 		}
 		g.Leave(one)
 		expect(t, g, "", one)
 		g.Leave(one)
-		for range 100 { // not the rate of all
+		for range 100 { // does not use up the app's rate
 			expect(t, g, SessionsPerSecondPerSource, one)
 		}
 		expect(t, g, "", two, two, unix, unix)
-		for range 100 { // no rate
+		for range 100 { // uses up no rate
 			expect(t, g, MaxSessions, unix)
 		}
 		g.Leave(unix)
 		g.Leave(unix)
-		expect(t, g, "", unix, unix) // with these nine of the ten
+		expect(t, g, "", unix, unix) // the eighth and the ninth of ten
 		g.Leave(unix)
 		expect(t, g, "", unix)
 		g.Leave(unix)
@@ -150,8 +150,8 @@ func TestGateRatesAreForThoseWhoComeIn(t *testing.T) {
 	})
 }
 
-// What comes first in the list of refusals is what is said.
-func TestGateSaysTheFirstReason(t *testing.T) {
+// If several limits are reached, the first one in the order of the constants is the reason.
+func TestGateReturnsTheFirstReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := Policy{Deny: networks("198.51.100.0/24"), MaxSessions: 1, SessionsPerSecond: 1, MaxSessionsPerSource: 1, SessionsPerSecondPerSource: 1}
 		g := NewGate(p, nil)
@@ -178,9 +178,9 @@ func TestGateAfterReload(t *testing.T) {
 		expect(t, strict, "", one)
 		expect(t, strict, MaxSessionsPerSource, one)
 		expect(t, strict, "", two)
-		expect(t, strict, MaxSessions, other) // with those from before
+		expect(t, strict, MaxSessions, other) // counting those of the previous gate
 		free.Leave(one)
-		expect(t, strict, MaxSessionsPerSource, one) // who came in before there was a limit has not left it
+		expect(t, strict, MaxSessionsPerSource, one) // was admitted before the limit, so leaving does not help
 		free.Leave(two)
 
 		more := NewGate(Policy{MaxSessionsPerSource: 3, SessionsPerSecondPerSource: 1}, strict)
@@ -206,8 +206,8 @@ func TestGateAfterReload(t *testing.T) {
 	})
 }
 
-// Who came in while there was no rate has not used up the one that comes.
-func TestGateWithARateThatIsNew(t *testing.T) {
+// Clients that were admitted while there was no rate do not use up a later one.
+func TestGateWithANewRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(Policy{MaxSessions: 100, MaxSessionsPerSource: 100}, nil)
 		expect(t, g, "", one, one, one, one, one)
@@ -225,17 +225,17 @@ func TestNoGate(t *testing.T) {
 	empty(t, g)
 	for refusal, n := range g.Refused() {
 		if n != 0 || refusal == "" {
-			t.Errorf("%d refused as %q by no gate", n, refusal)
+			t.Errorf("%d refused as %q by a nil gate", n, refusal)
 		}
 	}
 }
 
-// However many come and go at the same time, no limit is overrun, nobody is refused while there is room, and when all
-// have left nobody is inside.
+// With many clients at the same time, no limit is exceeded, no client is refused while there is room, and no client is open
+// when all have left.
 func TestGateUnderLoad(t *testing.T) {
 	const limit, perSource, sources, each = 24, 5, 7, 4
 	first := NewGate(Policy{MaxSessions: limit, MaxSessionsPerSource: perSource, SessionsPerSecondPerSource: 1_000_000}, nil)
-	var inside atomic.Int64
+	var open atomic.Int64
 	var of [sources]atomic.Int64
 	var all sync.WaitGroup
 	for i := range sources {
@@ -249,13 +249,13 @@ func TestGateUnderLoad(t *testing.T) {
 					}
 					switch refusal := g.Enter(source); refusal {
 					case "":
-						if n, m := inside.Add(1), of[i].Add(1); n > limit || m > perSource {
-							t.Errorf("%d inside, %d of one source", n, m)
+						if n, m := open.Add(1), of[i].Add(1); n > limit || m > perSource {
+							t.Errorf("%d open, %d of one source", n, m)
 						}
-						inside.Add(-1)
+						open.Add(-1)
 						of[i].Add(-1)
 						g.Leave(source)
-					case MaxSessions: // 28 of them may want in
+					case MaxSessions: // 28 goroutines may try at once
 					default:
 						t.Errorf("%q, of at most %d of one source", refusal, each)
 					}
@@ -265,58 +265,58 @@ func TestGateUnderLoad(t *testing.T) {
 	}
 	all.Wait()
 	if first.Open() != 0 {
-		t.Errorf("%d inside after all have left", first.Open())
+		t.Errorf("%d open after all have left", first.Open())
 	}
 }
 
-// A gate is what a plain list of who is inside, and of when who came in, says that it is.
-func TestGateIsItsPolicy(t *testing.T) {
+// A gate admits what a plain list of open clients and of the times of admission allows.
+func TestGateFollowsItsPolicy(t *testing.T) {
 	for seed := range uint64(30) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			policy := Policy{MaxSessions: 8, MaxSessionsPerSource: 3, SessionsPerSecond: 20, SessionsPerSecondPerSource: 5}
 			g := NewGate(policy, nil)
-			var inside []netip.Addr
-			came := []time.Time{} // in the last second, of all and of each source
-			cameFrom := map[netip.Addr][]time.Time{}
+			var open []netip.Addr
+			admitted := []time.Time{} // of all, and of each source
+			admittedFrom := map[netip.Addr][]time.Time{}
 			for range 3000 {
 				time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond)
-				if len(inside) > 0 && random.IntN(5) < 2 {
-					i := random.IntN(len(inside))
-					g.Leave(inside[i])
-					inside = append(inside[:i], inside[i+1:]...)
+				if len(open) > 0 && random.IntN(5) < 2 {
+					i := random.IntN(len(open))
+					g.Leave(open[i])
+					open = append(open[:i], open[i+1:]...)
 					continue
 				}
 				source := netip.AddrFrom4([4]byte{10, 0, 0, byte(random.IntN(1 + random.IntN(6)))})
 				here := 0
-				for _, a := range inside {
+				for _, a := range open {
 					if a == source {
 						here++
 					}
 				}
 				got := g.Enter(source)
 				switch {
-				case got == "" && (len(inside) >= policy.MaxSessions || here >= policy.MaxSessionsPerSource):
-					t.Fatalf("one more let in, %d inside, %d of its source", len(inside), here)
-				case got == MaxSessions && len(inside) < policy.MaxSessions, got == MaxSessionsPerSource && here < policy.MaxSessionsPerSource:
-					t.Fatalf("%q, %d inside, %d of its source", got, len(inside), here)
-				// A bucket that has not been emptied in the last second has not been overdrawn.
-				case got == SessionsPerSecond && within(came) < 1, got == SessionsPerSecondPerSource && within(cameFrom[source]) < 1:
-					t.Fatalf("%q, and nobody came in the last second", got)
+				case got == "" && (len(open) >= policy.MaxSessions || here >= policy.MaxSessionsPerSource):
+					t.Fatalf("one too many admitted: %d open, %d of its source", len(open), here)
+				case got == MaxSessions && len(open) < policy.MaxSessions, got == MaxSessionsPerSource && here < policy.MaxSessionsPerSource:
+					t.Fatalf("%q: %d open, %d of its source", got, len(open), here)
+				// A bucket from which nothing was taken in the last second is full.
+				case got == SessionsPerSecond && within(admitted) < 1, got == SessionsPerSecondPerSource && within(admittedFrom[source]) < 1:
+					t.Fatalf("%q, and nobody was admitted in the last second", got)
 				}
 				if got == "" {
-					inside = append(inside, source)
-					came, cameFrom[source] = append(came, time.Now()), append(cameFrom[source], time.Now())
-					// A second's worth at once, and what comes in during a second.
-					if n, m := within(came), within(cameFrom[source]); n > 2*policy.SessionsPerSecond || m > 2*policy.SessionsPerSecondPerSource {
+					open = append(open, source)
+					admitted, admittedFrom[source] = append(admitted, time.Now()), append(admittedFrom[source], time.Now())
+					// The burst, and what is gained in a second.
+					if n, m := within(admitted), within(admittedFrom[source]); n > 2*policy.SessionsPerSecond || m > 2*policy.SessionsPerSecondPerSource {
 						t.Fatalf("%d in a second, %d of one source", n, m)
 					}
 				}
-				if g.Open() != len(inside) {
-					t.Fatalf("%d inside, want %d", g.Open(), len(inside))
+				if g.Open() != len(open) {
+					t.Fatalf("%d open, want %d", g.Open(), len(open))
 				}
 			}
-			for _, source := range inside {
+			for _, source := range open {
 				g.Leave(source)
 			}
 			time.Sleep(time.Second)
@@ -345,20 +345,20 @@ func TestGateAllocatesNothing(t *testing.T) {
 	for i := range list {
 		list[i] = netip.AddrFrom4([4]byte{10, byte(random.Uint32()), 0, byte(i)})
 	}
-	inside := make([]bool, len(list))
-	come := func() {
+	admitted := make([]bool, len(list))
+	all := func() {
 		for i, source := range list {
-			inside[i] = g.Enter(source) == ""
+			admitted[i] = g.Enter(source) == ""
 		}
 		for i, source := range list {
-			if inside[i] {
+			if admitted[i] {
 				g.Leave(source)
 			}
 		}
 	}
-	come() // the first time there is memory to take
-	if n := testing.AllocsPerRun(100, come); n != 0 {
-		t.Errorf("%v allocations for %d that come and leave", n, len(list))
+	all() // allocates the table
+	if n := testing.AllocsPerRun(100, all); n != 0 {
+		t.Errorf("%v allocations for %d clients", n, len(list))
 	}
 }
 

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Networks is a set of networks that is made once and asked often. The zero value is empty.
+// Networks is a set of networks, which is immutable and quick to search. The zero value is empty.
 type Networks struct {
-	ranges []addressRange // in order, with gaps between them
+	ranges []addressRange // sorted, with a gap between each two
 }
 
-// addressRange has all addresses of one family from the first to the last, both included.
+// addressRange is the addresses of one family from first to last, both included.
 type addressRange struct{ first, last netip.Addr }
 
-// NewNetworks makes a set of the networks, which may overlap.
+// NewNetworks makes a set of networks, which may overlap.
 func NewNetworks(prefixes []netip.Prefix) Networks {
 	all := make([]addressRange, len(prefixes))
 	for i, p := range prefixes {
@@ -36,14 +36,15 @@ func NewNetworks(prefixes []netip.Prefix) Networks {
 // Empty reports whether no address is in the set.
 func (n Networks) Empty() bool { return len(n.ranges) == 0 }
 
-// Contains reports whether the address is in one of the networks. IPv4 in IPv6 counts as IPv4; a zone does not count.
+// Contains reports whether an address is in one of the networks. An IPv4-mapped IPv6 address counts as IPv4; the zone is
+// ignored.
 func (n Networks) Contains(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	i, found := slices.BinarySearchFunc(n.ranges, a, func(r addressRange, a netip.Addr) int { return r.first.Compare(a) })
 	return found || i > 0 && !n.ranges[i-1].last.Less(a)
 }
 
-// gap reports whether an address lies between the two, or another family begins.
+// gap reports whether there is an address between the two, or they are of different families.
 func gap(last, first netip.Addr) bool {
 	return last.BitLen() != first.BitLen() || last.Less(first) && last.Next() != first
 }

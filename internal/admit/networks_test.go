@@ -42,11 +42,11 @@ func TestNetworks(t *testing.T) {
 		t.Error("::/0 is not all of IPv6 and nothing else")
 	}
 	if none := NewNetworks(nil); !none.Empty() || none.Contains(netip.MustParseAddr("1.2.3.4")) || none.Contains(netip.Addr{}) {
-		t.Error("somebody is in no network")
+		t.Error("an address is in the empty set")
 	}
 }
 
-// Whatever the networks, an address is in the set exactly if one of them has it: those at the edges first of all.
+// An address is in the set exactly if it is in one of the networks; the addresses at their edges are tried above all.
 func TestNetworksAreTheirPrefixes(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for round := range 2000 {
@@ -71,7 +71,7 @@ func TestNetworksAreTheirPrefixes(t *testing.T) {
 	}
 }
 
-// randomPrefix returns a prefix out of few, so that many touch and overlap.
+// randomPrefix returns one of few prefixes, so that many touch and overlap.
 func randomPrefix(random *rand.Rand) netip.Prefix {
 	bits := random.Uint32() & 0x0700_0003
 	if random.IntN(2) == 0 {

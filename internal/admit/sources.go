@@ -9,45 +9,46 @@ import (
 	"tcp-proxy/internal/ratelimit"
 )
 
-// maxSources is how many sources a gate tells apart: more than a pool can have workers (config.Config), so that those
-// who are inside always have a place. A source takes about 110 bytes.
+// maxSources is how many sources have an entry of their own: more than config.Config allows workers, so that the sources of
+// open clients alone never use them up. An entry takes about 110 bytes.
 const maxSources = 1 << 20
 
-// shares is how many places the sources have in common for which there is none of their own.
-const shares = 1024
+// sharedEntries is how many entries there are for the sources that have none of their own.
+const sharedEntries = 1024
 
-// sources is what a gate remembers of each source. It is guarded by the gate's lock, and nothing in it points, so the
-// garbage collector has nothing to read.
+// sources is a table with an entry for each source. The gate's lock guards it. Its blocks have no pointers, so the garbage
+// collector skips them.
 //
-// A source is forgotten when its last client has left and its bucket is full again, at most a second after the last
-// that came in. There is a place for max of them. Beyond that newcomers are put together, by a hash that nobody can
-// foresee, in places that count as one source each: a flood of new sources takes nothing from those that are known, for
-// whom every limit holds as before, and shares what it may do with other newcomers. What a source has in a shared place
-// does not count against the place of its own that it may get later.
+// An entry is removed when the last client of its source has left and its bucket is full again, at most a second after
+// the last client was admitted. At most max sources have an entry of their own. Further sources share entries, each of
+// which counts as one source; a seeded hash, which clients cannot predict, chooses the entry. So a flood of new sources
+// takes nothing from those that have an entry, and the sources of the flood limit each other. Clients that are counted in
+// a shared entry do not count against an entry of its own that their source gets later.
 type sources struct {
-	max   int
-	seed  maphash.Seed
-	index map[key]int32
-	slab  []*[slabSize]source // by number; what has a number stays where it is
+	max    int
+	seed   maphash.Seed
+	index  map[key]int32
+	blocks []*[blockSize]source // by number, blockSize in each; an entry never moves
 
-	used int32 // numbers given out so far, from 1
-	free int32 // the first that is free again, or 0; more by next
+	used int32 // the highest number in use so far; they begin with 1
+	free int32 // the first of the list of free entries, linked by next; or 0
 
-	oldest, newest int32 // sources to be forgotten, by next, in the order of since; or 0
+	oldest, newest int32 // the ends of the queue of entries to be removed, linked by next in the order of since; or 0
 }
 
-const slabSize = 1024
+const blockSize = 1024
 
+// source is an entry.
 type source struct {
 	key      key
-	bucket   ratelimit.Bucket // unused, and zero, without a rate per source
+	bucket   ratelimit.Bucket // zero without a rate per source
 	sessions int32
 	next     int32
-	queued   bool  // to be forgotten, unless it is back
+	queued   bool  // in the queue of entries to be removed
 	since    int64 // when it was queued
 }
 
-// key names a source, or a place that several share.
+// key identifies a source, or a shared entry.
 type key struct {
 	bits uint64
 	kind byte
@@ -72,13 +73,13 @@ func newSources(max int) sources {
 	return sources{max: max, seed: maphash.MakeSeed(), index: map[key]int32{}}
 }
 
-// enter counts one client of the source in, or says why not. Limits of 0 are none.
+// enter counts a client of the source, or returns the reason why not. A limit of 0 is none.
 func (t *sources) enter(k key, now int64, limit, rate int) Refusal {
 	t.forget(now)
-	t.forget(now) // faster than others come
+	t.forget(now) // two for each that enters, so that the queue gets shorter
 	i, known := t.index[k]
 	if !known && len(t.index) >= t.max {
-		k = t.share(k)
+		k = t.sharedKey(k)
 		i, known = t.index[k]
 	}
 	if !known {
@@ -98,14 +99,14 @@ func (t *sources) enter(k key, now int64, limit, rate int) Refusal {
 	return ""
 }
 
-// leave counts one client out.
+// leave ends the count of a client.
 func (t *sources) leave(k key, now int64) {
 	i := t.index[k]
-	if i == 0 || t.at(i).sessions == 0 { // it came in while there was no place for its source alone
-		i = t.index[t.share(k)]
+	if i == 0 || t.at(i).sessions == 0 { // it was counted while its source had no entry of its own
+		i = t.index[t.sharedKey(k)]
 	}
 	if i == 0 {
-		panic("admit: a client leaves that has not come in")
+		panic("admit: Leave without Enter")
 	}
 	s := t.at(i)
 	s.sessions--
@@ -119,13 +120,13 @@ func (t *sources) leave(k key, now int64) {
 	t.forget(now)
 }
 
-// share returns the key of the place that a source shares.
-func (t *sources) share(k key) key {
-	return key{maphash.Comparable(t.seed, k) % shares, shared}
+// sharedKey returns the key of the entry that a source shares with others.
+func (t *sources) sharedKey(k key) key {
+	return key{maphash.Comparable(t.seed, k) % sharedEntries, shared}
 }
 
-// at returns the source of a number.
-func (t *sources) at(i int32) *source { return &t.slab[i/slabSize][i%slabSize] }
+// at returns the entry with a number.
+func (t *sources) at(i int32) *source { return &t.blocks[i/blockSize][i%blockSize] }
 
 func (t *sources) add(k key) int32 {
 	i := t.free
@@ -134,8 +135,8 @@ func (t *sources) add(k key) int32 {
 	} else {
 		t.used++
 		i = t.used
-		if int(i/slabSize) >= len(t.slab) {
-			t.slab = append(t.slab, new([slabSize]source))
+		if int(i/blockSize) >= len(t.blocks) {
+			t.blocks = append(t.blocks, new([blockSize]source))
 		}
 	}
 	*t.at(i) = source{key: k}
@@ -148,12 +149,12 @@ func (t *sources) remove(i int32) {
 	delete(t.index, s.key)
 	*s = source{next: t.free}
 	t.free = i
-	if len(t.index) == 0 && len(t.slab) > 1 { // what a flood took
+	if len(t.index) == 0 && len(t.blocks) > 1 { // give back the memory that a flood took
 		*t = newSources(t.max)
 	}
 }
 
-// queue puts a source without clients at the end of those to be forgotten.
+// queue appends an entry without clients to the queue of entries to be removed.
 func (t *sources) queue(i int32, now int64) {
 	s := t.at(i)
 	s.queued, s.since, s.next = true, now, 0
@@ -165,8 +166,8 @@ func (t *sources) queue(i int32, now int64) {
 	t.newest = i
 }
 
-// forget looks at the one that has been queued for longest, if that is a second, by when its bucket is full, and forgets
-// it unless it is back. It reports whether there was one.
+// forget takes the oldest entry from the queue if that has been there for a second, by when its bucket is full, and removes
+// it unless its source has been back. It reports whether there was one to take.
 func (t *sources) forget(now int64) bool {
 	i := t.oldest
 	if i == 0 || now-t.at(i).since < int64(time.Second) {
@@ -178,8 +179,8 @@ func (t *sources) forget(now int64) bool {
 	}
 	s.queued = false
 	switch {
-	case s.sessions > 0: // it is queued again when they have left
-	case now-s.bucket.Refilled() < int64(time.Second): // it has come in, or tried to, since then
+	case s.sessions > 0: // leave will queue it again
+	case now-s.bucket.Refilled() < int64(time.Second): // a client has tried to enter since
 		t.queue(i, now)
 	default:
 		t.remove(i)

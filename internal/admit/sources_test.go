@@ -12,15 +12,15 @@ func address(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// narrow makes a gate that tells few sources apart.
+// narrow makes a gate with entries for few sources.
 func narrow(p Policy, max int) *Gate {
 	g := NewGate(p, nil)
 	g.sources = newSources(max)
 	return g
 }
 
-// A source is forgotten when its last client has left, and, where there is a rate, a second after that.
-func TestSourcesAreForgotten(t *testing.T) {
+// The entry of a source is removed when its last client has left, or, if there is a rate, a second after that.
+func TestSourcesAreRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(Policy{MaxSessionsPerSource: 5}, nil)
 		for i := range 5000 {
@@ -29,8 +29,8 @@ func TestSourcesAreForgotten(t *testing.T) {
 		for i := range 5000 {
 			g.Leave(address(i))
 		}
-		if len(g.sources.index) != 0 || len(g.sources.slab) > 1 {
-			t.Errorf("%d sources and %d slabs are left", len(g.sources.index), len(g.sources.slab))
+		if len(g.sources.index) != 0 || len(g.sources.blocks) > 1 {
+			t.Errorf("%d sources and %d blocks are left", len(g.sources.index), len(g.sources.blocks))
 		}
 
 		g = NewGate(Policy{SessionsPerSecondPerSource: 1}, nil)
@@ -44,7 +44,7 @@ func TestSourcesAreForgotten(t *testing.T) {
 			t.Errorf("%d sources within the second, want 5000", n)
 		}
 		time.Sleep(time.Nanosecond)
-		// One that is new forgets two: so they go as fast as they have come, without anybody who asks.
+		// Each client that enters removes up to two entries, so the table shrinks without a call of Sources.
 		for i := range 2000 {
 			expect(t, g, "", address(10_000+i))
 		}
@@ -52,7 +52,7 @@ func TestSourcesAreForgotten(t *testing.T) {
 			t.Errorf("%d sources are left", n)
 		}
 		time.Sleep(time.Second)
-		if n := g.Sources(); n != 2000 { // who are inside
+		if n := g.Sources(); n != 2000 { // those with an open client
 			t.Errorf("%d sources, want 2000", n)
 		}
 		for i := range 2000 {
@@ -63,8 +63,8 @@ func TestSourcesAreForgotten(t *testing.T) {
 	})
 }
 
-// The places of sources that are gone are for those that come.
-func TestSourcesUseTheirPlacesAgain(t *testing.T) {
+// Entries are reused.
+func TestSourcesReuseEntries(t *testing.T) {
 	g := NewGate(Policy{MaxSessionsPerSource: 5}, nil)
 	expect(t, g, "", one)
 	for round := range 100 {
@@ -75,15 +75,15 @@ func TestSourcesUseTheirPlacesAgain(t *testing.T) {
 			g.Leave(address(100*round + i))
 		}
 	}
-	if len(g.sources.slab) != 1 {
-		t.Errorf("%d slabs for 101 sources at a time", len(g.sources.slab))
+	if len(g.sources.blocks) != 1 {
+		t.Errorf("%d blocks for 101 sources at a time", len(g.sources.blocks))
 	}
 	g.Leave(one)
 	empty(t, g)
 }
 
-// One that keeps trying with an empty bucket, or comes and goes, holds nobody else's memory.
-func TestSourcesAreForgottenBehindOneThatStays(t *testing.T) {
+// A source that keeps trying with an empty bucket, or enters and leaves, does not keep other entries from being removed.
+func TestSourcesAreRemovedBehindOneThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(Policy{SessionsPerSecondPerSource: 1}, nil)
 		for i := range 100 {
@@ -99,14 +99,14 @@ func TestSourcesAreForgottenBehindOneThatStays(t *testing.T) {
 			}
 		}
 		if n := len(g.sources.index); n > 10 {
-			t.Errorf("%d sources are remembered, 10 of them still come", n)
+			t.Errorf("%d sources are kept, 10 of them still try", n)
 		}
 		time.Sleep(2 * time.Second)
 		empty(t, g)
 	})
 }
 
-// A flood of new sources takes nothing from those that are known, nor lifts a limit of theirs, and takes no memory.
+// A flood of new sources does not loosen or tighten the limits of those that have an entry, and uses bounded memory.
 func TestSourcesInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const max = 100
@@ -122,7 +122,7 @@ func TestSourcesInAFlood(t *testing.T) {
 				let[source]++
 			case MaxSessionsPerSource:
 			default:
-				t.Fatalf("a newcomer is refused: %q", refusal)
+				t.Fatalf("a new source is refused: %q", refusal)
 			}
 			if i%1000 == 0 {
 				known := address(i / 1000)
@@ -133,15 +133,15 @@ func TestSourcesInAFlood(t *testing.T) {
 				expect(t, g, SessionsPerSecondPerSource, known)
 			}
 		}
-		if n := len(g.sources.index); n > max+shares {
-			t.Errorf("%d sources are remembered, of %d", n, max)
+		if n := len(g.sources.index); n > max+sharedEntries {
+			t.Errorf("%d entries, of %d for single sources", n, max)
 		}
 		total := 0
 		for _, n := range let {
 			total += n
 		}
-		if total > 3*shares || total < 2*shares {
-			t.Errorf("%d newcomers are inside: they share %d places of 3", total, shares)
+		if total > 3*sharedEntries || total < 2*sharedEntries {
+			t.Errorf("%d clients of the flood are open: they share %d entries, each for 3", total, sharedEntries)
 		}
 		for source, n := range let {
 			for range n {
@@ -157,39 +157,39 @@ func TestSourcesInAFlood(t *testing.T) {
 	})
 }
 
-// Whoever comes and leaves, in whatever order, with a place of its own or without: nothing is counted twice or lost.
+// In any order of entering and leaving, with own and shared entries, no client is counted twice or lost.
 func TestSourcesAddUp(t *testing.T) {
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			p := Policy{MaxSessionsPerSource: 1 + random.IntN(4), SessionsPerSecondPerSource: random.IntN(3)}
 			g := narrow(p, 1+random.IntN(6))
-			var inside []netip.Addr
+			var open []netip.Addr
 			for range 1000 {
 				if random.IntN(10) == 0 {
 					time.Sleep(time.Duration(random.IntN(700)) * time.Millisecond)
 				}
 				if source := address(random.IntN(20)); random.IntN(2) == 0 {
 					if g.Enter(source) == "" {
-						inside = append(inside, source)
+						open = append(open, source)
 					}
-				} else if len(inside) > 0 {
-					i := random.IntN(len(inside))
-					g.Leave(inside[i])
-					inside = append(inside[:i], inside[i+1:]...)
+				} else if len(open) > 0 {
+					i := random.IntN(len(open))
+					g.Leave(open[i])
+					open = append(open[:i], open[i+1:]...)
 				}
 				sum := 0
 				for _, i := range g.sources.index {
 					n := int(g.sources.at(i).sessions)
 					if sum += n; n < 0 || n > p.MaxSessionsPerSource {
-						t.Fatalf("%d inside of one source, at most %d", n, p.MaxSessionsPerSource)
+						t.Fatalf("%d open of one source, at most %d", n, p.MaxSessionsPerSource)
 					}
 				}
-				if sum != len(inside) || g.Open() != sum {
-					t.Fatalf("%d and %d inside, want %d", sum, g.Open(), len(inside))
+				if sum != len(open) || g.Open() != sum {
+					t.Fatalf("%d and %d open, want %d", sum, g.Open(), len(open))
 				}
 			}
-			for _, source := range inside {
+			for _, source := range open {
 				g.Leave(source)
 			}
 			time.Sleep(time.Second)

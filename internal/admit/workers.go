@@ -1,6 +1,5 @@
-// Package admit decides who may come in, and how fast: the bounded pool of workers, of which every session holds one from
-// the moment it is accepted until both its sides are closed; the gate of an app, by networks, numbers and rates; and the
-// pace at which a session's bytes may flow.
+// Package admit decides whether a client is admitted. Workers is the bounded pool for all apps: a session holds one worker
+// from accept until both its sides are closed. A Gate applies the access lists, limits and rates of one app.
 package admit
 
 import (
@@ -11,103 +10,102 @@ import (
 
 // Workers is the bounded pool. It is safe for concurrent use.
 type Workers struct {
-	// OnFull is called when a connection has to wait for a worker, once per episode, and OnFree when the episode is
-	// over, with how long it took. Both are called with the pool locked and must not block or call it. They are set
-	// before the pool is used; nil is silence.
+	// OnFull is called when a connection has to wait for a worker, once per episode, and OnFree at the end of the
+	// episode, with its length. Both are called with the pool locked and must not block or call it. They are set
+	// before the pool is used, and may be nil.
 	OnFull func(max int)
 	OnFree func(after time.Duration)
 
 	mu        sync.Mutex // guards what follows
 	max, busy int
-	waiting   list.List // of *Place: who waits for a worker, first come first served
-	since     time.Time // when the pool became full; zero outside an episode
+	waiting   list.List // of *Waiter, first come first served
+	since     time.Time // the begin of the episode; zero outside one
 	episodes  uint64
 }
 
 // NewWorkers makes a pool of max workers, at least one.
 func NewWorkers(max int) *Workers { return &Workers{max: max} }
 
-// Acquire takes a worker, waiting for one in turn. It returns false, without one, when done is closed first.
+// Acquire takes a worker, and waits for one in turn if none is free. It returns false, without one, if done is closed first.
 func (w *Workers) Acquire(done <-chan struct{}) bool {
 	if w.TryAcquire() {
 		return true
 	}
-	turn := make(chan struct{})
-	place := w.Request(func() { close(turn) })
-	if place == nil {
+	granted := make(chan struct{})
+	waiter := w.Request(func() { close(granted) })
+	if waiter == nil {
 		return true
 	}
 	select {
-	case <-turn:
+	case <-granted:
 		return true
 	case <-done:
 	}
-	if !place.Cancel() { // given in the same moment: pass it on
+	if !waiter.Cancel() { // granted at the same moment
 		w.Release()
 	}
 	return false
 }
 
-// TryAcquire takes a worker if one is free and nobody waits for it.
+// TryAcquire takes a worker if one is free and nobody waits for one.
 func (w *Workers) TryAcquire() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.take()
 }
 
-// Request takes a worker at once, and returns nil, or waits for one in turn without blocking, and returns the place in
-// the queue: granted is called once, when a worker has been taken. It is called with the pool locked and must not
-// block or call it.
-func (w *Workers) Request(granted func()) *Place {
+// Request takes a worker without blocking. If one is free it returns nil. Otherwise it queues a waiter, and granted is called
+// once, when a worker has been taken for it. granted is called with the pool locked and must not block or call it.
+func (w *Workers) Request(granted func()) *Waiter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.take() {
 		return nil
 	}
-	p := &Place{pool: w, granted: granted}
-	p.element = w.waiting.PushBack(p)
+	x := &Waiter{pool: w, granted: granted}
+	x.element = w.waiting.PushBack(x)
 	w.full()
-	return p
+	return x
 }
 
-// Place is somebody's place in the queue for a worker.
-type Place struct {
+// Waiter is a request that waits for a worker.
+type Waiter struct {
 	pool    *Workers
-	element *list.Element // nil once the turn has come; guarded by the pool's mu
+	element *list.Element // of pool.waiting; nil once granted; guarded by pool.mu
 	granted func()
 }
 
-// Cancel leaves the queue. It reports false if the worker was granted before; it is to be released then.
-func (p *Place) Cancel() bool {
-	p.pool.mu.Lock()
-	defer p.pool.mu.Unlock()
-	if p.element == nil {
+// Cancel withdraws the request. It reports false if a worker was granted before; the caller then releases that.
+func (x *Waiter) Cancel() bool {
+	x.pool.mu.Lock()
+	defer x.pool.mu.Unlock()
+	if x.element == nil {
 		return false
 	}
-	p.pool.waiting.Remove(p.element)
+	x.pool.waiting.Remove(x.element)
 	return true
 }
 
-// Release gives back a worker that was taken.
+// Release gives back a worker.
 func (w *Workers) Release() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.busy <= w.max && w.waiting.Len() > 0 {
-		w.grant() // the worker changes hands
+		w.grant() // busy stays: the waiter has the worker now
 		return
 	}
 	w.busy--
 	w.free()
 }
 
-// grant gives a worker that is taken to whoever has waited longest.
+// grant gives a worker, which the caller has counted as busy, to the first waiter.
 func (w *Workers) grant() {
-	p := w.waiting.Remove(w.waiting.Front()).(*Place)
-	p.element = nil
-	p.granted()
+	x := w.waiting.Remove(w.waiting.Front()).(*Waiter)
+	x.element = nil
+	x.granted()
 }
 
-// Resize sets the size of the pool. Workers beyond it that are taken are not replaced when they are given back.
+// Resize sets the size of the pool. Busy workers beyond it stay busy until they are released.
 func (w *Workers) Resize(max int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -128,7 +126,7 @@ func (w *Workers) take() bool {
 	return true
 }
 
-// Busy is how many workers are taken.
+// Busy is the number of workers that are taken.
 func (w *Workers) Busy() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -142,14 +140,14 @@ func (w *Workers) Max() int {
 	return w.max
 }
 
-// Paused is how many times accepting had to wait for a worker: the number of episodes, not of connections.
+// Paused is the number of episodes in which accepting had to wait for a worker.
 func (w *Workers) Paused() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.episodes
 }
 
-// full begins an episode unless one is on.
+// full begins an episode unless there is one.
 func (w *Workers) full() {
 	if !w.since.IsZero() {
 		return
@@ -161,8 +159,8 @@ func (w *Workers) full() {
 	}
 }
 
-// free ends the episode once an eighth of the pool, and at least one worker, is free: a pool that hovers at its limit
-// is one episode, not thousands.
+// free ends the episode once an eighth of the pool is free, and at least one worker. So a pool that is full again and again
+// has one long episode, not thousands.
 func (w *Workers) free() {
 	if w.since.IsZero() || w.busy > w.max-max(1, w.max/8) {
 		return

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// waiter waits for a worker in a goroutine, and tells whether it has one once the bubble has settled.
-func waiter(w *Workers, done chan struct{}) *atomic.Int32 {
+// acquire calls Acquire in a goroutine, and returns its state, after the bubble has settled: 0 while it waits, 1 if it has a
+// worker, 2 if it gave up.
+func acquire(w *Workers, done chan struct{}) *atomic.Int32 {
 	const got, gaveUp = 1, 2
 	state := &atomic.Int32{}
 	go func() {
@@ -32,14 +33,14 @@ func TestWorkersAreGivenInTurn(t *testing.T) {
 				t.Fatal("no worker in an empty pool")
 			}
 		}
-		first, second := waiter(w, never), waiter(w, never)
+		first, second := acquire(w, never), acquire(w, never)
 		if first.Load() != 0 || second.Load() != 0 {
 			t.Fatal("a third worker in a pool of two")
 		}
 		w.Release()
 		synctest.Wait()
 		if first.Load() != 1 || second.Load() != 0 {
-			t.Fatalf("who waited longer does not come first: %d %d", first.Load(), second.Load())
+			t.Fatalf("the first waiter does not come first: %d %d", first.Load(), second.Load())
 		}
 		w.Release()
 		synctest.Wait()
@@ -54,21 +55,21 @@ func TestWorkersAreGivenInTurn(t *testing.T) {
 	})
 }
 
-func TestWorkersWhoGivesUpLeavesTheQueue(t *testing.T) {
+func TestWorkersGivingUpLeavesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWorkers(1)
 		never, quit := make(chan struct{}), make(chan struct{})
 		w.Acquire(never)
-		impatient, patient := waiter(w, quit), waiter(w, never)
+		canceled, waiting := acquire(w, quit), acquire(w, never)
 		close(quit)
 		synctest.Wait()
-		if impatient.Load() != 2 {
-			t.Fatal("done does not end the waiting")
+		if canceled.Load() != 2 {
+			t.Fatal("done does not end Acquire")
 		}
 		w.Release()
 		synctest.Wait()
-		if patient.Load() != 1 {
-			t.Fatal("the worker went to one who had left")
+		if waiting.Load() != 1 {
+			t.Fatal("the worker did not go to the one that still waits")
 		}
 		w.Release()
 		if w.Busy() != 0 {
@@ -77,7 +78,7 @@ func TestWorkersWhoGivesUpLeavesTheQueue(t *testing.T) {
 	})
 }
 
-// However giving up and being given a worker fall together, none gets lost.
+// No worker gets lost when a waiter gives up while a worker is granted.
 func TestWorkersAreNeverLost(t *testing.T) {
 	w := NewWorkers(3)
 	var all sync.WaitGroup
@@ -100,7 +101,7 @@ func TestWorkersAreNeverLost(t *testing.T) {
 	}
 }
 
-func TestWorkersTellAnEpisodeOnce(t *testing.T) {
+func TestWorkersReportAnEpisodeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWorkers(16)
 		full, free := 0, []time.Duration(nil)
@@ -113,15 +114,15 @@ func TestWorkersTellAnEpisodeOnce(t *testing.T) {
 		if full != 0 {
 			t.Fatal("full before anyone had to wait")
 		}
-		for range 5 { // hovers at the limit
-			waiter(w, never)
+		for range 5 { // full again and again
+			acquire(w, never)
 			w.Release()
 			synctest.Wait()
 			w.Release()
 			w.Acquire(never)
 		}
 		if full != 1 || len(free) != 0 {
-			t.Fatalf("told %d times full and %d times free while hovering", full, len(free))
+			t.Fatalf("reported %d times full and %d times free near the limit", full, len(free))
 		}
 		time.Sleep(time.Second)
 		w.Release()
@@ -131,9 +132,9 @@ func TestWorkersTellAnEpisodeOnce(t *testing.T) {
 		}
 		w.Acquire(never)
 		w.Acquire(never)
-		waiter(w, never)
+		acquire(w, never)
 		if full != 2 || w.Paused() != 2 {
-			t.Fatalf("a second episode is told %d times, counted %d", full, w.Paused())
+			t.Fatalf("a second episode: reported %d, counted %d", full, w.Paused())
 		}
 		for range 17 {
 			w.Release()
@@ -147,7 +148,7 @@ func TestWorkersResize(t *testing.T) {
 		w := NewWorkers(1)
 		never := make(chan struct{})
 		w.Acquire(never)
-		first, second, third := waiter(w, never), waiter(w, never), waiter(w, never)
+		first, second, third := acquire(w, never), acquire(w, never), acquire(w, never)
 		w.Resize(3)
 		synctest.Wait()
 		if first.Load() != 1 || second.Load() != 1 || third.Load() != 0 || w.Busy() != 3 {
@@ -172,7 +173,7 @@ func TestWorkersResize(t *testing.T) {
 	})
 }
 
-// Who cannot block asks for a worker and is told when it is granted, in turn with those who wait.
+// Request does not block; it grants workers in turn with Acquire.
 func TestWorkersRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWorkers(1)
@@ -180,23 +181,23 @@ func TestWorkersRequest(t *testing.T) {
 			t.Fatal("a pool of one gives one worker")
 		}
 		granted := [3]bool{}
-		var places []*Place
+		var waiters []*Waiter
 		for i := range granted {
-			places = append(places, w.Request(func() { granted[i] = true }))
+			waiters = append(waiters, w.Request(func() { granted[i] = true }))
 		}
-		last := waiter(w, make(chan struct{}))
-		if !places[1].Cancel() {
-			t.Fatal("a place in the queue cannot be given up")
+		last := acquire(w, make(chan struct{}))
+		if !waiters[1].Cancel() {
+			t.Fatal("a waiter cannot be withdrawn")
 		}
 		w.Release()
 		if granted != [3]bool{true, false, false} {
 			t.Fatalf("after one is free: %v", granted)
 		}
-		if places[0].Cancel() {
-			t.Fatal("a granted worker was taken back")
+		if waiters[0].Cancel() {
+			t.Fatal("a granted request was withdrawn")
 		}
 		if w.TryAcquire() {
-			t.Fatal("somebody went past those who wait")
+			t.Fatal("TryAcquire went past the waiters")
 		}
 		w.Release()
 		synctest.Wait()
@@ -209,7 +210,7 @@ func TestWorkersRequest(t *testing.T) {
 			t.Fatal("the last in the queue was forgotten")
 		}
 		w.Release()
-		if p := w.Request(func() { t.Error("called back for a worker that was there at once") }); p != nil || w.Busy() != 1 {
+		if p := w.Request(func() { t.Error("granted is called for a worker that was free") }); p != nil || w.Busy() != 1 {
 			t.Fatalf("a request to a pool with a free worker waits, %d busy", w.Busy())
 		}
 		w.Release()

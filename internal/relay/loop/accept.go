@@ -17,8 +17,8 @@ import (
 type door struct {
 	*listener
 	state doorState
-	place *admit.Place // while it waits for a worker
-	until int64        // while it rests
+	place *admit.Waiter // while it waits for a worker
+	until int64         // while it rests
 }
 
 type doorState uint8
