@@ -1,10 +1,10 @@
 package logging
 
-// Event is what happened, for entries that somebody may look up: the value of the field EventKey. In the journal it has
-// a message ID, by which journalctl -x finds its explanation in the catalog.
+// Event is the value of the field EventKey, of entries that the message catalog explains. In the journal such an entry has a
+// MESSAGE_ID, by which journalctl -x finds the explanation.
 type Event string
 
-// EventKey is the field that has an entry's Event.
+// EventKey is the field of an entry's Event.
 const EventKey = "event"
 
 // The events of the catalog.

@@ -12,12 +12,12 @@ import (
 	"tcp-proxy/internal/systemd"
 )
 
-// mostLine is how long a line is that Fail writes, in bytes. It has room for the path of a file.
+// mostLine is the length of the lines that Fail writes, in bytes. A path (4096 bytes, PATH_MAX) fits.
 const mostLine = 8 << 10
 
-// Fail says on standard error why the process ends: as an entry of priority 3 (error) where that is the journal, else as
-// plain text. It returns after flushTimeout at the latest, whether standard error takes the text or not: the process ends
-// then, and with it the goroutine that writes.
+// Fail writes to standard error why the process ends: as an entry of priority 3 (error) if that is the journal, otherwise as
+// plain text. It returns after flushTimeout at the latest, even if standard error blocks; the goroutine that writes ends
+// with the process.
 func Fail(err error) {
 	written := make(chan struct{})
 	go func() {
@@ -40,7 +40,7 @@ func writeFailure(err error) {
 			if errors.Is(err, unix.EADDRINUSE) {
 				e.fields = Fields{EventKey: PortInUse}
 			}
-			_ = to.write(e) // there is nobody left to tell
+			_ = to.write(e) // there is nowhere left to report an error
 			return
 		}
 	}

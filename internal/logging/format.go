@@ -14,9 +14,9 @@ import (
 // timestamp is RFC 3339 with milliseconds.
 const timestamp = "2006-01-02T15:04:05.000Z07:00"
 
-// New makes a logger that writes to w as c says. The format "journal" writes to the journal, and to w what the journal
-// does not take. The format "auto" is "journal" if w is the standard error and that goes to a journal which can be
-// opened; else it is text, with colours when w is a terminal.
+// New makes a logger. The formats "text" and "json" write to w. "journal" writes to the journal, and to w if that fails.
+// "auto" is "journal" if w is standard error, is connected to the journal, and the journal can be opened; otherwise it is
+// "text", with colours if w is a terminal.
 func New(w io.Writer, c config.Log) (*Logger, error) {
 	level, err := parseLevel(c.Level)
 	if err != nil {
@@ -63,9 +63,9 @@ func sinkFor(w io.Writer, format string) (sink, error) {
 // lines is a sink that writes lines.
 type lines struct {
 	formatter logrus.Formatter
-	logger    *logrus.Logger // for the formatter, which looks whether its output is a terminal; nothing is logged to it
+	logger    *logrus.Logger // lets the formatter check whether w is a terminal; nothing is logged to it
 	to        io.Writer
-	broken    bool // the last line was not written to its end
+	broken    bool // the last line was written in part
 }
 
 func newLines(w io.Writer, formatter logrus.Formatter) *lines {

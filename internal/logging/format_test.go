@@ -37,10 +37,10 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-func TestWhatItDoesNotKnow(t *testing.T) {
+func TestUnknownLevelAndFormat(t *testing.T) {
 	for _, c := range []config.Log{{Level: "loud", Format: "text"}, {Level: "info", Format: "xml"}} {
 		if _, err := New(&bytes.Buffer{}, c); err == nil {
-			t.Errorf("%+v is taken", c)
+			t.Errorf("%+v is accepted", c)
 		}
 	}
 }

@@ -13,18 +13,17 @@ import (
 	"tcp-proxy/internal/systemd"
 )
 
-// identifier is SYSLOG_IDENTIFIER, the name that journalctl -t takes.
+// identifier is the SYSLOG_IDENTIFIER, for journalctl -t.
 const identifier = "tcp-proxy"
 
-// journal is a sink that writes entries to the journal with their fields. An entry that the journal does not take goes to
-// fallback, as a line that begins with its priority in the form that journald reads from a standard error of its own
-// (systemd.exec(5): SyslogLevelPrefix=).
+// journal is a sink that writes entries to the journal with their fields. If sending an entry fails, it is written to
+// fallback, as a line with the prefix by which journald recognizes the priority (systemd.exec(5): SyslogLevelPrefix=).
 type journal struct {
 	send     func([]systemd.Field) error
 	fallback io.Writer
 }
 
-// openJournal connects to the journal. The connection stays open as long as the process runs.
+// openJournal connects to the journal. The connection stays open until the process ends.
 func openJournal(fallback io.Writer) (journal, error) {
 	native, err := systemd.OpenJournal()
 	if err != nil {
@@ -59,7 +58,7 @@ func (j journal) write(e *entry) error {
 	return nil
 }
 
-// fieldName gives the name of a journal field: A to Z, 0 to 9 and underscores.
+// fieldName returns the name of the journal field for a key: A to Z, 0 to 9 and underscores.
 func fieldName(key string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -73,7 +72,7 @@ func fieldName(key string) string {
 	}, key)
 }
 
-// message gives an entry as the line that journalctl shows: what happened, then the fields in order, the error last.
+// message formats an entry as the line that journalctl shows: the message, the sorted fields, and the error last.
 func message(e *entry) string {
 	var b strings.Builder
 	b.WriteString(e.message)
@@ -93,7 +92,7 @@ func message(e *entry) string {
 	return b.String()
 }
 
-// priority gives the priority that syslog(3) has for a level.
+// priority returns the priority of a level as in syslog(3).
 func priority(level Level) int {
 	switch level {
 	case logrus.PanicLevel:

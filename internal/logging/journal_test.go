@@ -12,7 +12,7 @@ import (
 	"tcp-proxy/internal/systemd"
 )
 
-// toFake makes a journal of a function.
+// toFake makes a journal that sends by a function.
 func toFake(send func([]systemd.Field) error) (journal, *bytes.Buffer) {
 	var fallback bytes.Buffer
 	return journal{send, &fallback}, &fallback
@@ -66,7 +66,7 @@ func TestJournalPriorities(t *testing.T) {
 	}
 }
 
-// What the journal does not take is not lost.
+// Entries that cannot be sent to the journal go to the fallback.
 func TestJournalFull(t *testing.T) {
 	log, fallback := toFake(func([]systemd.Field) error { return errors.New("full") })
 	if err := log.write(&entry{level: Warn, message: "first\nsecond", fields: Fields{"app": "two words"}}); err != nil {
@@ -109,7 +109,7 @@ func BenchmarkJournalRecord(b *testing.B) {
 	}
 }
 
-// The format journal says so where there is no journal; the format auto takes text then.
+// Without a journal, the format journal is an error.
 func TestNoJournal(t *testing.T) {
 	if j, err := systemd.OpenJournal(); err == nil {
 		j.Close()

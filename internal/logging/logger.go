@@ -1,6 +1,5 @@
-// Package logging is the log: where entries go, in which format, and how often similar ones may come. Who logs never
-// waits for the log: a Logger queues entries for a goroutine that writes them. With systemd they go to the journal with
-// all their fields.
+// Package logging writes the log: as text, JSON, or to the journal with all fields. A Logger queues entries for a goroutine
+// that writes them, so that callers never wait for the log, and limits how often similar entries are written.
 package logging
 
 import (
@@ -13,10 +12,10 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Level is how much an entry matters.
+// Level is the severity of an entry.
 type Level = logrus.Level
 
-// The levels of entries, and the names of them that a configuration can have.
+// The levels of entries.
 const (
 	Error = logrus.ErrorLevel
 	Warn  = logrus.WarnLevel
@@ -24,65 +23,65 @@ const (
 	Debug = logrus.DebugLevel
 )
 
-// Fields are what an entry says beside its message. Errors and texts are written as one line of bounded length.
+// Fields are the fields of an entry. Errors and texts are written as one line of bounded length.
 type Fields map[string]any
 
-// ErrorKey is the field of an error, LeftOutKey that of how many entries were left out.
+// ErrorKey is the field of an error, LeftOutKey the field of the number of entries that were left out.
 const (
 	ErrorKey   = "error"
 	LeftOutKey = "left_out"
 )
 
-// What a Logger holds at most.
+// The limits of a Logger's queue.
 const (
-	queueLength  = 4096    // entries that wait to be written
-	queueRecords = 3072    // the same of records of sessions: they leave room for what happens to the proxy
-	queueBytes   = 8 << 20 // of all of them, about
+	queueLength  = 4096    // entries
+	queueRecords = 3072    // entries with which session records are still queued; the rest is for other entries
+	queueBytes   = 8 << 20 // approximate size of all entries
 )
 
-// How long Close waits for the log.
+// The time that Close waits for the log.
 const (
-	flushTimeout = time.Second     // while no entry gets written
+	flushTimeout = time.Second     // without an entry being written
 	flushMost    = 5 * time.Second // in all
 )
 
-// stalledAfter is how long the log may take for an entry before that is told.
+// stalledAfter is the time that writing one entry may take before Lost reports a problem.
 const stalledAfter = 10 * time.Second
 
 // ErrStalled is what Close returns when entries could not be written in time.
 var ErrStalled = errors.New("the log does not accept entries: those still queued are lost")
 
-// Logger queues log entries for a goroutine that writes them, so that a log that is slow, or stands still, holds up
-// nobody. What does not fit into the queue, and what cannot be written, is counted and told as soon as it can be. A Logger
+// Logger queues log entries for a goroutine that writes them, so that a slow or blocked log delays no caller. It counts the
+// entries that do not fit into the queue or cannot be written, and logs their number when writing succeeds again. A Logger
 // is safe for concurrent use. Make it with New; Close ends it.
 type Logger struct {
 	sink    sink
 	level   atomic.Uint32 // a Level
 	queue   chan *entry
-	bytes   atomic.Int64 // of the entries that wait
+	bytes   atomic.Int64 // approximate size of the queued entries
 	lost    lost
-	wrote   atomic.Uint64 // attempts to write an entry that have ended
-	writing atomic.Int64  // when the one began that is on, in Unix nanoseconds; 0: none is
-	wake    chan struct{} // has room for one: an entry is held by a throttle
-	done    chan struct{} // closed when the goroutine has ended
+	wrote   atomic.Uint64 // finished attempts to write an entry
+	writing atomic.Int64  // the begin of the current attempt in Unix nanoseconds; 0: there is none
+	wake    chan struct{} // capacity 1: a throttle holds an entry
+	done    chan struct{} // closed when run has returned
 	closing sync.Once
 
-	mu        sync.RWMutex // guards closed, and that nothing is queued after it
+	mu        sync.RWMutex // guards closed; held while queuing, so that nothing is queued after Close
 	closed    bool
 	throttles sync.Map // from Kind to *throttle
 }
 
-// entry is a log entry on its way. Its fields are bounded (bound).
+// entry is a log entry. bound has bounded its texts.
 type entry struct {
 	time    time.Time
 	level   Level
 	message string
 	fields  Fields
-	record  bool
-	size    int64 // bytes, about
+	record  bool  // of a session
+	size    int64 // in bytes, approximately
 }
 
-// sink is where entries are written; it may block.
+// sink is the destination of entries; write may block.
 type sink interface{ write(*entry) error }
 
 func newLogger(to sink, level Level) *Logger {
@@ -97,17 +96,17 @@ func newLogger(to sink, level Level) *Logger {
 	return l
 }
 
-// Discard gives a logger that writes nothing and needs no Close.
+// Discard returns a logger that writes nothing and needs no Close.
 func Discard() *Logger {
-	l := &Logger{queue: make(chan *entry), done: make(chan struct{})} // the zero level is above all that is logged
+	l := &Logger{queue: make(chan *entry), done: make(chan struct{})} // no entry has the zero level
 	close(l.done)
 	return l
 }
 
-// Enabled reports whether entries of a level are written at all.
+// Enabled reports whether entries of a level are written.
 func (l *Logger) Enabled(level Level) bool { return level <= Level(l.level.Load()) }
 
-// SetLevel changes the least level that is written to the one of that name.
+// SetLevel sets the lowest level that is written, by its name.
 func (l *Logger) SetLevel(name string) error {
 	level, err := parseLevel(name)
 	if err == nil {
@@ -125,14 +124,14 @@ func (l *Logger) Warn(message string, fields Fields) { l.Log(Warn, message, fiel
 // Info is Log with the level Info.
 func (l *Logger) Info(message string, fields Fields) { l.Log(Info, message, fields) }
 
-// Log has an entry written. The fields, which may be nil, are the logger's from then on.
+// Log writes an entry. The fields may be nil; the caller must not use them afterwards.
 func (l *Logger) Log(level Level, message string, fields Fields) {
 	if l.Enabled(level) {
 		l.add(newEntry(level, message, fields))
 	}
 }
 
-// Record has the record of a session written. When much waits to be written, records are left out first.
+// Record writes the record of a session. When the queue is nearly full, records are left out first.
 func (l *Logger) Record(level Level, message string, fields Fields) {
 	if l.Enabled(level) {
 		e := newEntry(level, message, fields)
@@ -160,9 +159,8 @@ func (l *Logger) add(e *entry) {
 	}
 }
 
-// Close writes what waits and ends the logger; what is logged from then on is left out. If the log takes nothing for
-// flushTimeout, or not all in flushMost, it returns ErrStalled, and the goroutine stays until the log takes the entry
-// that it is at.
+// Close writes the queued entries and ends the logger; later entries are dropped. If no entry is written for flushTimeout, or
+// not all are in flushMost, it returns ErrStalled; the goroutine then goes on until all are written.
 func (l *Logger) Close() error {
 	l.closing.Do(func() {
 		l.mu.Lock()
@@ -170,18 +168,18 @@ func (l *Logger) Close() error {
 		l.closed = true
 		close(l.queue)
 	})
-	most := time.NewTimer(flushMost)
-	defer most.Stop()
+	total := time.NewTimer(flushMost)
+	defer total.Stop()
 	for before := l.wrote.Load(); ; {
-		stuck := time.NewTimer(flushTimeout)
+		stalled := time.NewTimer(flushTimeout)
 		select {
 		case <-l.done:
-			stuck.Stop()
+			stalled.Stop()
 			return nil
-		case <-most.C:
-			stuck.Stop()
+		case <-total.C:
+			stalled.Stop()
 			return ErrStalled
-		case <-stuck.C:
+		case <-stalled.C:
 		}
 		now := l.wrote.Load()
 		if now == before {
@@ -206,12 +204,12 @@ func (l *Logger) run() {
 		case e, open := <-l.queue:
 			if !open {
 				l.releaseAll()
-				l.tellLost(true)
+				l.reportLost(true)
 				return
 			}
 			l.bytes.Add(-e.size)
 			l.write(e)
-			l.tellLost(false)
+			l.reportLost(false)
 		case <-l.wake:
 		case <-timer.C:
 		}
@@ -225,7 +223,7 @@ func (l *Logger) write(e *entry) {
 	}
 }
 
-// put writes an entry, or gives why it was not written. Only run calls it.
+// put writes an entry, or returns why that failed. Only run calls it.
 func (l *Logger) put(e *entry) error {
 	l.writing.Store(time.Now().UnixNano())
 	defer l.wrote.Add(1)
@@ -233,9 +231,9 @@ func (l *Logger) put(e *entry) error {
 	return l.sink.write(e)
 }
 
-// tellLost says how many entries were not written since it last did: at most once in a second, unless it is the last
-// time. Only run calls it.
-func (l *Logger) tellLost(last bool) {
+// reportLost logs the number of entries that were lost since its last report: at most once a second, unless it is the last
+// report. Only run calls it.
+func (l *Logger) reportLost(last bool) {
 	n, why := l.lost.take(last)
 	if n == 0 {
 		return
@@ -249,7 +247,7 @@ func (l *Logger) tellLost(last bool) {
 	}
 }
 
-// Lost tells how many entries were not written so far, and what is wrong with the log now; nil if it takes entries.
+// Lost returns the number of entries that were lost so far, and the log's current problem; nil if it accepts entries.
 func (l *Logger) Lost() (total uint64, problem error) {
 	total, problem = l.lost.read()
 	if begun := l.writing.Load(); begun != 0 {

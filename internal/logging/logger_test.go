@@ -15,17 +15,17 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// stallable is a log that can stand still, or be broken.
+// stallable is a log that can block or fail.
 type stallable struct {
-	gate gate // held: it stands still
+	gate gate // locked: writing blocks
 
 	mu     sync.Mutex // guards what follows
 	broken error
-	room   int // bytes that are taken although it is broken
+	room   int // bytes that are written before it fails
 	buf    bytes.Buffer
 }
 
-// gate is a mutex that a bubble of synctest counts as waiting for. The zero value is open.
+// gate is a mutex on which a goroutine is durably blocked (package synctest). The zero value is open.
 type gate struct{ shut atomic.Pointer[chan struct{}] }
 
 func (g *gate) Lock() {
@@ -75,7 +75,7 @@ func start(t *testing.T, w *stallable) *Logger {
 	return log
 }
 
-func TestEntriesAreWrittenInOrderWithTheTimeTheyWereLogged(t *testing.T) {
+func TestEntriesHaveTheirOrderAndTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
 		log := start(t, &w)
@@ -114,8 +114,8 @@ func TestEntriesAreWrittenInOrderWithTheTimeTheyWereLogged(t *testing.T) {
 	})
 }
 
-// Nobody waits for a log that stands still: not who logs, and not for long who closes it.
-func TestALogThatStandsStillIsNotWaitedFor(t *testing.T) {
+// A blocked log blocks no caller of Log, and Close only for a bounded time.
+func TestABlockedLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
 		log := start(t, &w)
@@ -148,7 +148,7 @@ func TestALogThatStandsStillIsNotWaitedFor(t *testing.T) {
 			t.Errorf("%d entries written", n)
 		}
 		if strings.Count(got, "left out") != 1 || !strings.Contains(got, `"left_out":100`) && !strings.Contains(got, `"left_out":99`) {
-			t.Errorf("how much was left out is not told")
+			t.Errorf("the number of entries left out is not logged")
 		}
 		if n, problem := log.Lost(); n != more && n != more-1 || problem != nil {
 			t.Errorf("%d are counted as lost, %v", n, problem)
@@ -156,7 +156,7 @@ func TestALogThatStandsStillIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// slow takes an entry in a time.
+// slow is a log that takes a time for each entry.
 type slow struct{ time.Duration }
 
 func (s slow) Write(p []byte) (int, error) {
@@ -164,7 +164,7 @@ func (s slow) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestCloseWaitsForProgressButNotForEver(t *testing.T) {
+func TestCloseWaitsForProgress(t *testing.T) {
 	for _, c := range []struct {
 		each    time.Duration
 		entries int
@@ -192,9 +192,8 @@ func TestCloseWaitsForProgressButNotForEver(t *testing.T) {
 	}
 }
 
-// A disk that is full costs the entries that it does not take. How many is told when it takes some again, on a line of
-// their own.
-func TestALogThatIsBroken(t *testing.T) {
+// While the disk is full, entries are lost. Their number is logged when writing succeeds again, on a line of its own.
+func TestABrokenLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
 		log := start(t, &w)
@@ -224,7 +223,7 @@ func TestALogThatIsBroken(t *testing.T) {
 	})
 }
 
-// Records of sessions leave room for what happens to the proxy.
+// Records of sessions leave room in the queue for other entries.
 func TestRecordsLeaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
@@ -246,7 +245,7 @@ func TestRecordsLeaveRoom(t *testing.T) {
 	})
 }
 
-// What waits is bounded in bytes, too, and each entry in its texts, each of which is one line.
+// The queue is bounded in bytes, too. Each text of an entry is one line of bounded length.
 func TestTextsAreBounded(t *testing.T) {
 	for _, format := range []string{"json", "text"} {
 		var w stallable
@@ -282,19 +281,19 @@ func TestTextsAreBounded(t *testing.T) {
 			log.Warn("long", fields)
 		}
 		if got := log.bytes.Load(); got > queueBytes || got < queueBytes/2 {
-			t.Errorf("%d bytes wait", got)
+			t.Errorf("%d bytes are queued", got)
 		}
 		w.gate.Unlock()
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if got := log.bytes.Load(); got != 0 {
-			t.Errorf("%d bytes wait when all is written", got)
+			t.Errorf("%d bytes are queued when all is written", got)
 		}
 	})
 }
 
-// What libraries log by package log comes through the same queue.
+// The lines of package log go through the same queue.
 func TestStandardLogger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable

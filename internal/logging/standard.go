@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// library is what libraries log of their own.
+// library limits the lines that libraries log.
 var library = Kind{Name: "library", Burst: 10, Every: 10 * time.Second, Total: 10, Keys: 16}
 
-// Standard gives a logger of package log whose lines become entries: for libraries that take one. Name says whose they are.
+// Standard returns a logger of package log whose lines become entries, for a library that takes one. The lines begin with
+// name.
 func (l *Logger) Standard(name string) *log.Logger { return log.New(&standard{l, name}, "", 0) }
 
-// TakeStandard has what is written to the logger that package log begins with become entries, for libraries that write
-// there: it would be written to standard error, and wait for that.
+// TakeStandard makes the lines of the default logger of package log entries, for libraries that write there. Otherwise they
+// would go to standard error, and block with it.
 func (l *Logger) TakeStandard() {
 	log.SetFlags(0)
 	log.SetOutput(&standard{l, "library"})

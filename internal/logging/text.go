@@ -6,7 +6,7 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// How long a text may be in an entry, in bytes.
+// The limits of texts in an entry, in bytes.
 const (
 	mostMessage = 2 << 10
 	mostField   = 1 << 10
@@ -16,8 +16,8 @@ const (
 // StackKey is the field of a stack trace, which may be longer than others.
 const StackKey = "stack"
 
-// bound makes every text of an entry one line of bounded length: what is logged comes from outside in part. The size of
-// the entry is known then.
+// bound makes every text of an entry one line of bounded length, since parts may come from outside, and sets the size of the
+// entry.
 func (e *entry) bound() {
 	e.message = sanitize.Text(e.message, mostMessage)
 	e.size = int64(len(e.message)) + 256
@@ -32,7 +32,7 @@ func (e *entry) bound() {
 	}
 }
 
-// bounded gives a value that is a number, a truth, or a bounded text, and its length if it is a text.
+// bounded returns a value as it is if it is a number or a boolean, otherwise as a bounded text, and the length of the text.
 func bounded(value any, most int) (any, int) {
 	var text string
 	switch v := value.(type) {

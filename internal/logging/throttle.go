@@ -6,20 +6,23 @@ import (
 	"time"
 )
 
-// Kind is a kind of entries that may repeat without end, and how many of them are written. Each kind has limits of its
-// own, so that none keeps another out of the log; and so has, within a kind, each key: an app, a target, a cause. Of a key
-// Burst entries are written in an interval; of those that come beyond them the last one waits until the interval is over
-// and is written then, with the number of those before it that were left out. So what is told last of a key is true.
+// Kind is a kind of entries that may be logged any number of times, with its limits. Each kind has its own limits, so that
+// none displaces another; and so has each key within a kind: an app, a target, a cause.
+//
+// In an interval, Burst entries of a key are written at once. Of further ones, only the last is written, at the end of the
+// interval, with the number of the others. So the last entry of a key in the log is always the last one that was logged.
+//
+// A token bucket (internal/ratelimit) would let none through when it is empty, and lose that last entry.
 type Kind struct {
 	Name  string
-	Burst int           // entries of a key that are written in an interval; at least 1
+	Burst int           // entries of a key in an interval; at least 1
 	Every time.Duration // the interval
-	Total int           // entries of all keys that are written in a second; more wait, the keys taking turns
-	Keys  int           // keys that are told apart; those that come while there are so many count as one
+	Total int           // entries of all keys in a second; further keys wait, each for one entry
+	Keys  int           // keys that are distinguished; when there are so many, new ones count as one
 }
 
-// Throttled has an entry of a kind written, now or later, or leaves it out, as the kind says. An entry of a level that
-// is not written counts for nothing. The field LeftOutKey says how many of the key were left out before this one.
+// Throttled writes an entry, now or later, or leaves it out, by the limits of its kind. An entry of a level that is not
+// written does not count. The field LeftOutKey is the number of entries of the key that were left out before this one.
 func (l *Logger) Throttled(kind Kind, key string, level Level, message string, fields Fields) {
 	if l.Enabled(level) {
 		l.throttle(kind, key, newEntry(level, message, fields))
@@ -50,7 +53,7 @@ func (l *Logger) throttle(kind Kind, key string, e *entry) {
 	}
 }
 
-// release writes the entries whose time has come, and tells when that is of the next one. Only run calls it.
+// release writes the held entries that are due, and returns when to call it next. Only run calls it.
 func (l *Logger) release(now time.Time) (next time.Time, some bool) {
 	l.throttles.Range(func(_, value any) bool {
 		t := value.(*throttle)
@@ -65,7 +68,7 @@ func (l *Logger) release(now time.Time) (next time.Time, some bool) {
 	return next, some
 }
 
-// releaseAll writes all that is held. Only run calls it.
+// releaseAll writes all entries that are held. Only run calls it.
 func (l *Logger) releaseAll() {
 	l.throttles.Range(func(_, value any) bool {
 		for _, e := range value.(*throttle).rest() {
@@ -75,57 +78,57 @@ func (l *Logger) releaseAll() {
 	})
 }
 
-// throttle is what is known of a kind. It is safe for concurrent use.
+// throttle is the state of a kind. It is safe for concurrent use.
 type throttle struct {
 	kind Kind
 
 	mu      sync.Mutex // guards what follows
-	slots   map[string]*slot
-	cooling list.List // of *slot: of those whose interval is on, the one that is over first in front
-	waiting list.List // of *slot: of those whose entry waits for room in a second, the one that came first in front
-	second  time.Time // when the second began that is counted in
-	written int       // in that
+	keys    map[string]*keyThrottle
+	cooling list.List // of *keyThrottle: keys in an interval, by its end
+	waiting list.List // of *keyThrottle: keys whose held entry waits because of Total, first come first served
+	second  time.Time // the begin of the second in which written counts
+	written int
 }
 
-// slot is what is known of a key. It is in one of the lists.
-type slot struct {
+// keyThrottle is the state of a key. It is in one of the lists of its throttle.
+type keyThrottle struct {
 	key     string
-	until   time.Time // when its interval is over
-	written int       // in its interval
-	held    *entry    // the last that was not written; nil: none
-	leftOut uint64    // before held, since the last that was written
+	until   time.Time // the end of its interval
+	written int       // entries in its interval
+	held    *entry    // the last entry, if that was not written; or nil
+	leftOut uint64    // entries between the last one that was written and held
 }
 
-// otherKeys is the key of all that are not told apart.
+// otherKeys is the key of those beyond Kind.Keys.
 const otherKeys = "\x00"
 
 func newThrottle(kind Kind) *throttle {
-	return &throttle{kind: kind, slots: map[string]*slot{}}
+	return &throttle{kind: kind, keys: map[string]*keyThrottle{}}
 }
 
-// pass reports whether an entry is to be written now. If it is not, it is held, or left out.
+// pass reports whether an entry is to be written now. Otherwise the throttle holds it, in place of the one it held.
 func (t *throttle) pass(key string, e *entry) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cool(e.time)
-	s := t.slots[key]
-	if s == nil && len(t.slots) >= t.kind.Keys {
+	s := t.keys[key]
+	if s == nil && len(t.keys) >= t.kind.Keys {
 		key = otherKeys
-		s = t.slots[key]
+		s = t.keys[key]
 	}
 	now := s == nil || s.held == nil && s.written < t.kind.Burst
 	if now && t.waiting.Len() == 0 && t.room(e.time) {
 		if s == nil {
-			s = &slot{key: key}
-			t.slots[key] = s
+			s = &keyThrottle{key: key}
+			t.keys[key] = s
 			t.begin(s, e.time)
 		}
 		s.written++
 		return true
 	}
 	if s == nil {
-		s = &slot{key: key}
-		t.slots[key] = s
+		s = &keyThrottle{key: key}
+		t.keys[key] = s
 		t.wait(s)
 	}
 	if s.held != nil {
@@ -135,7 +138,7 @@ func (t *throttle) pass(key string, e *entry) bool {
 	return false
 }
 
-// due gives an entry that was held and is to be written now, or nil.
+// due returns an entry that was held and is to be written now, or nil.
 func (t *throttle) due(now time.Time) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,7 +147,7 @@ func (t *throttle) due(now time.Time) *entry {
 	if front == nil || !t.room(now) {
 		return nil
 	}
-	s := front.Value.(*slot)
+	s := front.Value.(*keyThrottle)
 	e := s.take()
 	t.waiting.Remove(front)
 	t.begin(s, now)
@@ -152,7 +155,7 @@ func (t *throttle) due(now time.Time) *entry {
 	return e
 }
 
-// next tells when due may give something, or has something to forget.
+// next returns when due may return an entry, or removes a key.
 func (t *throttle) next() (when time.Time, some bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -160,53 +163,53 @@ func (t *throttle) next() (when time.Time, some bool) {
 		return t.second.Add(time.Second), true
 	}
 	if front := t.cooling.Front(); front != nil {
-		return front.Value.(*slot).until, true
+		return front.Value.(*keyThrottle).until, true
 	}
 	return time.Time{}, false
 }
 
-// rest gives all that is held, and forgets everything.
+// rest returns all entries that are held, and removes all keys.
 func (t *throttle) rest() (entries []*entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, l := range []*list.List{&t.waiting, &t.cooling} {
 		for e := l.Front(); e != nil; e = e.Next() {
-			if s := e.Value.(*slot); s.held != nil {
+			if s := e.Value.(*keyThrottle); s.held != nil {
 				entries = append(entries, s.take())
 			}
 		}
 		l.Init()
 	}
-	clear(t.slots)
+	clear(t.keys)
 	return entries
 }
 
-// cool ends the intervals that are over. A key that has nothing to tell then is forgotten.
+// cool ends intervals. A key without a held entry is removed then.
 func (t *throttle) cool(now time.Time) {
 	for front := t.cooling.Front(); front != nil; front = t.cooling.Front() {
-		s := front.Value.(*slot)
+		s := front.Value.(*keyThrottle)
 		if now.Before(s.until) {
 			return
 		}
 		t.cooling.Remove(front)
 		if s.held == nil {
-			delete(t.slots, s.key)
+			delete(t.keys, s.key)
 		} else {
 			t.wait(s)
 		}
 	}
 }
 
-// begin begins a slot's interval.
-func (t *throttle) begin(s *slot, now time.Time) {
+// begin begins an interval of a key.
+func (t *throttle) begin(s *keyThrottle, now time.Time) {
 	s.until, s.written = now.Add(t.kind.Every), 0
 	t.cooling.PushBack(s)
 }
 
-// wait has a slot wait for room.
-func (t *throttle) wait(s *slot) { t.waiting.PushBack(s) }
+// wait queues a key whose entry waits because of Total.
+func (t *throttle) wait(s *keyThrottle) { t.waiting.PushBack(s) }
 
-// room reports whether one more entry may be written in this second, and counts it then.
+// room reports whether one more entry may be written in this second, and counts it if so.
 func (t *throttle) room(now time.Time) bool {
 	if now.Sub(t.second) >= time.Second {
 		t.second, t.written = now, 0
@@ -218,8 +221,8 @@ func (t *throttle) room(now time.Time) bool {
 	return true
 }
 
-// take gives what is held, with how many were left out.
-func (s *slot) take() *entry {
+// take returns the held entry, with the number of those that were left out.
+func (s *keyThrottle) take() *entry {
 	e := s.held
 	if s.leftOut > 0 {
 		if e.fields == nil {

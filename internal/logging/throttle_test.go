@@ -10,7 +10,7 @@ import (
 
 var flaps = Kind{Name: "flaps", Burst: 2, Every: 10 * time.Second, Total: 100, Keys: 1000}
 
-// said gives what was written since the last time: message, key and how many were left out of each entry.
+// said returns the entries that were written since the last call: each its message, and the number of those left out.
 func said(w *stallable) string {
 	synctest.Wait()
 	w.mu.Lock()
@@ -29,7 +29,7 @@ func said(w *stallable) string {
 	return strings.Join(all, " ")
 }
 
-func TestThrottleTellsTheLastState(t *testing.T) {
+func TestThrottleWritesTheLastState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
 		log := start(t, &w)
@@ -53,36 +53,36 @@ func TestThrottleTellsTheLastState(t *testing.T) {
 		expect("")
 		time.Sleep(time.Millisecond)
 		expect("a++19") // the last state, after 19 others; a+ is the message
-		say("a", "-")   // of the interval that has begun with that
+		say("a", "-")   // in the interval that this entry has begun
 		expect("a-")
 		say("a", "+")
 		expect("")
 		time.Sleep(flaps.Every)
 		expect("a+")
 		time.Sleep(2 * flaps.Every)
-		if slots := slotsOf(log); slots != 0 {
-			t.Errorf("%d slots are held for nothing", slots)
+		if n := keysOf(log); n != 0 {
+			t.Errorf("%d keys are kept for nothing", n)
 		}
 		for range 4 {
 			say("c", "-")
 		}
-		if err := log.Close(); err != nil { // tells what is held
+		if err := log.Close(); err != nil { // writes what is held
 			t.Fatal(err)
 		}
 		expect("c- c- c-+1")
 	})
 }
 
-// slotsOf gives how many keys are remembered.
-func slotsOf(l *Logger) int {
+// keysOf returns the number of keys that the throttle has.
+func keysOf(l *Logger) int {
 	found, _ := l.throttles.Load(flaps)
 	t := found.(*throttle)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return max(len(t.slots), t.cooling.Len()+t.waiting.Len())
+	return max(len(t.keys), t.cooling.Len()+t.waiting.Len())
 }
 
-// Keys beyond a total take turns: each is told, the last state of it, and in a time that is known.
+// Keys beyond Total take turns: the last entry of each is written, in a known time.
 func TestThrottleTotal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
@@ -111,8 +111,7 @@ func TestThrottleTotal(t *testing.T) {
 	})
 }
 
-// However many keys of a kind there are, those of another kind are told at once; and entries that are not written for
-// their level take no place.
+// Many keys of one kind do not delay entries of another kind. Entries of a level that is not written use no memory.
 func TestThrottleKindsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
@@ -121,13 +120,13 @@ func TestThrottleKindsAreApart(t *testing.T) {
 			log.Throttled(flaps, fmt.Sprint(i), Debug, "not written", nil)
 		}
 		if _, any := log.throttles.Load(flaps); any {
-			t.Error("what is not written takes a place")
+			t.Error("an entry that is not written has a throttle")
 		}
 		for i := range 10 * flaps.Keys {
 			log.Throttled(flaps, fmt.Sprint(i), Info, "noise", nil)
 		}
-		if n := slotsOf(log); n > flaps.Keys+1 {
-			t.Errorf("%d keys are told apart", n)
+		if n := keysOf(log); n > flaps.Keys+1 {
+			t.Errorf("%d keys are distinguished", n)
 		}
 		said(&w)
 		other := flaps
@@ -136,12 +135,12 @@ func TestThrottleKindsAreApart(t *testing.T) {
 		if got := said(&w); !strings.Contains(got, "heard") {
 			t.Errorf("written: %q", got)
 		}
-		// The keys that are not told apart are not silent, either: the last of them is told, and how many there were.
+		// Of the keys beyond Kind.Keys, the last entry is written, with the number of the others.
 		for range 2 * flaps.Keys / flaps.Total {
 			time.Sleep(time.Second)
 		}
 		if got := said(&w); !strings.Contains(got, fmt.Sprintf("noise+%d", 9*flaps.Keys-1)) {
-			t.Error("how many were left out of the others is not told")
+			t.Error("the number of entries left out of the others is not written")
 		}
 		if err := log.Close(); err != nil {
 			t.Fatal(err)
@@ -149,8 +148,8 @@ func TestThrottleKindsAreApart(t *testing.T) {
 	})
 }
 
-// While the log stands still what is held stays bounded, and is told when it goes on.
-func TestThrottleWhileTheLogStandsStill(t *testing.T) {
+// While the log is blocked, the number of held entries is bounded. They are written when it goes on.
+func TestThrottleWhileTheLogIsBlocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
 		log := start(t, &w)

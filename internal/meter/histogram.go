@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Bounds are the upper bounds of a histogram's buckets, inclusive; one more bucket takes what is above the last.
+// Bounds are the upper bounds of a histogram's buckets, inclusive. One more bucket has the durations above the last bound.
 var Bounds = [...]time.Duration{
 	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
@@ -35,14 +35,14 @@ func (h *Histogram) Add(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// Counts is what a histogram has counted: how many durations are in each bucket, how many in all, and their sum.
+// Counts are the values of a histogram: the number of durations in each bucket and in all, and their sum.
 type Counts struct {
 	Buckets [len(Bounds) + 1]uint64
 	Total   uint64
 	Sum     time.Duration
 }
 
-// Read gives the counts. While others add, the sum may be of a few more or less than the total.
+// Read returns the counts. If durations are added meanwhile, Sum may have a few more or fewer of them than Total.
 func (h *Histogram) Read() Counts {
 	c := Counts{Sum: time.Duration(h.sum.Load())}
 	for i := range h.counts {

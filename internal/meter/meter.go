@@ -1,5 +1,5 @@
-// Package meter counts what happens to an app's sessions. Counting costs an uncontended atomic addition, so that it can
-// stand on the path of a byte; reading adds up.
+// Package meter counts the sessions of an app and their bytes. Counting bytes takes one uncontended atomic addition, so an
+// engine can do it for every write; reading the counters adds up.
 package meter
 
 import (
@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// App counts for one app. It outlives changes of the app's configuration. Make it with NewApp; it is safe for
+// App has the counters of one app, which last through changes of its configuration. Make it with NewApp. It is safe for
 // concurrent use.
 type App struct {
-	Connect Histogram // from accept until a target stood, of the sessions that got one
+	Connect Histogram // from accept until a target was connected, of the sessions that got one
 	Session Histogram // from accept until both sockets were closed
 
 	active atomic.Int64
-	moved  []traffic // by shard
+	moved  []traffic // a shard each
 
 	mu     sync.Mutex // guards causes
 	causes map[string]uint64
 }
 
-// traffic is what one goroutine or thread has moved. It has a cache line of its own.
+// traffic counts the bytes of one shard. It fills a cache line, so that threads do not contend for one.
 type traffic struct {
 	upload, download atomic.Int64
 	_                [48]byte
@@ -33,14 +33,14 @@ func NewApp() *App {
 	return &App{moved: make([]traffic, runtime.GOMAXPROCS(0)), causes: map[string]uint64{}}
 }
 
-// Uploaded counts n bytes that went to a target. Those who count from different threads give different shards, which
-// may be any number.
+// Uploaded counts n bytes that were sent to a target. shard may be any number; callers on different threads pass different
+// ones.
 func (a *App) Uploaded(shard int, n int64) { a.moved[uint(shard)%uint(len(a.moved))].upload.Add(n) }
 
-// Downloaded counts n bytes that went to a client.
+// Downloaded counts n bytes that were sent to a client.
 func (a *App) Downloaded(shard int, n int64) { a.moved[uint(shard)%uint(len(a.moved))].download.Add(n) }
 
-// Bytes is what was moved so far.
+// Bytes is the number of bytes that were sent so far.
 func (a *App) Bytes() (up, down int64) {
 	for i := range a.moved {
 		up += a.moved[i].upload.Load()
@@ -49,10 +49,10 @@ func (a *App) Bytes() (up, down int64) {
 	return up, down
 }
 
-// Begun counts a session in.
+// Begun counts the begin of a session.
 func (a *App) Begun() { a.active.Add(1) }
 
-// Ended counts a session out: why it ended and how long it took; connected is zero if it got no target.
+// Ended counts the end of a session. connected is the time from accept until a target was connected; 0 if none was.
 func (a *App) Ended(cause string, connected, duration time.Duration) {
 	a.active.Add(-1)
 	if connected > 0 {
@@ -64,10 +64,10 @@ func (a *App) Ended(cause string, connected, duration time.Duration) {
 	a.causes[cause]++
 }
 
-// Active is how many sessions are open.
+// Active is the number of sessions that have begun and not ended.
 func (a *App) Active() int64 { return a.active.Load() }
 
-// Causes tells how many sessions have ended for each cause.
+// Causes returns the number of sessions that ended for each cause.
 func (a *App) Causes() map[string]uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()

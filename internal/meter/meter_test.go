@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestAppAddsUpWhatManyCount(t *testing.T) {
+func TestAppAddsUp(t *testing.T) {
 	a := NewApp()
 	var all sync.WaitGroup
 	for shard := range 50 {
@@ -32,14 +32,14 @@ func TestAppAddsUpWhatManyCount(t *testing.T) {
 		t.Errorf("causes %v", a.Causes())
 	}
 	if c := a.Connect.Read(); c.Total != 2500 || c.Sum != 2500*time.Millisecond {
-		t.Errorf("those without a target count as connected: %v", c)
+		t.Errorf("sessions without a target count as connected: %v", c)
 	}
 	if c := a.Session.Read(); c.Total != 5000 || c.Sum != 5000*time.Second {
 		t.Errorf("%v", c)
 	}
 }
 
-func TestHistogramPutsEachWhereItBelongs(t *testing.T) {
+func TestHistogramBounds(t *testing.T) {
 	for i, bound := range Bounds {
 		var h Histogram
 		h.Add(bound)
@@ -53,7 +53,7 @@ func TestHistogramPutsEachWhereItBelongs(t *testing.T) {
 	h.Add(0)
 	h.Add(-time.Second) // a clock that was set back
 	if c := h.Read(); c.Buckets[0] != 2 {
-		t.Errorf("nothing and less: %v", c)
+		t.Errorf("zero and a negative duration: %v", c)
 	}
 }
 

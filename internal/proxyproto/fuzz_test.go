@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// extended is a header of version 2 about TCP with that behind its addresses.
+// extended is a header of version 2 for TCP, with extensions after its addresses.
 func extended(family byte, extensions []byte) []byte {
 	size := addressLength(family)
 	b := append([]byte(signature), commandProxy, family, 0, 0)
@@ -17,8 +17,8 @@ func extended(family byte, extensions []byte) []byte {
 	return append(b, extensions...)
 }
 
-// Whatever a connection begins with, byte by byte and all at once have the same header, of bounded length; what it says is
-// whole, and written down again it says the same.
+// For any first bytes of a connection, Length finds the same header of bounded length whether the bytes are received one by
+// one or at once, and Append formats what Parse has parsed to a header of the same content.
 func FuzzHeader(f *testing.F) {
 	for _, c := range valid {
 		if len(c.text) < 1000 {
@@ -42,22 +42,22 @@ func FuzzHeader(f *testing.F) {
 			n, err := Length(b[:i])
 			switch {
 			case err != nil && wholeErr == nil:
-				t.Fatalf("%q is a header, or may become one, and its first %d bytes may not: %v", b, i, err)
+				t.Fatalf("%q is a header or may become one, but its first %d bytes may not: %v", b, i, err)
 			case n > 0 && n != whole:
-				t.Fatalf("%q is a header of %d bytes, and of %d when %d have come", b, whole, n, i)
+				t.Fatalf("%q is a header of %d bytes, but of %d when %d are received", b, whole, n, i)
 			case n == 0 && err == nil && whole > 0 && i >= whole:
-				t.Fatalf("%q is a header of %d bytes, and %d are not enough", b, whole, i)
+				t.Fatalf("%q is a header of %d bytes, but %d are not enough", b, whole, i)
 			}
 		}
 		if whole == 0 {
 			if _, err := Parse(b); err == nil {
-				t.Fatalf("%q is no whole header, and it is read", b)
+				t.Fatalf("%q is not a whole header, but it is parsed", b)
 			}
 			return
 		}
 		h, err := Parse(b[:whole])
 		if err != nil {
-			return // one that says nothing sensible: the connection is refused
+			return // an invalid address: the connection is refused
 		}
 		if again, err := Parse(bytes.Clone(b[:whole])); err != nil || again != h {
 			t.Fatalf("%q: %+v, then %+v", b, h, again)
@@ -75,7 +75,7 @@ func FuzzHeader(f *testing.F) {
 		for version := 1; version <= 2; version++ {
 			text, err := Append(nil, version, h)
 			if err != nil {
-				t.Fatalf("%+v cannot be written in version %d: %v", h, version, err)
+				t.Fatalf("%+v cannot be formatted in version %d: %v", h, version, err)
 			}
 			if again, err := Parse(text); err != nil || again != h {
 				t.Fatalf("%+v is %q in version %d, which is %+v, %v", h, text, version, again, err)

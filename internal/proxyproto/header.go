@@ -1,8 +1,8 @@
-// Package proxyproto reads and writes the header of the PROXY protocol, versions 1 and 2, in which a proxy names the
-// client before the client's own bytes: section 2 of doc/proxy-protocol.txt in HAProxy's sources.
+// Package proxyproto parses and formats headers of the PROXY protocol, versions 1 and 2, with which a proxy sends the
+// client's address before the client's own bytes: section 2 of doc/proxy-protocol.txt in HAProxy's sources.
 //
-// Addresses are parsed and formatted by github.com/pires/go-proxyproto. Where a header ends, and whether the bytes that
-// have come so far can still become one, is decided here: that library reads whole headers only. Nothing here waits.
+// github.com/pires/go-proxyproto parses and formats the addresses. It reads only whole headers, so this package decides
+// where a header ends, and whether the bytes received so far can still become one. No function here blocks.
 package proxyproto
 
 import (
@@ -17,17 +17,16 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// Header is what a header says of a connection.
+// Header is the content of a header.
 type Header struct {
-	Source, Destination netip.AddrPort // never IPv4 in IPv6
+	Source, Destination netip.AddrPort // never IPv4-mapped IPv6
 
-	// Local is set if the header names no TCP addresses: version 1 with UNKNOWN, version 2 with the command LOCAL or
-	// about anything but TCP. What the connection itself says stands; Source and Destination are zero.
+	// Local is set if the header has no TCP addresses: version 1 with UNKNOWN, version 2 with the command LOCAL or with
+	// another protocol than TCP. The addresses of the connection itself apply; Source and Destination are zero.
 	Local bool
 }
 
-// Parse reads a header. b is the whole of it and nothing more: what Length has measured. Extensions (TLVs) are passed
-// over, the checksum too.
+// Parse parses a header. b is exactly one header, as long as Length says. Extensions (TLVs) are ignored, also the checksum.
 func Parse(b []byte) (Header, error) {
 	switch n, err := Length(b); {
 	case err != nil:
@@ -56,7 +55,7 @@ func Parse(b []byte) (Header, error) {
 	return h, nil
 }
 
-// withoutExtensions returns the same header of version 2 with its addresses alone.
+// withoutExtensions returns a header of version 2 without its extensions.
 func withoutExtensions(b []byte) []byte {
 	size := addressLength(b[13])
 	short := append(make([]byte, 0, fixedLength+size), b[:fixedLength+size]...)
@@ -69,12 +68,13 @@ func addrPort(a *net.TCPAddr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// Append appends a header of version 1 or 2. Zones are left out; if one address is IPv4 and the other IPv6, both are
-// written as IPv6. A header that is Local is UNKNOWN in version 1 and LOCAL in version 2, which every receiver takes. A
-// header that is not Local and lacks an address is an error: LOCAL says that the connection is the sender's own
-// (section 2.2), and an address that could not be found out must not turn into that.
+// Append appends a header of version 1 or 2. Zones are left out. If one address is IPv4 and the other IPv6, both are written
+// as IPv6. A header that is Local becomes UNKNOWN in version 1 and LOCAL in version 2; every receiver must accept both.
+//
+// It is an error if an address is missing in a header that is not Local. Such a header must not become LOCAL, by which the
+// sender says that the connection is its own (section 2.2).
 func Append(b []byte, version int, h Header) ([]byte, error) {
-	var source, destination net.Addr // nil in a header that is Local
+	var source, destination net.Addr // nil if h is Local
 	if !h.Local {
 		if !h.Source.IsValid() || !h.Destination.IsValid() {
 			return b, errNoAddress

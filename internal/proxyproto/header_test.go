@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// binaryHeader writes a header of version 2 whose length is true.
+// binaryHeader formats a header of version 2 with the length of rest.
 func binaryHeader(command, family byte, rest ...string) string {
 	all := strings.Join(rest, "")
 	h := append([]byte(signature), command, family)
 	return string(binary.BigEndian.AppendUint16(h, uint16(len(all)))) + all
 }
 
-// extension writes a TLV.
+// extension formats a TLV.
 func extension(kind byte, value string) string {
 	return string(binary.BigEndian.AppendUint16([]byte{kind}, uint16(len(value)))) + value
 }
@@ -38,7 +38,7 @@ func between(source, destination string) Header {
 	return Header{Source: netip.MustParseAddrPort(source), Destination: netip.MustParseAddrPort(destination)}
 }
 
-// valid are headers and what they say.
+// valid are headers and their contents.
 var valid = []struct {
 	name, text string
 	want       Header
@@ -63,10 +63,10 @@ var valid = []struct {
 	{"v2 with extensions", binaryHeader(0x21, 0x11, v4Block, extension(2, "example.org"), extension(4, ""), extension(0xea, "\x01vpce-1")),
 		between("10.1.2.3:12345", "192.168.0.1:443")},
 	{"v2 full of extensions", binaryHeader(0x21, 0x21, v6Block, extension(4, strings.Repeat("x", 65535-36-3))), between("[2001:db8::1]:65535", "[2001:db8::2]:0")},
-	{"v2 with extensions that are none", binaryHeader(0x21, 0x11, v4Block, "\x01\xff"), between("10.1.2.3:12345", "192.168.0.1:443")},
+	{"v2 with invalid extensions", binaryHeader(0x21, 0x11, v4Block, "\x01\xff"), between("10.1.2.3:12345", "192.168.0.1:443")},
 	{"v2 LOCAL", binaryHeader(0x20, 0x00), local},
 	{"v2 LOCAL with addresses", binaryHeader(0x20, 0x11, v4Block), local},
-	{"v2 LOCAL with less than its family takes", binaryHeader(0x20, 0x21, "abc"), local},
+	{"v2 LOCAL with fewer bytes than its family needs", binaryHeader(0x20, 0x21, "abc"), local},
 	{"v2 LOCAL of an unknown family", binaryHeader(0x20, 0xff, "abc"), local},
 	{"v2 unix", binaryHeader(0x21, 0x31, unixBlock), local},
 	{"v2 unix datagrams, with extensions", binaryHeader(0x21, 0x32, unixBlock, extension(4, "...")), local},
@@ -86,13 +86,13 @@ func TestParse(t *testing.T) {
 		}
 		for _, part := range []string{c.text[:len(c.text)-1], c.text + "x", ""} {
 			if got, err := Parse([]byte(part)); err == nil || got != (Header{}) {
-				t.Errorf("%s: %d of %d bytes are taken for all of it: %+v", c.name, len(part), len(c.text), got)
+				t.Errorf("%s: %d of %d bytes are parsed as a whole header: %+v", c.name, len(part), len(c.text), got)
 			}
 		}
 	}
 }
 
-// Whatever is appended is read back, by this package and by the library, and is no longer than a small segment holds.
+// Parse returns what Append has formatted, which is no longer than a line of version 1.
 func TestAppend(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	address := func() netip.Addr {
@@ -158,7 +158,7 @@ func TestAppendExactly(t *testing.T) {
 	}
 }
 
-// An address that is not known does not make a header that says LOCAL.
+// A missing address does not become a LOCAL header.
 func TestAppendWithoutAnAddress(t *testing.T) {
 	known, port := netip.MustParseAddrPort("10.1.2.3:12345"), netip.AddrPortFrom(netip.Addr{}, 80)
 	for _, h := range []Header{{}, {Source: known}, {Destination: known}, {Source: port, Destination: known}, {Source: known, Destination: port}} {

@@ -8,21 +8,21 @@ import (
 	"math"
 )
 
-// MaxLength is the length of the longest header: one of version 2 that is full of extensions.
+// MaxLength is the length of the longest header, in bytes: one of version 2 with extensions.
 const MaxLength = fixedLength + math.MaxUint16
 
-// What version 2 begins with, and the 13th byte: version and command.
+// The fixed part of a header of version 2.
 const (
 	signature    = "\r\n\r\n\x00\r\nQUIT\n"
-	commandLocal = 0x20
+	commandLocal = 0x20 // version and command: the 13th byte
 	commandProxy = 0x21
-	fixedLength  = 16 // what every header of version 2 has: signature, command, family, length of the rest
+	fixedLength  = 16 // bytes: signature, version and command, family and transport, length of the rest
 )
 
 var errNone = errors.New("PROXY protocol: the connection does not begin with a header")
 
-// Length says where the header ends with which b begins. 0 without an error asks for more bytes: there is a way to go
-// on from b to a whole header. With an error there is none, whatever comes.
+// Length returns the length of the header that b begins with. 0 without an error means that more bytes are needed: some
+// continuation of b is a header. With an error, no continuation is.
 func Length(b []byte) (int, error) {
 	switch {
 	case len(b) == 0:
@@ -37,14 +37,14 @@ func Length(b []byte) (int, error) {
 
 // binaryLength is Length for version 2.
 func binaryLength(b []byte) (int, error) {
-	begun := min(len(b), len(signature))
-	if string(b[:begun]) != signature[:begun] {
+	n := min(len(b), len(signature))
+	if string(b[:n]) != signature[:n] {
 		return 0, errNone
 	}
 	if len(b) > 12 && b[12] != commandLocal && b[12] != commandProxy {
 		return 0, fmt.Errorf("PROXY protocol: unknown version and command 0x%02x", b[12])
 	}
-	// What the header of a LOCAL connection says of addresses has no meaning, but it has a length.
+	// The addresses of a LOCAL header are ignored, whatever their family (section 2.2); only their length matters.
 	local := len(b) > 12 && b[12] == commandLocal
 	if len(b) > 13 && !local && (b[13]>>4 > 3 || b[13]&15 > 2) {
 		return 0, fmt.Errorf("PROXY protocol: unknown address family and transport 0x%02x", b[13])
@@ -62,7 +62,7 @@ func binaryLength(b []byte) (int, error) {
 	return fixedLength + size, nil
 }
 
-// blockLength is how many bytes the addresses of a family and transport take: 0 if either is unspecified.
+// blockLength is the length of the addresses of a family and transport, in bytes; 0 if either is unspecified.
 func blockLength(family byte) int {
 	if family&15 == 0 {
 		return 0
@@ -70,7 +70,7 @@ func blockLength(family byte) int {
 	return [...]int{0, 4 + 4 + 2 + 2, 16 + 16 + 2 + 2, 108 + 108}[family>>4&3]
 }
 
-// addressLength is blockLength if the addresses are those of a TCP connection, otherwise 0.
+// addressLength is blockLength for TCP over IPv4 or IPv6, otherwise 0.
 func addressLength(family byte) int {
 	if family == 0x11 || family == 0x21 {
 		return blockLength(family)
@@ -84,7 +84,7 @@ func lineLength(b []byte) (int, error) {
 	if end := bytes.IndexByte(line, '\n'); end >= 0 {
 		line = line[:end+1]
 	}
-	switch more, ok := toGo(string(line)); {
+	switch more, ok := missing(string(line)); {
 	case !ok:
 		return 0, fmt.Errorf("PROXY protocol: no header of version 1 begins with %q", line)
 	case more > 0:

@@ -12,10 +12,10 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// Of a header that comes byte by byte nothing is said until it is there, and what follows it changes nothing.
-func TestLengthOfWhatHasCome(t *testing.T) {
+// While a header is received byte by byte, Length asks for more until it is complete. Bytes after the header change nothing.
+func TestLengthOfHeaders(t *testing.T) {
 	for _, c := range valid {
-		step := 1 + len(c.text)/1000 // of long ones not every prefix
+		step := 1 + len(c.text)/1000 // not every prefix of a long one
 		for n := 0; n < len(c.text); n += step {
 			if got, err := Length([]byte(c.text[:n])); got != 0 || err != nil {
 				t.Fatalf("%s: after %d of %d bytes: %d, %v", c.name, n, len(c.text), got, err)
@@ -29,8 +29,8 @@ func TestLengthOfWhatHasCome(t *testing.T) {
 	}
 }
 
-// What is no header is found out at the byte marked with |, not before and not later.
-func TestLengthOfWhatIsNone(t *testing.T) {
+// Length fails at the byte after |, not before and not later, if no continuation is a header.
+func TestLengthFails(t *testing.T) {
 	for _, c := range []string{
 		"|GET / HTTP/1.1\r\n", "|\x16\x03\x01", "|\x00", "|proxy", "|\n", "| PROXY",
 		"P|OST / HTTP/1.1\r\n", "PROX|y", "PROXY|\r\n", "PROXY|\tTCP4", "PROXY |\r\n", "PROXY | TCP4", "PROXY |tcp4",
@@ -46,7 +46,7 @@ func TestLengthOfWhatIsNone(t *testing.T) {
 		"PROXY TCP6 1:2:3:4:5:6:7:8|.9", "PROXY TCP6 :: 1|.2", "PROXY TCP6 1| 2",
 		"PROXY UNKNOWN|S", "PROXY UNKNOWN|\n", "PROXY UNKNOWN \r|x", "PROXY UNKNOWN 1\r|\r\n", "PROXY UNKNOWN a|\n",
 		"PROXY UNKNOWN " + strings.Repeat("x", maxLine-16) + "|x\r\n", "PROXY UNKNOWN " + strings.Repeat("x", maxLine-16) + "\r|\r",
-		// Two addresses that are longer than any address has to be leave no room for ports.
+		// Two addresses in their longest form leave no room for ports.
 		"PROXY TCP6 1111:2222:3333:4444:5555:6666:111.111.111.111 1111:2222:3333:4444:5555:6666:111.111.1.1 1111|1 2\r\n",
 
 		"\r|\r", "\r\n|\n", "\r\n\r\n\x00\r\nQUIT|\r", "\r\n\r\n\x00\r\nQUIT\n|\x11", "\r\n\r\n\x00\r\nQUIT\n|\x22", "\r\n\r\n\x00\r\nQUIT\n|\x2f",
@@ -62,15 +62,15 @@ func TestLengthOfWhatIsNone(t *testing.T) {
 		}
 		for i := 1; i <= len(bad); i++ {
 			if n, err := Length([]byte(good + bad[:i])); n != 0 || err == nil {
-				t.Errorf("%q: %d, %v; it is no header", good+bad[:i], n, err)
+				t.Errorf("%q: %d, %v; it is not a header", good+bad[:i], n, err)
 			}
 		}
 	}
 }
 
-// complete finds a way to go on from b to a header, one byte at a time, where Length says that there is one.
+// complete completes b to a header, one byte at a time, by asking Length after each. It reports whether it could.
 func complete(b []byte) ([]byte, bool) {
-	if len(b) >= fixedLength && b[0] == signature[0] { // all that is left is as long as it says
+	if len(b) >= fixedLength && b[0] == signature[0] { // the length of the rest is known
 		whole := append(bytes.Clone(b), make([]byte, MaxLength)...)
 		n, err := Length(whole)
 		return whole[:n], err == nil && n > len(b)
@@ -98,7 +98,7 @@ func complete(b []byte) ([]byte, bool) {
 	return nil, false
 }
 
-// library reads what b begins with as the library does, and how much of it that is.
+// library reads a header from b by the library, and returns its length.
 func library(b []byte) (h *proxyproto.Header, n int, err error) {
 	source := bytes.NewReader(b)
 	r := bufio.NewReaderSize(source, MaxLength+1)
@@ -124,7 +124,7 @@ func FuzzLength(f *testing.F) {
 			checkNone(t, b)
 		case n == 0:
 			if whole, ok := complete(b); !ok {
-				t.Fatalf("%q asks for more, and there is no way to go on", b)
+				t.Fatalf("%q: Length asks for more, but no continuation is a header", b)
 			} else {
 				checkHeader(t, whole)
 			}
@@ -136,22 +136,22 @@ func FuzzLength(f *testing.F) {
 	})
 }
 
-// checkNone wants the library to find no header either, whatever comes.
+// checkNone checks that the library finds no header either, for several continuations.
 func checkNone(t *testing.T, b []byte) {
 	for _, more := range []string{"", "0", "\n", "\r\n", " 0\r\n", " 0 0\r\n", ":: :: 0 0\r\n", " 0.0.0.0 0 0\r\n"} {
 		longer := append(b[:len(b):len(b)], more...)
 		if n, err := Length(longer); n != 0 || err == nil {
-			t.Fatalf("%q is no header, but with %q it is: %d, %v", b, more, n, err)
+			t.Fatalf("%q is not a header, but with %q it is: %d, %v", b, more, n, err)
 		}
 		h, n, err := library(longer)
-		// What follows UNKNOWN may have a CR for the library.
+		// The library accepts a CR after UNKNOWN.
 		if err == nil && !(h.Version == 1 && h.TransportProtocol == proxyproto.UNSPEC && bytes.Count(longer[:n], []byte("\r")) > 1) {
 			t.Fatalf("%q is a header for the library: %+v", longer, h)
 		}
 	}
 }
 
-// checkHeader wants b to be one whole header, and the library to find the same.
+// checkHeader checks that b is one whole header, and that the library reads the same.
 func checkHeader(t *testing.T, b []byte) {
 	for n := range min(len(b), 300) {
 		if got, err := Length(b[:n]); got != 0 || err != nil {
@@ -167,10 +167,10 @@ func checkHeader(t *testing.T, b []byte) {
 	}
 	h, n, err := library(b)
 	if err != nil {
-		if b[0] == signature[0] && got.Local { // families that it does not know, where they mean nothing
+		if b[0] == signature[0] && got.Local { // of a family that the library does not know, and that is ignored
 			return
 		}
-		t.Fatalf("%q is no header for the library: %v", b, err)
+		t.Fatalf("%q is not a header for the library: %v", b, err)
 	}
 	if n != len(b) {
 		t.Fatalf("%q has %d bytes for the library", b, n)

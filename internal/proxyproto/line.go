@@ -8,14 +8,14 @@ import (
 
 const (
 	keyword = "PROXY"
-	maxLine = 107 // bytes, with CR and LF
+	maxLine = 107 // bytes, with CR and LF (section 2.1)
 )
 
-// A form is one way to write the line of version 1: its fields, between which stands exactly one space.
+// A form is a form that the line of version 1 may have: its fields, separated by exactly one space.
 type form []field
 
-// A field says how many bytes complete what has come of it, at least; false is that nothing can.
-type field func(begun string) (more int, ok bool)
+// A field takes the received part of a field, and returns the least number of bytes that complete it; false if nothing can.
+type field func(received string) (more int, ok bool)
 
 var forms = []form{
 	{word(keyword), word("TCP4"), value(isIPv4), value(isIPv4), value(isPort), value(isPort)},
@@ -24,60 +24,61 @@ var forms = []form{
 	{word(keyword), word("UNKNOWN"), anything},
 }
 
-// toGo returns how many bytes complete a line of which this much has come, at least. False is that nothing can.
-func toGo(line string) (more int, ok bool) {
+// missing returns the least number of bytes that complete the received part of a line; false if nothing can.
+func missing(line string) (more int, ok bool) {
 	for _, f := range forms {
-		if more, ok = f.toGo(line); ok && len(line)+more <= maxLine {
+		if more, ok = f.missing(line); ok && len(line)+more <= maxLine {
 			return more, true
 		}
 	}
 	return 0, false
 }
 
-func (f form) toGo(line string) (more int, ok bool) {
-	line, ended := strings.CutSuffix(line, "\n")
-	line, closed := strings.CutSuffix(line, "\r")
-	if ended && !closed {
+// missing is the function of that name for one form.
+func (f form) missing(line string) (more int, ok bool) {
+	line, hasLF := strings.CutSuffix(line, "\n")
+	line, hasCR := strings.CutSuffix(line, "\r")
+	if hasLF && !hasCR {
 		return 0, false
 	}
-	come := strings.SplitN(line, " ", len(f))
+	received := strings.SplitN(line, " ", len(f))
 	for i, field := range f {
-		begun := ""
-		if i < len(come) {
-			begun = come[i]
+		part := ""
+		if i < len(received) {
+			part = received[i]
 		} else {
 			more++ // the space before it
 		}
-		n, ok := field(begun)
-		if !ok || n > 0 && i < len(come)-1 {
+		n, ok := field(part)
+		if !ok || n > 0 && i < len(received)-1 {
 			return 0, false
 		}
 		more += n
 	}
 	switch {
-	case ended:
+	case hasLF:
 		return 0, more == 0
-	case closed:
+	case hasCR:
 		return 1, more == 0
 	}
 	return more + len("\r\n"), true
 }
 
 func word(w string) field {
-	return func(begun string) (int, bool) { return len(w) - len(begun), strings.HasPrefix(w, begun) }
+	return func(received string) (int, bool) { return len(w) - len(received), strings.HasPrefix(w, received) }
 }
 
-// anything may follow UNKNOWN but the end of the line.
-func anything(begun string) (int, bool) { return 0, !strings.ContainsAny(begun, "\r\n") }
+// anything is the rest of a line after UNKNOWN, which the receiver ignores (section 2.1).
+func anything(received string) (int, bool) { return 0, !strings.ContainsAny(received, "\r\n") }
 
-// tails are ways to go on from the begin of an address or a port, the shortest first. If there is any, one of these is
-// one, and as short as the shortest.
+// tails are continuations of the received part of an address or a port, the shortest first. If any continuation completes
+// it, one of these does, with as few bytes as possible.
 var tails = [...]string{"", "0", ":", "::", ".0", "0.0", ".0.0", "0.0.0", ".0.0.0", "0.0.0.0"}
 
 func value(valid func(string) bool) field {
-	return func(begun string) (int, bool) {
+	return func(received string) (int, bool) {
 		for _, tail := range tails {
-			if valid(begun + tail) {
+			if valid(received + tail) {
 				return len(tail), true
 			}
 		}
