@@ -46,6 +46,7 @@ var neighbours = [][2]string{
 var forbidden = []struct {
 	imports []string // packages and all below them
 	where   func(name string) bool
+	except  []string // packages among those that are allowed all the same
 	why     string
 	deep    bool // also through other packages
 }{
@@ -90,11 +91,18 @@ var forbidden = []struct {
 	},
 	{
 		imports: []string{module + "/tests", "testing"},
-		where:   below("cmd", "internal"),
+		where:   func(name string) bool { return below("cmd", "internal")(name) && name != "internal/testkit" },
 		why:     "what ships does not need what tests it",
 	},
 	{
+		// Tests do, and the packages below tests/ that serve them.
+		imports: []string{module + "/internal/testkit"}, deep: true,
+		where: func(name string) bool { return !below("tests", "internal/testkit")(name) },
+		why:   "what ships does not need what tests it",
+	},
+	{
 		imports: []string{module + "/internal", module + "/cmd"},
+		except:  []string{module + "/internal/testkit"},
 		where:   below("tests/harness", "tests/peers", "tests/hostile", "tests/soak", "tests/admin", "tests/behaviour", "tests/commandline", "tests/traffic"),
 		why:     "these tests know the binary from outside",
 	},
@@ -188,6 +196,9 @@ func TestForbiddenImports(t *testing.T) {
 				imports = p.Deps
 			}
 			for _, path := range imports {
+				if slices.Contains(rule.except, path) {
+					continue
+				}
 				// Of the standard library the named packages alone are meant: net/netip is not net.
 				if slices.Contains(rule.imports, path) || strings.Contains(path, ".") && below(rule.imports...)(path) ||
 					under(path, module) && below(rule.imports...)(path) {

@@ -10,18 +10,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/tests/fakenode"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const patience = 20 * time.Second
 
 // An api is a server of a fake node on a unix socket and a TCP address.
 type api struct {
@@ -83,9 +81,9 @@ func tcpAddress(t *testing.T) config.AdminAddress {
 
 func dial(address config.AdminAddress) (net.Conn, error) {
 	if address.Network == "unix" {
-		return net.DialTimeout("unix", address.Path, patience)
+		return net.DialTimeout("unix", address.Path, testkit.Timeout)
 	}
-	return net.DialTimeout("tcp", address.Addr.String(), patience)
+	return net.DialTimeout("tcp", address.Addr.String(), testkit.Timeout)
 }
 
 // An answer is what a request came to.
@@ -113,7 +111,7 @@ func tryAsk(address config.AdminAddress, method, path string, change ...func(*ht
 	for _, c := range change {
 		c(r)
 	}
-	client := http.Client{Timeout: patience, Transport: &http.Transport{
+	client := http.Client{Timeout: testkit.Timeout, Transport: &http.Transport{
 		DisableKeepAlives: true, DisableCompression: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return dial(address) },
 	}}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/testkit"
 )
 
 // A change of the addresses touches those that are new and those that are gone, and no other.
@@ -136,7 +137,7 @@ func TestAnswerFromAnAddressThatIsGivenUp(t *testing.T) {
 // A server that is closed waits for nobody longer than it is told to, also not at addresses that it has given up before.
 func TestCloseWaitsForNobody(t *testing.T) {
 	a := start(t)
-	a.last = 10 * patience
+	a.last = 10 * testkit.Timeout
 	began, goOn := make(chan struct{}), make(chan struct{})
 	a.Server.node = slow{a.node, func() { close(began); <-goOn }}
 	ended := make(chan error, 1)
@@ -255,7 +256,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Errorf("%d connections are held", held)
 	}
 	for i, c := range conns[:50] {
-		c.SetReadDeadline(time.Now().Add(patience))
+		c.SetReadDeadline(time.Now().Add(testkit.Timeout))
 		if _, err := c.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 			t.Errorf("connection %d, of those that came first, is still there: %v", i, err)
 		}

@@ -19,11 +19,10 @@ import (
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/systemd"
+	"tcp-proxy/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const patience = 20 * time.Second
 
 // A manager is a service manager with a watchdog, as the daemon knows it.
 type manager struct {
@@ -54,7 +53,7 @@ func newManager(t *testing.T) *manager {
 // hears waits until the manager is told what has the text, and returns it.
 func (m *manager) hears(text string) string {
 	m.Helper()
-	m.conn.SetReadDeadline(time.Now().Add(patience))
+	m.conn.SetReadDeadline(time.Now().Add(testkit.Timeout))
 	data := make([]byte, 4096)
 	for {
 		n, err := m.conn.Read(data)
@@ -164,13 +163,8 @@ func startWith(t *testing.T, m *manager, cfg *config.Config, change func(*Daemon
 func (r *running) end(t *testing.T) {
 	t.Helper()
 	r.stop()
-	select {
-	case err := <-r.ended:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(patience):
-		t.Fatal("the daemon does not stop")
+	if err := testkit.Receive(t, "the daemon stops", r.ended); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -253,7 +247,7 @@ func TestTheAdminAPITells(t *testing.T) {
 	}
 	ready := func(want string) {
 		t.Helper()
-		client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
+		client := http.Client{Timeout: testkit.Timeout, Transport: &http.Transport{DisableKeepAlives: true,
 			DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
 		response, err := client.Get("http://localhost/readyz")
 		if err != nil {

@@ -179,9 +179,7 @@ func TestReadyIsToldInTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	goOn()
-	for !strings.Contains(r.log.String(), "notifying systemd failed") { // the log is written by another goroutine
-		time.Sleep(time.Millisecond)
-	}
+	r.awaits(t, "notifying systemd failed")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

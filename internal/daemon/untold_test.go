@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/testkit"
 )
 
 // mistakes are n of them, all of one reload.
@@ -66,11 +67,8 @@ func (r *running) refuses(t *testing.T, n, reload int) {
 // awaits waits for a text in the log.
 func (r *running) awaits(t *testing.T, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(r.log.String(), text); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the log does not have %q", text)
-		}
-	}
+	testkit.Eventually(t, fmt.Sprintf("the log has %q", text), func() bool { return strings.Contains(r.log.String(), text) },
+		func() any { return "the log:\n" + r.log.String() })
 }
 
 // However many reloads are refused, the log has so many entries of them, and the last ones when the daemon stops.
@@ -99,16 +97,17 @@ func TestTheLastRefusedReloadIsTold(t *testing.T) {
 	m.listens()
 	r := startWith(t, m, simple(t), func(d *Daemon) { d.untold.every = 200 * time.Millisecond })
 	last := 0
-	for deadline := time.Now().Add(patience); !strings.Contains(r.log.String(), "left_out="); { // a busy machine may take longer for a reload
-		if time.Now().After(deadline) {
-			t.Fatal("no reload was ever left out")
+	testkit.Eventually(t, "a reload is left out", func() bool { // a busy machine may take longer for a reload
+		if strings.Contains(r.log.String(), "left_out=") {
+			return true
 		}
 		for range 10 {
 			last++
 			r.refuses(t, 150, last)
 		}
 		r.awaits(t, fmt.Sprintf("mistake 149 of reload %d.", last))
-	}
+		return false
+	})
 	r.end(t)
 }
 
@@ -161,11 +160,7 @@ func TestTheSameMistakesAreToldOnce(t *testing.T) {
 		t.Helper()
 		before := r.daemon.server.Snapshot().Reloads.Refused
 		write(text)
-		for deadline := time.Now().Add(patience); r.daemon.server.Snapshot().Reloads.Refused == before; time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s is not refused", text)
-			}
-		}
+		testkit.Eventually(t, text+" is refused", func() bool { return r.daemon.server.Snapshot().Reloads.Refused > before })
 	}
 	const mistakes = `{"apps": [{"name": "-", "ports": [0], "targets": ["a:1"]}]}`
 	for i := range 4 {

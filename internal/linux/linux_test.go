@@ -14,12 +14,11 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// deadline is far beyond what anything here takes.
-const deadline = 10 * time.Second
 
 func listenTCP(t *testing.T) *net.TCPListener {
 	t.Helper()
@@ -106,12 +105,13 @@ func accept(l *net.TCPListener) (fd int, from unix.Sockaddr, err error) {
 		return 0, nil, err
 	}
 	defer file.Close()
-	for limit := time.Now().Add(deadline); time.Now().Before(limit); {
-		if fd, from, err = unix.Accept4(int(file.Fd()), unix.SOCK_CLOEXEC); !errors.Is(err, unix.EAGAIN) {
-			return fd, from, err
-		}
+	if !testkit.Within(testkit.Timeout, func() bool {
+		fd, from, err = unix.Accept4(int(file.Fd()), unix.SOCK_CLOEXEC)
+		return !errors.Is(err, unix.EAGAIN)
+	}) {
+		return 0, nil, os.ErrDeadlineExceeded
 	}
-	return 0, nil, os.ErrDeadlineExceeded
+	return fd, from, err
 }
 
 func TestKeepaliveOff(t *testing.T) {
@@ -163,16 +163,13 @@ func TestQuietStartsAgainWithData(t *testing.T) {
 func awaitQuiet(t *testing.T, c *net.TCPConn, ok func(time.Duration) bool) {
 	t.Helper()
 	var q time.Duration
-	for limit := time.Now().Add(deadline); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+	testkit.Eventually(t, "it is as quiet as it should be", func() bool {
 		var err error
 		if q, err = Quiet(raw(t, c)); err != nil {
 			t.Fatal(err)
 		}
-		if ok(q) {
-			return
-		}
-	}
-	t.Fatalf("quiet for %v", q)
+		return ok(q)
+	}, func() any { return q })
 }
 
 func TestQuietOfWhatIsNotTCP(t *testing.T) {
@@ -205,13 +202,8 @@ func TestBroken(t *testing.T) {
 	if Broken(r) {
 		t.Fatal("a half-close breaks nothing")
 	}
-	c.SetLinger(0)
-	c.Close()
-	for limit := time.Now().Add(deadline); !Broken(r); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal("a reset does not break it")
-		}
-	}
+	testkit.Reset(c)
+	testkit.Eventually(t, "a reset breaks it", func() bool { return Broken(r) })
 }
 
 func TestErrorWatchSeesAResetNobodyReads(t *testing.T) {
@@ -235,15 +227,9 @@ func TestErrorWatchSeesAResetNobodyReads(t *testing.T) {
 	defer forgetOther()
 	polite.Close()
 	other.CloseWrite()
-	c.SetLinger(0)
-	c.Close()
-	select {
-	case what := <-broken:
-		if what != "reset" {
-			t.Errorf("called back for one that was %s", what)
-		}
-	case <-time.After(deadline):
-		t.Fatal("nothing was seen")
+	testkit.Reset(c)
+	if what := testkit.Receive(t, "the reset is seen", broken); what != "reset" {
+		t.Errorf("called back for one that was %s", what)
 	}
 }
 
@@ -271,16 +257,10 @@ func TestErrorWatchSeesUrgentData(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"urgent", "broken"} {
-		select {
-		case got := <-told:
-			if got != want {
-				t.Fatalf("%s, want %s", got, want)
-			}
-		case <-time.After(deadline):
-			t.Fatalf("%s is not told", want)
+		if got := testkit.Receive(t, want+" is reported", told); got != want {
+			t.Fatalf("%s, want %s", got, want)
 		}
-		c.SetLinger(0)
-		c.Close()
+		testkit.Reset(c) // twice, of which the second fails
 	}
 }
 
@@ -302,14 +282,9 @@ func TestErrorWatchForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, x := range []*net.TCPConn{c, c2} { // in this order: when the second is seen, the first has been
-		x.SetLinger(0)
-		x.Close()
+		testkit.Reset(x)
 	}
-	select {
-	case <-seen:
-	case <-time.After(deadline):
-		t.Fatal("nothing was seen")
-	}
+	testkit.Receive(t, "the other's reset is seen", seen)
 	closed, _ := pair(t)
 	r := raw(t, closed)
 	closed.Close()
@@ -354,13 +329,8 @@ func TestReady(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case err := <-ended:
-		if err == nil {
-			t.Error("a connection to accept after Close")
-		}
-	case <-time.After(deadline):
-		t.Fatal("Close does not end Wait")
+	if err := testkit.Receive(t, "Close ends Wait", ended); err == nil {
+		t.Error("a connection to accept after Close")
 	}
 }
 
@@ -480,7 +450,7 @@ func TestPeekLeavesWhatItSees(t *testing.T) {
 	}
 	c.Write([]byte("hello"))
 	for range 2 {
-		if n := await(t, func() (int, syscall.Errno) { return Peek(fd, p) }); string(p[:n]) != "hello" {
+		if n := repeat(t, func() (int, syscall.Errno) { return Peek(fd, p) }); string(p[:n]) != "hello" {
 			t.Fatalf("%q", p[:n])
 		}
 	}
@@ -488,11 +458,7 @@ func TestPeekLeavesWhatItSees(t *testing.T) {
 		t.Error("hung up before")
 	}
 	c.CloseWrite()
-	for limit := time.Now().Add(deadline); !Pending(fd, unix.POLLRDHUP); {
-		if time.Now().After(limit) {
-			t.Fatal("FIN behind what is to be read is not seen")
-		}
-	}
+	testkit.Eventually(t, "FIN behind what is to be read is seen", func() bool { return Pending(fd, unix.POLLRDHUP) })
 	if n, errno := Receive(fd, p); string(p[:n]) != "hello" || errno != 0 {
 		t.Errorf("%q, %v", p[:n], errno)
 	}
@@ -510,18 +476,15 @@ func descriptor(t *testing.T, c syscall.Conn) (fd int) {
 	return fd
 }
 
-// await repeats a call until it does not say EAGAIN.
-func await(t *testing.T, call func() (int, syscall.Errno)) int {
+// repeat makes a call until it does not say EAGAIN.
+func repeat(t *testing.T, call func() (int, syscall.Errno)) (n int) {
 	t.Helper()
-	for limit := time.Now().Add(deadline); ; {
-		n, errno := call()
-		if errno == 0 {
-			return n
-		}
-		if errno != unix.EAGAIN || time.Now().After(limit) {
-			t.Fatal(errno)
-		}
+	var errno syscall.Errno
+	testkit.Eventually(t, "the call succeeds", func() bool { n, errno = call(); return errno != unix.EAGAIN })
+	if errno != 0 {
+		t.Fatal(errno)
 	}
+	return n
 }
 
 // The address of a socket outlives its connection.
@@ -536,13 +499,8 @@ func TestLocalAddr(t *testing.T) {
 		}
 	}
 	expect()
-	c.SetLinger(0)
-	c.Close()
-	for limit := time.Now().Add(deadline); !Pending(fd, unix.POLLRDHUP); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal("no reset comes")
-		}
-	}
+	testkit.Reset(c)
+	testkit.Eventually(t, "the reset comes", func() bool { return Pending(fd, unix.POLLRDHUP) })
 	expect()
 
 	l, err := net.Listen("unix", t.TempDir()+"/s")
@@ -562,29 +520,21 @@ func TestLocalAddr(t *testing.T) {
 func TestAcknowledgedAndFetched(t *testing.T) {
 	c, s := pair(t)
 	out, in := raw(t, c), raw(t, s)
-	eventually := func(what string, got func() int64, want int64) {
-		t.Helper()
-		for limit := time.Now().Add(deadline); got() != want; time.Sleep(time.Millisecond) {
-			if time.Now().After(limit) {
-				t.Fatalf("%s %d, want %d", what, got(), want)
-			}
-		}
-	}
 	const syn = 1
 	for i := range int64(3) {
 		c.Write([]byte("0123456789"))
-		eventually("acknowledged", func() int64 { return Acknowledged(out) }, syn+10*(i+1))
-		eventually("fetched", func() int64 { return Fetched(in) }, 10*i)
+		testkit.EventuallyEqual(t, "acknowledged", func() int64 { return Acknowledged(out) }, syn+10*(i+1))
+		testkit.EventuallyEqual(t, "fetched", func() int64 { return Fetched(in) }, 10*i)
 		if _, err := io.ReadFull(s, make([]byte, 10)); err != nil {
 			t.Fatal(err)
 		}
-		eventually("fetched", func() int64 { return Fetched(in) }, 10*(i+1))
+		testkit.EventuallyEqual(t, "fetched", func() int64 { return Fetched(in) }, 10*(i+1))
 	}
 	c.CloseWrite()
 	if _, err := s.Read(make([]byte, 1)); err != io.EOF {
 		t.Fatal(err)
 	}
-	eventually("fetched, after FIN,", func() int64 { return Fetched(in) }, 30)
+	testkit.EventuallyEqual(t, "fetched, after FIN,", func() int64 { return Fetched(in) }, 30)
 	s.Close()
 	if Acknowledged(in) != 0 || Fetched(in) != 0 {
 		t.Error("a closed socket has counts")

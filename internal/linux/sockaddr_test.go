@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // connectTo connects a new socket, from a source address if that is valid, and waits for the outcome.
@@ -40,7 +42,7 @@ func settle(t *testing.T, fd int, errno syscall.Errno) syscall.Errno {
 		return errno
 	}
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	if n, err := unix.Poll(fds, int(deadline.Milliseconds())); n != 1 {
+	if n, err := unix.Poll(fds, int(testkit.Timeout.Milliseconds())); n != 1 {
 		t.Fatalf("poll: %d, %v", n, err)
 	}
 	return Outcome(fd)

@@ -22,13 +22,11 @@ import (
 	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// deadline is far beyond what anything here takes.
-const deadline = 20 * time.Second
 
 // addresses gives every test a loopback address of its own, on which all ports are free.
 var addresses atomic.Uint32
@@ -84,7 +82,7 @@ func serveName(t *testing.T, network, address, name string) {
 			}
 			all.Go(func() {
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(deadline))
+				c.SetDeadline(time.Now().Add(testkit.Timeout))
 				io.WriteString(c, name)
 				io.Copy(c, c)
 			})
@@ -99,7 +97,7 @@ func dial(network, address string, n int) (net.Conn, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	c.SetDeadline(time.Now().Add(deadline))
+	c.SetDeadline(time.Now().Add(testkit.Timeout))
 	name := make([]byte, n)
 	if _, err := io.ReadFull(c, name); err != nil {
 		c.Close()
@@ -252,6 +250,8 @@ func TestReadersDoNotWaitForPortsToClose(t *testing.T) {
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
+	goOn := sync.OnceFunc(func() { close(slow.goOn) })
+	defer goOn()
 	done := make(chan error, 1)
 	go func() {
 		_, err := s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:9"]}]}`))
@@ -264,15 +264,10 @@ func TestReadersDoNotWaitForPortsToClose(t *testing.T) {
 		s.Status()
 		read <- s.Snapshot().Apps[0].Ports
 	}()
-	select {
-	case ports := <-read:
-		if len(ports) != 1 || !strings.HasSuffix(ports[0].Name, ":1") {
-			t.Errorf("the ports are %v", ports)
-		}
-	case <-time.After(deadline):
-		t.Error("a reader waits for the ports")
+	if ports := testkit.Receive(t, "a reader has the ports", read); len(ports) != 1 || !strings.HasSuffix(ports[0].Name, ":1") {
+		t.Errorf("the ports are %v", ports)
 	}
-	close(slow.goOn)
+	goOn()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -482,7 +477,7 @@ func TestInheritedSockets(t *testing.T) {
 	if _, err := s.Apply(parse(t, ip, strings.ReplaceAll(apps, "PATH", path))); err != nil {
 		t.Fatal(err)
 	}
-	waiting.SetDeadline(time.Now().Add(deadline))
+	waiting.SetDeadline(time.Now().Add(testkit.Timeout))
 	if _, err := io.ReadFull(waiting, make([]byte, len("eight"))); err != nil {
 		t.Errorf("who has waited got %v", err)
 	}

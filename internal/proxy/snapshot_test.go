@@ -5,20 +5,10 @@ import (
 	"io"
 	"net"
 	"testing"
-	"time"
 
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
-
-// eventually polls until it is so.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(deadline); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("never: " + what)
-		}
-	}
-}
 
 func eachEngine(t *testing.T, test func(t *testing.T, engine string)) {
 	for engine := range engines {
@@ -70,7 +60,7 @@ func TestSnapshot(t *testing.T) {
 		if _, err := io.ReadFull(c, make([]byte, 1000)); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the bytes of a session that is open are counted", func() bool {
+		testkit.Eventually(t, "the bytes of a session that is open are counted", func() bool {
 			a := s.Snapshot().Apps[0]
 			return a.Upload == 1000 && a.Download == 1006
 		})
@@ -79,7 +69,7 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("with a session: %+v", open)
 		}
 		c.Close()
-		eventually(t, "the session has ended", func() bool { return s.Snapshot().Apps[0].Ended["client_closed"] == 1 })
+		testkit.Eventually(t, "the session has ended", func() bool { return s.Snapshot().Apps[0].Ended["client_closed"] == 1 })
 		if a := s.Snapshot().Apps[0]; a.Active != 0 || a.Upload != 1000 || a.Download != 1006 || a.Connect.Total != 1 || a.Session.Total != 1 {
 			t.Errorf("after it: %+v", a)
 		}
@@ -90,7 +80,7 @@ func TestSnapshot(t *testing.T) {
 				c.Close()
 			}
 		}
-		eventually(t, "two more have ended", func() bool {
+		testkit.Eventually(t, "two more have ended", func() bool {
 			s := s.Snapshot()
 			return s.Apps[1].Ended["denied"] == 1 && s.Apps[2].Ended["connect_failed"] == 1
 		})
@@ -101,7 +91,7 @@ func TestSnapshot(t *testing.T) {
 		if x := after.Apps[2].Targets[0]; x.State != upstream.Dead || x.Reason == "" || x.Failures["refused"] != 1 || x.Retry <= 0 || x.Since.Before(after.Started) {
 			t.Errorf("of the dead target: %+v", x)
 		}
-		eventually(t, "it was started, refused somebody, and found a target dead", func() bool { return len(s.Snapshot().Events) == 3 })
+		testkit.Eventually(t, "it was started, refused somebody, and found a target dead", func() bool { return len(s.Snapshot().Events) == 3 })
 	})
 }
 

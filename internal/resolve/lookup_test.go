@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // type4and6 answers a question for addresses with the records of its family.
@@ -468,26 +470,11 @@ func TestLookUpIsEndedByItsContext(t *testing.T) {
 		}()
 		<-asked
 		cancel()
-		select {
-		case err := <-ended:
-			if !errors.Is(err, context.Canceled) {
-				t.Error(err)
-			}
-		case <-time.After(patience / 2):
-			t.Fatal("it goes on")
+		if err := testkit.Receive(t, "the lookup ends", ended); !errors.Is(err, context.Canceled) {
+			t.Error(err)
 		}
 		if len(c.health.silent) > 0 {
 			t.Error("the server is blamed")
-		}
-	}
-}
-
-// eventually waits for what has to happen.
-func eventually(t *testing.T, what string, happened func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !happened(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not happen that %s", what)
 		}
 	}
 }
@@ -501,5 +488,5 @@ func TestSilentServer(t *testing.T) {
 	c.conf = func() conf_ { return conf }
 	_, err := c.lookUp(t.Context(), question{name: "web.internal."})
 	expectError(t, err, "lookup web.internal: server "+s.at.String()+": no answer within ")
-	eventually(t, "each family is asked for three times", func() bool { return s.asked.Load() == 6 })
+	testkit.Eventually(t, "each family is asked for three times", func() bool { return s.asked.Load() == 6 })
 }

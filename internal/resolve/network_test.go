@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/testkit"
 )
 
 // With real servers: 1,400 hosts and 80 names that a server leaves without an answer do not keep a name from being
@@ -47,8 +48,8 @@ func TestSilentZonesOfARealServer(t *testing.T) {
 	}
 	set := newSet(names...)
 	r.Watch(set, nil)
-	eventually(t, "the good name is asked for five times beside silent ones", func() bool { return good.Load() >= 5 && silent.Load() > 100 })
-	eventually(t, "the SRV name says what is wrong with it", func() bool {
+	testkit.Eventually(t, "the good name is asked for five times beside silent ones", func() bool { return good.Load() >= 5 && silent.Load() > 100 })
+	testkit.Eventually(t, "the SRV name says what is wrong with it", func() bool {
 		return slices.ContainsFunc(r.Snapshot(), func(a Answer) bool {
 			return a.Err != nil && strings.Contains(a.Err.Error(), "its records name 1400 hosts, of which 500 are looked up")
 		})

@@ -9,9 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // A server is a name server at one port, for packets and streams.
@@ -66,18 +67,15 @@ func (s *server) start() {
 
 // client asks these servers, and knows no hosts.
 func clientOf(servers ...*server) *client {
-	c := conf{ndots: 1, timeout: patience, attempts: 2}
+	c := conf{ndots: 1, timeout: testkit.Timeout, attempts: 2}
 	for _, s := range servers {
 		c.servers = append(c.servers, s.at)
 	}
 	return &client{hosts: func() hostTable { return nil }, conf: func() conf { return c }}
 }
 
-// patience is for what has to happen; it is not waited for otherwise.
-const patience = 20 * time.Second
-
 func (s *server) lookUp(q question) (answer, error) {
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), testkit.Timeout)
 	defer cancel()
 	return clientOf(s).lookUp(ctx, q)
 }

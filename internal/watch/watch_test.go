@@ -15,20 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 20 * time.Second
-
 // hears waits for the next value.
 func hears(t *testing.T, f *File, what string) {
 	t.Helper()
-	select {
-	case <-f.Changed:
-	case <-time.After(patience):
-		t.Fatalf("%s is not told", what)
-	}
+	testkit.Receive(t, what+" is reported", f.Changed)
 }
 
 // silent wants that nothing is told of what was done. Whatever comes after it in the test is told behind it.
@@ -335,11 +330,8 @@ func TestWatchesAreBounded(t *testing.T) {
 // watches counts those of this process (proc(5), /proc/PID/fdinfo).
 func watches(t *testing.T) (n int) {
 	t.Helper()
-	infos, err := filepath.Glob("/proc/self/fdinfo/*")
-	must(t, err)
-	for _, info := range infos {
-		text, _ := os.ReadFile(info) // it may be gone
-		n += strings.Count(string(text), "inotify wd:")
+	for _, d := range testkit.OpenDescriptors(t, "inotify") {
+		n += strings.Count(d.Info(), "inotify wd:")
 	}
 	return n
 }

@@ -9,8 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/tests/harness"
 )
 
@@ -33,64 +32,6 @@ func stopped(t *testing.T, p *harness.Proxy, f func()) {
 	time.Sleep(time.Until(since.Add(lateTimeout + 300*time.Millisecond))) // every time-out is over
 }
 
-// crowded is a target whose queue of connections is full: a connect hangs until there is room.
-type crowded struct {
-	*net.TCPListener
-	full []net.Conn
-}
-
-func newCrowded(t *testing.T, address string) *crowded {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &crowded{TCPListener: l.(*net.TCPListener)}
-	t.Cleanup(func() {
-		l.Close()
-		for _, x := range c.full {
-			x.Close()
-		}
-	})
-	raw, err := c.SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), 0) })
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for hung := 0; hung < 2; {
-		x, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
-		if err != nil {
-			hung++
-			continue
-		}
-		c.full = append(c.full, x)
-	}
-	return c
-}
-
-// open makes room and returns the first connection that did not fill the queue.
-func (c *crowded) open(t *testing.T) net.Conn {
-	t.Helper()
-	fills := map[string]bool{}
-	for _, x := range c.full {
-		fills[x.LocalAddr().String()] = true
-		x.Close()
-	}
-	c.SetDeadline(time.Now().Add(harness.Patience))
-	for {
-		x, err := c.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !fills[x.RemoteAddr().String()] {
-			return x
-		}
-		x.Close()
-	}
-}
-
 // sockets is how many descriptors the proxy has that are no pipes.
 func sockets(p *harness.Proxy) int {
 	all, pipes := p.Descriptors()
@@ -108,7 +49,7 @@ func TestStandingStill(t *testing.T) {
 		idle, half, place, short := r.Listen(), r.Listen(), r.Listen(), r.Listen()
 		greeted := r.Listen()
 		slow := r.Address()
-		hole := newCrowded(t, slow)
+		hole := testkit.NewBlackhole(t, slow)
 		p := r.Start(harness.Config{MaxWorkers: 2 * many, Apps: []harness.App{
 			{Name: "idle", Targets: harness.To(idle), IdleTimeout: limit},
 			{Name: "half", Targets: harness.To(half), HalfCloseTimeout: limit},
@@ -165,7 +106,7 @@ func TestStandingStill(t *testing.T) {
 			connecting.Send([]byte("in time"))
 			held.from.Close()
 			held.to.Close()
-			stood = hole.open(t)
+			stood = hole.Open()
 		})
 		for _, f := range append(quiet, halves...) {
 			f.to.Expect([]byte("in time"))

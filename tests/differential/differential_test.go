@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/relay/iocopy"
 	"tcp-proxy/internal/relay/loop"
+	"tcp-proxy/internal/testkit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,10 +50,7 @@ func TestEnginesAgree(t *testing.T) {
 	} else {
 		l.Close()
 	}
-	before, err := openDescriptors()
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := testkit.CountDescriptors(t)
 	var next atomic.Uint64
 	var all sync.WaitGroup
 	end := time.Now().Add(length)
@@ -70,19 +69,12 @@ func TestEnginesAgree(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("%d scripts from seed %d on", next.Load(), first)
-	for wait := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	after := 0
+	testkit.Eventually(t, "the descriptors are given back", func() bool {
 		runtime.GC() // Go keeps the pipes of its own splices until the garbage collector comes
-		after, err := openDescriptors()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if after <= before {
-			break
-		}
-		if time.Now().After(wait) {
-			t.Fatalf("%d descriptors, %d before", after, before)
-		}
-	}
+		after = testkit.CountDescriptors(t)
+		return after <= before
+	}, func() any { return fmt.Sprintf("%d, %d before", after, before) })
 }
 
 func open(t *testing.T) []*stage {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -18,11 +17,9 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
-
-// patience is how long anything in a script may take.
-const patience = 30 * time.Second
 
 // outcome is what is compared. Counts are -1 where they may differ.
 type outcome struct {
@@ -113,7 +110,7 @@ func (st *stage) play(s script) (o outcome, err error) {
 	if err != nil {
 		st.engine.End(relay.Stopped)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	err = errors.Join(err, st.engine.Wait(ctx))
 	if err != nil {
@@ -161,7 +158,7 @@ func (s script) route() *relay.Route {
 	r := &relay.Route{
 		App:              "app",
 		Gate:             admit.NewGate(limits, nil),
-		ConnectTimeout:   patience,
+		ConnectTimeout:   testkit.Timeout,
 		IdleTimeout:      s.idle,
 		HalfCloseTimeout: s.halfOpen,
 		MaxDuration:      s.longest,
@@ -171,7 +168,7 @@ func (s script) route() *relay.Route {
 		Meter:            meter.NewApp(),
 	}
 	if s.headerIn != 0 {
-		r.ProxyFrom, r.ProxyTimeout = admit.NewNetworks(everywhere), patience
+		r.ProxyFrom, r.ProxyTimeout = admit.NewNetworks(everywhere), testkit.Timeout
 	}
 	return r
 }
@@ -316,7 +313,7 @@ func (st *stage) perform(s script, front net.Addr, back net.Listener, live *upst
 	c, err := net.Dial(front.Network(), front.String())
 	if err == nil {
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(testkit.Timeout))
 		err = s.introduce(c)
 	}
 	if !s.letIn() {
@@ -331,13 +328,13 @@ func (st *stage) perform(s script, front net.Addr, back net.Listener, live *upst
 	if err != nil {
 		return ends, err
 	}
-	back.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(patience))
+	back.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(testkit.Timeout))
 	t, err := back.Accept()
 	if err != nil {
 		return ends, err
 	}
 	defer t.Close()
-	t.SetDeadline(time.Now().Add(patience))
+	t.SetDeadline(time.Now().Add(testkit.Timeout))
 	if err := s.expectIntroduction(c, t); err != nil {
 		return ends, err
 	}
@@ -376,17 +373,17 @@ func (st *stage) perform(s script, front net.Addr, back net.Listener, live *upst
 		return ends, st.over()
 	case byReset:
 		p := peers[s.by]
-		p.Conn.(*net.TCPConn).SetLinger(0)
-		p.Close()
+		_ = testkit.Reset(p.Conn)
 		ends[s.by] = "its own"
 		return st.watchEnd(s, peers, ends, 1-s.by)
 	case stopped:
 		st.engine.End(relay.Stopped)
 	case targetDead:
 		// The target may know of the connection before the engine does.
-		for wait := time.Now().Add(patience); st.workers.Busy() > 0 && time.Now().Before(wait); time.Sleep(time.Millisecond) {
+		testkit.Within(testkit.Timeout, func() bool {
 			st.engine.EndTarget(live, relay.TargetDead)
-		}
+			return st.workers.Busy() == 0
+		})
 	}
 	ends, err = st.watchEnd(s, peers, ends, client)
 	if err != nil {
@@ -459,16 +456,10 @@ func (p *peer) expectFIN() error {
 
 // over waits until no session is open.
 func (st *stage) over() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	if err := st.engine.Wait(ctx); err != nil {
 		return fmt.Errorf("the session does not end: %w", err)
 	}
 	return nil
-}
-
-// openDescriptors is how many descriptors this process has.
-func openDescriptors() (int, error) {
-	names, err := os.ReadDir("/proc/self/fd")
-	return len(names), err
 }

@@ -3,23 +3,18 @@ package harness
 import (
 	"testing"
 	"time"
+
+	"tcp-proxy/internal/testkit"
 )
 
-// Eventually polls until the condition holds.
-func Eventually(t testing.TB, what string, condition func() bool) {
+// Patience is how long anything in a test may take before the test fails. It says nothing about how long it should take.
+const Patience = testkit.Timeout
+
+// Eventually polls until the condition holds, and fails the test if it does not within Patience. What the functions of
+// state return then says in the failure how far it got.
+func Eventually(t testing.TB, what string, condition func() bool, state ...func() any) {
 	t.Helper()
-	if !within(Patience, condition) {
-		t.Fatalf("waited %v: %s", Patience, what)
-	}
+	testkit.Eventually(t, what, condition, state...)
 }
 
-func within(limit time.Duration, condition func() bool) bool {
-	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
-		if condition() {
-			return true
-		}
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-}
+func within(limit time.Duration, condition func() bool) bool { return testkit.Within(limit, condition) }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // A Conn is one end of a connection, TCP or unix, with a deadline. The methods that fail the test (all that return no
@@ -58,10 +60,7 @@ func (c *Conn) Abort() {
 
 // Break is Abort for other goroutines.
 func (c *Conn) Break() error {
-	if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil {
-		return err
-	}
-	return c.Close()
+	return testkit.Reset(c.Conn)
 }
 
 // Send writes all of the data.

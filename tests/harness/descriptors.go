@@ -2,9 +2,9 @@ package harness
 
 import (
 	"fmt"
-	"os"
 	"slices"
-	"strings"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // descriptors are the open descriptors of a process.
@@ -25,19 +25,16 @@ func (p *Proxy) DescriptorsAtReady() int { return p.atReady.pipes + len(p.atRead
 
 func (p *Proxy) countDescriptors() descriptors {
 	p.t.Helper()
-	entries, err := os.ReadDir(p.proc("fd"))
+	all, err := testkit.Descriptors(p.PID())
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	var open descriptors
-	for _, entry := range entries {
-		what, err := os.Readlink(p.proc("fd/" + entry.Name()))
-		switch {
-		case err != nil: // closed in the meantime
-		case strings.HasPrefix(what, "pipe:"):
+	for _, d := range all {
+		if d.Is("pipe") {
 			open.pipes++
-		default:
-			open.others = append(open.others, what)
+		} else {
+			open.others = append(open.others, d.Refers)
 		}
 	}
 	slices.Sort(open.others)

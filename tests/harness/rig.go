@@ -13,11 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
-
-// Patience is how long anything in a test may take before the test fails. It says nothing about how long it should take.
-const Patience = 60 * time.Second
 
 // A Rig is what one test plays with: a loopback address that nobody else uses, and the proxy, the targets and the
 // clients on it.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/tests/harness"
 )
 
@@ -15,12 +15,10 @@ import (
 // say. It fails the test with everything that is wrong, and with the stacks of a proxy in which something hangs.
 func Settle(t testing.TB, l *Ledger, p *harness.Proxy, admin string) {
 	t.Helper()
-	for deadline := time.Now().Add(harness.Patience); l.Unmet() > 0 && time.Now().Before(deadline); {
-		if n, _ := l.Errors(); n > 0 {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	testkit.Within(testkit.Timeout, func() bool { // what is missing then is among the errors
+		n, _ := l.Errors()
+		return n > 0 || l.Unmet() == 0
+	})
 	totals := l.Settle()
 	if n, texts := l.Errors(); n > 0 {
 		hangs := false
@@ -35,17 +33,15 @@ func Settle(t testing.TB, l *Ledger, p *harness.Proxy, admin string) {
 	}
 	want := l.series(totals)
 	last := ""
-	for deadline := time.Now().Add(harness.Patience / 4); ; time.Sleep(100 * time.Millisecond) {
+	if !testkit.Within(testkit.Timeout/4, func() bool {
 		got, err := harness.Metrics(admin)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last = differences(got, want); last == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the metrics do not agree with the records:%s", last)
-		}
+		last = differences(got, want)
+		return last == ""
+	}) {
+		t.Fatalf("the metrics do not agree with the records:%s", last)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/tests/harness"
 )
 
@@ -164,7 +165,8 @@ func (p *player) await(n int64) bool {
 // abort closes a connection with a reset, where there is such a thing.
 func abort(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // it fails on a closed one only
+		_ = testkit.Reset(tcp) // it fails on a closed one only
+		return
 	}
 	c.Close()
 }

@@ -10,7 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // Tab is one page, in a context of its own: nothing is shared with other tabs.
@@ -162,18 +163,14 @@ func (t *Tab) Text(expression string) (text string) {
 // Until waits until an expression is true. While the tab goes from one page to another, none is.
 func (t *Tab) Until(what, expression string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		var is bool
+	testkit.Eventually(t, what, func() (is bool) {
 		if err := t.evaluate("Boolean("+expression+")", &is); errors.Is(err, errThrown) {
 			t.Fatal(err)
 		}
-		if is {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v: %s\n%s\nThe page:\n%.3000s\n%s", patience, what, expression, t.Text("document.body.innerText"), strings.Join(t.Troubles(), "\n"))
-		}
-	}
+		return is
+	}, func() any {
+		return fmt.Sprintf("%s\nThe page:\n%.3000s\n%s", expression, t.Text("document.body.innerText"), strings.Join(t.Troubles(), "\n"))
+	})
 }
 
 // Picture writes what is seen into a PNG file.
