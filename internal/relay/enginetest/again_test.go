@@ -13,6 +13,7 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // How a session ends, which its client asks its target for.
@@ -52,7 +53,7 @@ func serve(c stream) {
 	io.WriteString(c, "answer")
 	if how[0] == targetReset {
 		io.ReadFull(c, make([]byte, 1)) // it has arrived
-		abort(c)
+		testkit.Reset(c)
 	}
 }
 
@@ -64,7 +65,7 @@ func ask(at net.Addr, how byte) error {
 	}
 	c := conn.(stream)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(deadline))
+	c.SetDeadline(time.Now().Add(testkit.Timeout))
 	if _, err := c.Write([]byte{how}); err != nil {
 		return err
 	}
@@ -94,23 +95,25 @@ func TestSessionThatIsOverDoesNotCount(t *testing.T) {
 		"max_sessions_per_source": func(r *rig) { r.limit(admit.Policy{MaxSessionsPerSource: 1}) },
 		"max_sessions":            func(r *rig) { r.limit(admit.Policy{MaxSessions: 1}) },
 		"max_sessions of a target": func(r *rig) {
-			r.narrow(deadline)
+			r.narrow(testkit.Timeout)
 		},
 		"max_workers": func(r *rig) { r.workers.Resize(1) },
 	}
-	for name, limit := range limits {
-		t.Run(name, func(t *testing.T) {
-			eachTransport(t, nil, func(r *rig) {
-				limit(r)
-				defer r.serve()()
-				r.askAgain(targetFirst, 100)
-				r.askAgain(clientFirst, 100)
-				if r.target.Addr().Network() == "tcp" {
-					r.askAgain(targetReset, 100)
-				}
+	eachEngine(t, func(t *testing.T, e engine) {
+		for name, limit := range limits {
+			t.Run(name, func(t *testing.T) {
+				e.eachTransport(t, nil, func(r *rig) {
+					limit(r)
+					defer r.serve()()
+					r.askAgain(targetFirst, 100)
+					r.askAgain(clientFirst, 100)
+					if r.target.Addr().Network() == "tcp" {
+						r.askAgain(targetReset, 100)
+					}
+				})
 			})
-		})
-	}
+		}
+	})
 }
 
 func (r *rig) limit(p admit.Policy) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 func TestHalfClose(t *testing.T) {
@@ -60,7 +61,7 @@ func TestReset(t *testing.T) {
 					if full == "to it" || full == "both ways" {
 						fill(t, second)
 					}
-					abort(first)
+					testkit.Reset(first)
 					if rec := r.expectCause(who); rec.Err == nil {
 						t.Error("the record has no error")
 					}
@@ -76,8 +77,8 @@ func TestResetAfterHalfClose(t *testing.T) {
 		client, server := r.session()
 		client.CloseWrite()
 		r.expectEOF(server)
-		abort(client)
-		await(r.T, "the reset arrives", func() bool {
+		testkit.Reset(client)
+		testkit.Eventually(r.T, "the reset arrives", func() bool {
 			_, err := server.Write([]byte("x"))
 			return err != nil
 		})
@@ -94,8 +95,8 @@ func TestBytesBeforeReset(t *testing.T) {
 			if err := send(client, 1, n, 4096); err != nil {
 				r.Fatal(err)
 			}
-			await(r.T, "the bytes arrive", func() bool { return inQueue(server) == n || n > 100_000 })
-			abort(client)
+			testkit.Eventually(r.T, "the bytes arrive", func() bool { return inQueue(server) == n || n > 100_000 })
+			testkit.Reset(client)
 			if n <= 100_000 {
 				if err := receive(server, 1, n); err != nil {
 					r.Fatalf("%d bytes and a reset: %v", n, err)
@@ -114,7 +115,7 @@ func TestAnswerAndReset(t *testing.T) {
 			client, server := r.session()
 			client.Write([]byte("a request that is never read"))
 			server.Write([]byte("go away"))
-			abort(server)
+			testkit.Reset(server)
 			got, err := io.ReadAll(client)
 			if string(got) != "go away" && len(got) > 0 || err == nil {
 				r.Fatalf("%q, %v", got, err)

@@ -7,6 +7,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -34,8 +35,8 @@ func TestFailOver(t *testing.T) {
 }
 
 func TestConnectTimeout(t *testing.T) {
-	hole := newHole(t, "127.0.0.1").address()
 	eachTCP(t, nil, func(r *rig) {
+		hole := addressAt(testkit.NewBlackhole(r.T, "127.0.0.1:0").Addr)
 		r.setRoute(func(route *relay.Route) { route.ConnectTimeout = 150 * time.Millisecond }, hole, addressOf(r.target))
 		client, server := r.session()
 		r.exchange(client, server, 100)
@@ -47,14 +48,14 @@ func TestConnectTimeout(t *testing.T) {
 
 // A session that connects ends when its client resets, or when it is told to, and that tells nothing of the target.
 func TestEndWhileConnecting(t *testing.T) {
-	hole := newHole(t, "127.0.0.1").address()
 	eachTCP(t, nil, func(r *rig) {
+		hole := addressAt(testkit.NewBlackhole(r.T, "127.0.0.1:0").Addr)
 		x := r.setRoute(nil, hole).Targets.All()[0]
 		for _, cause := range []relay.Cause{relay.ClientReset, relay.Stopped} {
 			client := r.dial()
-			await(r.T, "it connects", func() bool { return x.Sessions() == 1 })
+			testkit.Eventually(r.T, "it connects", func() bool { return x.Sessions() == 1 })
 			if cause == relay.ClientReset {
-				abort(client)
+				testkit.Reset(client)
 			} else {
 				r.engine.End(cause)
 				r.expectReset(client)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // A target that ends sessions at once, without a byte, is counted; one that has a reason to end them, or did not do it,
@@ -42,7 +43,7 @@ func TestEarlyCloses(t *testing.T) {
 
 		if tcp {
 			client, server = r.session()
-			abort(server)
+			testkit.Reset(server)
 			if client.LocalAddr().Network() == "tcp" {
 				r.expectReset(client)
 			} else {
@@ -67,7 +68,7 @@ func TestEarlyCloses(t *testing.T) {
 
 		if client, server = r.session(); client.LocalAddr().Network() == "tcp" {
 			r.exchange(client, server, 1)
-			abort(client)
+			testkit.Reset(client)
 			expect("reset by the client", 0, relay.ClientReset)
 		} else {
 			r.finish(client, server)

@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // A session may be open for so long, whatever it does, and whether it has a target or not.
 func TestMaxDuration(t *testing.T) {
 	const limit = 300 * time.Millisecond
-	hole := newHole(t, "127.0.0.1").address()
 	eachTransport(t, func(r *relay.Route) { r.MaxDuration, r.IdleTimeout = limit, time.Hour }, func(r *rig) {
+		hole := addressAt(testkit.NewBlackhole(r.T, "127.0.0.1:0").Addr)
 		client, server := r.session()
 		for send(client, 1, 10, 10) == nil && receive(server, 1, 10) == nil { // until one of them is reset
 		}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // early is how much of what a client has sent the engine loop sends to a target before that is known to stand.
@@ -21,7 +22,7 @@ func lateRig(t *testing.T, e engine, clients, targets string) (r *rig, release f
 	r = newRig(t, e, clients, targets, nil)
 	if targets == "tcp" {
 		r.target.Close()
-		r.target = listenLow(t, "127.0.0.1")
+		r.target = testkit.ListenLow(t, "127.0.0.1")
 		r.setRoute(nil, addressOf(r.target))
 	}
 	return r, r.take()
@@ -111,7 +112,7 @@ func TestFinishedBeforeAccepted(t *testing.T) {
 func TestResetBeforeAccepted(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e engine) {
 		r, release := lateRig(t, e, "tcp", "tcp")
-		abort(r.dial())
+		testkit.Reset(r.dial())
 		release()
 		r.expectCause(relay.ClientReset)
 	})
@@ -142,20 +143,20 @@ func TestSentToOneThatTakesItsTime(t *testing.T) {
 	eachEngine(t, func(t *testing.T, e engine) {
 		for _, refuses := range []bool{false, true} {
 			r, release := lateRig(t, e, "tcp", "tcp")
-			slow := newHole(t, "127.0.0.1")
-			x := r.setRoute(nil, slow.address(), addressOf(r.target)).Targets.All()[0]
+			slow := testkit.NewBlackhole(t, "127.0.0.1:0")
+			x := r.setRoute(nil, addressAt(slow.Addr), addressOf(r.target)).Targets.All()[0]
 			client := r.dial()
 			if err := send(client, 1, 1000, 1000); err != nil {
 				t.Fatal(err)
 			}
 			release()
-			await(t, "it connects", func() bool { return x.Sessions() == 1 })
+			testkit.Eventually(t, "it connects", func() bool { return x.Sessions() == 1 })
 			var server stream
 			if refuses {
-				slow.close()
+				slow.Close()
 				server = r.accept()
 			} else {
-				server = r.adopt(slow.open())
+				server = r.adopt(slow.Open())
 			}
 			if err := receive(server, 1, 1000); err != nil {
 				t.Fatal(err)

@@ -1,5 +1,8 @@
 // Package enginetest drives the engines as the proxy does, over real sockets: every test runs on each of them. What only
 // one engine has is tested here too where it can be seen from outside; the rest beside its code.
+//
+// A test counts the descriptors of its process, so every test of an engine has a process of its own (testkit.Apart), and
+// they run in parallel.
 package enginetest
 
 import (
@@ -13,9 +16,14 @@ import (
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/relay/iocopy"
 	"tcp-proxy/internal/relay/loop"
+	"tcp-proxy/internal/testkit"
 )
 
+// processes is how many tests run at a time: most of what they do is to wait for time-outs.
+const processes = 16
+
 func TestMain(m *testing.M) {
+	testkit.ParallelProcesses(processes)
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the runtime's own descriptors come with the first
 	if err != nil {
 		panic(err)
@@ -44,11 +52,15 @@ var engines = []engine{
 	},
 }
 
-// eachEngine runs a test on every engine, or on those of the given names.
+// eachEngine runs a test on every engine, or on those of the given names, each in a process of its own. A test calls it
+// once, and everything that it opens it opens in the function that it gives.
 func eachEngine(t *testing.T, test func(*testing.T, engine), names ...string) {
+	testkit.Parallel(t)
 	for _, e := range engines {
 		if len(names) == 0 || slices.Contains(names, e.name) {
-			t.Run(e.name, func(t *testing.T) { test(t, e) })
+			t.Run(e.name, func(t *testing.T) {
+				testkit.Apart(t, func(t *testing.T) { test(t, e) })
+			})
 		}
 	}
 }
@@ -63,9 +75,12 @@ var transports = [][2]string{{"tcp", "tcp"}, {"tcp", "unix"}, {"unix", "tcp"}, {
 
 // eachTransport runs a test on every engine with every pair of sockets.
 func eachTransport(t *testing.T, change func(*relay.Route), test func(*rig)) {
-	eachEngine(t, func(t *testing.T, e engine) {
-		for _, x := range transports {
-			t.Run(x[0]+" to "+x[1], func(t *testing.T) { test(newRig(t, e, x[0], x[1], change)) })
-		}
-	})
+	eachEngine(t, func(t *testing.T, e engine) { e.eachTransport(t, change, test) })
+}
+
+// eachTransport runs a test on this engine with every pair of sockets.
+func (e engine) eachTransport(t *testing.T, change func(*relay.Route), test func(*rig)) {
+	for _, x := range transports {
+		t.Run(x[0]+" to "+x[1], func(t *testing.T) { test(newRig(t, e, x[0], x[1], change)) })
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/proxyproto"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 var (
@@ -140,15 +141,15 @@ func TestHeaderThatIsNone(t *testing.T) {
 
 // A session ends while it waits for a header, too.
 func TestEndBeforeTheHeader(t *testing.T) {
-	eachTCP(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, deadline }, func(r *rig) {
+	eachTCP(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, testkit.Timeout }, func(r *rig) {
 		client := r.dial()
 		io.WriteString(client, "PROXY ")
-		await(r.T, "it is accepted", func() bool { return r.workers.Busy() == 1 })
-		abort(client)
+		testkit.Eventually(r.T, "it is accepted", func() bool { return r.workers.Busy() == 1 })
+		testkit.Reset(client)
 		r.expectCause(relay.ClientReset)
 
 		client = r.dial()
-		await(r.T, "it ends", func() bool {
+		testkit.Eventually(r.T, "it ends", func() bool {
 			r.engine.End(relay.Stopped) // which may come before it is accepted
 			return len(r.ended) > 0
 		})
@@ -159,7 +160,7 @@ func TestEndBeforeTheHeader(t *testing.T) {
 
 // A header may be as long as the protocol lets it be.
 func TestLongHeader(t *testing.T) {
-	eachTCP(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, deadline }, func(r *rig) {
+	eachTCP(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, testkit.Timeout }, func(r *rig) {
 		for _, extra := range []int{300, 20_000, 65_000} {
 			header := []byte(greeting(2))
 			size := len(header) - 16 + 3 + extra
@@ -181,29 +182,31 @@ func TestLongHeader(t *testing.T) {
 
 // A target that is to have a header gets it at once and before anything else, and it counts for nothing.
 func TestHeaderIsSent(t *testing.T) {
-	for _, version := range []int{1, 2} {
-		eachTransport(t, func(r *relay.Route) { r.SendProxy = version }, func(r *rig) {
-			client, server := r.session()
-			want := headerOf(version, namesOf(client))
-			got := make([]byte, len(want))
-			if _, err := io.ReadFull(server, got); err != nil || string(got) != want {
-				r.Fatalf("%q, %v, want %q", got, err, want)
-			}
-			r.exchange(server, client, 100_000)
-			r.exchange(client, server, 100_000)
-			if rec := r.finish(client, server); rec.Upload != 100_000 || rec.Download != 100_000 {
-				r.Errorf("%+v", rec)
-			}
-		})
-	}
+	eachEngine(t, func(t *testing.T, e engine) {
+		for _, version := range []int{1, 2} {
+			e.eachTransport(t, func(r *relay.Route) { r.SendProxy = version }, func(r *rig) {
+				client, server := r.session()
+				want := headerOf(version, namesOf(client))
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(server, got); err != nil || string(got) != want {
+					r.Fatalf("%q, %v, want %q", got, err, want)
+				}
+				r.exchange(server, client, 100_000)
+				r.exchange(client, server, 100_000)
+				if rec := r.finish(client, server); rec.Upload != 100_000 || rec.Download != 100_000 {
+					r.Errorf("%+v", rec)
+				}
+			})
+		}
+	})
 }
 
 // A client that has reset before its target is told of it is named all the same, or the target hears nothing.
 func TestHeaderOfAClientThatHasReset(t *testing.T) {
-	for _, version := range []int{1, 2} {
-		for _, targets := range []string{"unix", "tcp"} {
-			t.Run(fmt.Sprintf("version %d to %s", version, targets), func(t *testing.T) {
-				eachEngine(t, func(t *testing.T, e engine) {
+	eachEngine(t, func(t *testing.T, e engine) {
+		for _, version := range []int{1, 2} {
+			for _, targets := range []string{"unix", "tcp"} {
+				t.Run(fmt.Sprintf("version %d to %s", version, targets), func(t *testing.T) {
 					r := newRig(t, e, "tcp", targets, func(r *relay.Route) { r.SendProxy = version })
 					heard := make(chan string, 1024)
 					var reading sync.WaitGroup
@@ -215,7 +218,7 @@ func TestHeaderOfAClientThatHasReset(t *testing.T) {
 						client := r.dial()
 						may[headerOf(version, namesOf(client))] = true
 						io.WriteString(client, "request")
-						abort(client)
+						testkit.Reset(client)
 					}
 					release()
 					for range clients {
@@ -230,9 +233,9 @@ func TestHeaderOfAClientThatHasReset(t *testing.T) {
 						}
 					}
 				})
-			})
+			}
 		}
-	}
+	})
 }
 
 // hear takes all that a target is sent, one text for each connection, until it is closed.
@@ -293,7 +296,7 @@ func TestResetBeforeTheHeader(t *testing.T) {
 	eachTCP(t, func(r *relay.Route) { r.SendProxy = 1 }, func(r *rig) {
 		for range 20 {
 			client := r.dial()
-			abort(r.accept())
+			testkit.Reset(r.accept())
 			r.expectReset(client)
 			r.expectCause(relay.TargetReset)
 		}

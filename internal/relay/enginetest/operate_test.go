@@ -6,6 +6,7 @@ import (
 
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // The sessions of one target end, and no others.
@@ -59,7 +60,7 @@ func TestMeter(t *testing.T) {
 		r.exchange(server, client, down)
 		total[0], total[1] = total[0]+up, total[1]+down
 		// What the peer's kernel has acknowledged may be known a little later.
-		await(r.T, "all is counted", func() bool {
+		testkit.Eventually(r.T, "all is counted", func() bool {
 			r.engine.Sample()
 			gotUp, gotDown := m.Bytes()
 			if gotUp > total[0] || gotDown > total[1] {

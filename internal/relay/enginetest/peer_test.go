@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // stream is what *net.TCPConn and *net.UnixConn have in common.
@@ -85,19 +87,13 @@ func fill(t *testing.T, to stream) int {
 		n, err := to.Write(zeros)
 		total += n
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			to.SetDeadline(time.Now().Add(deadline))
+			to.SetDeadline(time.Now().Add(testkit.Timeout))
 			return total
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-}
-
-// abort closes a TCP connection with a reset.
-func abort(c stream) {
-	c.(*net.TCPConn).SetLinger(0)
-	c.Close()
 }
 
 func (r *rig) expectEOF(c stream) {

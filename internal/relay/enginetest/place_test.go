@@ -8,6 +8,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -21,13 +22,13 @@ func (r *rig) narrow(patience time.Duration) *upstream.Target {
 // Who finds every target full waits for a place, and those who wait have their turn in the order in which they came.
 func TestAwaitsAPlace(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		x := r.narrow(deadline)
+		x := r.narrow(testkit.Timeout)
 		client, server := r.session()
 		const waiting = 5
 		var clients []stream
 		for i := range waiting {
 			clients = append(clients, r.dial())
-			await(r.T, "it waits", func() bool { return r.workers.Busy() == 2+i })
+			testkit.Eventually(r.T, "it waits", func() bool { return r.workers.Busy() == 2+i })
 			// A worker is taken a moment before the session waits.
 			r.alone(20 * time.Millisecond)
 		}
@@ -76,7 +77,7 @@ func TestAwaitsAPlaceInVain(t *testing.T) {
 // A session that waits ends when its client resets, when it is told to, and when it has been open for too long.
 func TestEndWhileAwaitingAPlace(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		r.narrow(deadline)
+		r.narrow(testkit.Timeout)
 		client, server := r.session()
 		for _, cause := range []relay.Cause{relay.ClientReset, relay.MaxDuration} {
 			if cause == relay.MaxDuration {
@@ -86,7 +87,7 @@ func TestEndWhileAwaitingAPlace(t *testing.T) {
 			}
 			next := r.dial()
 			if cause == relay.ClientReset {
-				abort(next)
+				testkit.Reset(next)
 			} else {
 				r.expectReset(next)
 			}
@@ -94,7 +95,7 @@ func TestEndWhileAwaitingAPlace(t *testing.T) {
 		}
 		r.finish(client, server)
 
-		r.narrow(deadline)
+		r.narrow(testkit.Timeout)
 		client, server = r.session()
 		next := r.dial()
 		r.alone(50 * time.Millisecond)

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // take takes every worker of the pool, and gives them back when the function that it returns is called.
@@ -34,7 +35,7 @@ func TestPoolFull(t *testing.T) {
 		for range waiting {
 			clients = append(clients, r.dial())
 		}
-		await(r.T, "the pool is full", func() bool { return r.workers.Paused() == 1 })
+		testkit.Eventually(r.T, "the pool is full", func() bool { return r.workers.Paused() == 1 })
 		before := cpu(r.T)
 		r.target.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(300 * time.Millisecond))
 		if _, err := r.target.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -46,7 +47,7 @@ func TestPoolFull(t *testing.T) {
 		}
 		giveBack()
 		for range waiting {
-			r.accept().Close()
+			r.accept().CloseWrite()
 		}
 		for _, c := range clients {
 			r.expectEOF(c)
@@ -92,7 +93,7 @@ func TestAlive(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		alive := func() {
 			r.Helper()
-			ctx, cancel := context.WithTimeout(r.Context(), deadline)
+			ctx, cancel := context.WithTimeout(r.Context(), testkit.Timeout)
 			defer cancel()
 			if err := r.engine.Alive(ctx); err != nil {
 				r.Fatal(err)

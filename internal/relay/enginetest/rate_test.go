@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // Bytes flow no faster than they may, each way for itself, and all arrive. Those of a side that has finished go on
@@ -122,9 +123,10 @@ func TestPaceOfLittleAtATime(t *testing.T) {
 
 // A flow whose rate leaves nothing to do is not deaf: the session ends when it is told to, and when a side resets.
 func TestEndOfAPacedSession(t *testing.T) {
-	for _, cause := range []relay.Cause{relay.Stopped, relay.ClientReset, relay.TargetReset} {
-		t.Run(string(cause), func(t *testing.T) {
-			eachTCP(t, func(r *relay.Route) { r.Upload, r.Download = 1024, 1024 }, func(r *rig) {
+	eachEngine(t, func(t *testing.T, e engine) {
+		for _, cause := range []relay.Cause{relay.Stopped, relay.ClientReset, relay.TargetReset} {
+			t.Run(string(cause), func(t *testing.T) {
+				r := newRig(t, e, "tcp", "tcp", func(r *relay.Route) { r.Upload, r.Download = 1024, 1024 })
 				client, server := r.session()
 				both(func() error { return send(client, 1, 20_000, 20_000) }, func() error { return send(server, 1, 20_000, 20_000) })
 				if err := receive(server, 1, 10); err != nil {
@@ -134,29 +136,29 @@ func TestEndOfAPacedSession(t *testing.T) {
 				case relay.Stopped:
 					r.engine.End(cause)
 				case relay.ClientReset:
-					abort(client)
+					testkit.Reset(client)
 				case relay.TargetReset:
-					abort(server)
+					testkit.Reset(server)
 				}
 				if rec := r.expectCause(cause); rec.Upload > 10_000 || rec.Download > 10_000 {
 					r.Errorf("%+v", rec)
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // A rate costs no splicing.
 func TestPacedSessionIsSpliced(t *testing.T) {
 	const n = 20_000_000
 	eachTCP(t, func(r *relay.Route) { r.Upload = n }, func(r *rig) {
-		before := descriptors(r.T, "pipe")
+		before := testkit.CountDescriptors(r.T, "pipe")
 		client, server := r.session()
 		moved := make(chan error, 1)
 		go func() {
 			moved <- both(func() error { return send(client, 1, n, 1<<20) }, func() error { return receive(server, 1, n) })
 		}()
-		await(r.T, "a pipe is seen", func() bool { return descriptors(r.T, "pipe") >= before+2 })
+		testkit.Eventually(r.T, "a pipe is seen", func() bool { return testkit.CountDescriptors(r.T, "pipe") >= before+2 })
 		if err := <-moved; err != nil {
 			r.Fatal(err)
 		}

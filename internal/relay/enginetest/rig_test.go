@@ -2,22 +2,20 @@ package enginetest
 
 import (
 	"context"
+	"fmt"
 	"net"
-	"os"
+	"net/netip"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
-
-// deadline is far beyond what anything here takes.
-const deadline = time.Minute
 
 // rig is an engine with one port and one target, which the test serves itself.
 type rig struct {
@@ -35,7 +33,7 @@ type rig struct {
 // descriptor given back. Networks are "tcp" or "unix".
 func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.Route)) *rig {
 	t.Helper()
-	before := descriptors(t)
+	before := testkit.CountDescriptors(t)
 	r := &rig{T: t, kind: e, workers: admit.NewWorkers(64), ended: make(chan relay.Record, 1024)}
 	var err error
 	r.engine, err = e.start(r.workers, relay.Events{
@@ -58,12 +56,12 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 	if err := r.engine.Open(r.port); err != nil {
 		t.Fatal(err)
 	}
-	r.held = descriptors(t)
+	r.held = testkit.CountDescriptors(t)
 	t.Cleanup(func() {
 		if err := r.engine.Close(r.port); err != nil {
 			t.Error(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), deadline)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 		defer cancel()
 		if err := r.engine.Wait(ctx); err != nil {
 			t.Errorf("sessions are left: %v", err)
@@ -81,17 +79,19 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 				t.Errorf("target %s still has %d sessions", x.Name, n)
 			}
 		}
-		await(t, "descriptors given back", func() bool {
+		left := 0
+		testkit.Eventually(t, "descriptors given back", func() bool {
 			runtime.GC() // Go keeps the pipes of its splices in a sync.Pool
-			return descriptors(t) <= before
-		})
+			left = testkit.CountDescriptors(t) - before
+			return left <= 0
+		}, func() any { return fmt.Sprintf("%d more than before", left) })
 	})
 	return r
 }
 
 // setRoute gives the port a route to the targets, changed for the test.
 func (r *rig) setRoute(change func(*relay.Route), targets ...config.Address) *relay.Route {
-	route := &relay.Route{App: "test", Targets: setOf(targets...), ConnectTimeout: deadline}
+	route := &relay.Route{App: "test", Targets: setOf(targets...), ConnectTimeout: testkit.Timeout}
 	if change != nil {
 		change(route)
 	}
@@ -112,9 +112,13 @@ func setOf(addresses ...config.Address) *upstream.Set {
 
 func addressOf(l net.Listener) config.Address {
 	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
-		return config.Address{Network: "tcp", Host: tcp.IP.String(), Port: uint16(tcp.Port)}
+		return addressAt(tcp.AddrPort())
 	}
 	return config.Address{Network: "unix", Path: l.Addr().String()}
+}
+
+func addressAt(a netip.AddrPort) config.Address {
+	return config.Address{Network: "tcp", Host: a.Addr().String(), Port: a.Port()}
 }
 
 func listen(t *testing.T, network string) net.Listener {
@@ -153,7 +157,7 @@ func (r *rig) accept() stream {
 }
 
 func (r *rig) adopt(c net.Conn) stream {
-	c.SetDeadline(time.Now().Add(deadline))
+	c.SetDeadline(time.Now().Add(testkit.Timeout))
 	r.Cleanup(func() { c.Close() })
 	return c.(stream)
 }
@@ -178,13 +182,7 @@ func (r *rig) finish(client, server stream) relay.Record {
 // record waits for the next session to end.
 func (r *rig) record() relay.Record {
 	r.Helper()
-	select {
-	case rec := <-r.ended:
-		return rec
-	case <-time.After(deadline):
-		r.Fatal("the session does not end")
-		return relay.Record{}
-	}
+	return testkit.Receive(r.T, "a session ends", r.ended)
 }
 
 func (r *rig) expectCause(want relay.Cause) relay.Record {
@@ -194,32 +192,4 @@ func (r *rig) expectCause(want relay.Cause) relay.Record {
 		r.Errorf("cause = %s (%v), want %s", rec.Cause, rec.Err, want)
 	}
 	return rec
-}
-
-// descriptors is how many this process has; with a kind ("pipe"), how many of that kind.
-func descriptors(t *testing.T, kind ...string) int {
-	t.Helper()
-	names, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(kind) == 0 {
-		return len(names)
-	}
-	n := 0
-	for _, name := range names {
-		if link, err := os.Readlink("/proc/self/fd/" + name.Name()); err == nil && strings.HasPrefix(link, kind[0]+":") {
-			n++
-		}
-	}
-	return n
-}
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(deadline); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -41,7 +42,7 @@ func (r *rig) expectLeft(targets []*upstream.Target, alive ...bool) {
 func (r *rig) sixth() netip.AddrPort {
 	r.Helper()
 	r.target.Close()
-	r.target = listenLow(r.T, "::1")
+	r.target = testkit.ListenLow(r.T, "::1")
 	return addrPort(r.target.Addr())
 }
 
@@ -49,14 +50,14 @@ func (r *rig) sixth() netip.AddrPort {
 // answers has the session.
 func TestRivalWins(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		four, six := newHole(r.T, "127.0.0.1"), r.sixth()
-		targets := r.named(deadline, four.addr, six)
+		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), r.sixth()
+		targets := r.named(testkit.Timeout, four.Addr, six)
 		for range 3 {
 			client, server := r.session()
 			r.exchange(client, server, 100_000)
 			r.exchange(server, client, 100_000)
 			rec := r.finish(client, server)
-			if rec.Target != targets[1].Name || rec.Attempts != 2 || rec.Connect < relay.RivalAfter || rec.Connect > deadline/2 {
+			if rec.Target != targets[1].Name || rec.Attempts != 2 || rec.Connect < relay.RivalAfter || rec.Connect > testkit.Timeout/2 {
 				r.Errorf("%+v", rec)
 			}
 			r.expectLeft(targets, true, true)
@@ -67,8 +68,8 @@ func TestRivalWins(t *testing.T) {
 // An address that answers in time has no rival.
 func TestNoRivalInTime(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		hole := newHole(r.T, "::1")
-		targets := r.named(deadline, addrPort(r.target.Addr()), hole.addr)
+		hole := testkit.NewBlackhole(r.T, "[::1]:0")
+		targets := r.named(testkit.Timeout, addrPort(r.target.Addr()), hole.Addr)
 		client, server := r.session()
 		time.Sleep(relay.RivalAfter * 3 / 2)
 		r.exchange(client, server, 100)
@@ -82,11 +83,11 @@ func TestNoRivalInTime(t *testing.T) {
 // One that answers late may still be first.
 func TestRivalLoses(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
-		targets := r.named(deadline, four.addr, six.addr)
+		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
+		targets := r.named(testkit.Timeout, four.Addr, six.Addr)
 		client := r.dial()
-		await(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
-		server := r.adopt(four.open())
+		testkit.Eventually(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
+		server := r.adopt(four.Open())
 		r.exchange(client, server, 100_000)
 		if rec := r.finish(client, server); rec.Target != targets[0].Name || rec.Attempts != 2 {
 			r.Errorf("%+v", rec)
@@ -99,13 +100,13 @@ func TestRivalLoses(t *testing.T) {
 func TestOneOfTwoFails(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		for failing := range 2 {
-			holes := []*hole{newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")}
-			targets := r.named(deadline, holes[0].addr, holes[1].addr)
+			holes := []*testkit.Blackhole{testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")}
+			targets := r.named(testkit.Timeout, holes[0].Addr, holes[1].Addr)
 			client := r.dial()
-			await(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
-			holes[failing].close()
-			await(r.T, "one is refused", func() bool { return targets[failing].Sessions() == 0 })
-			server := r.adopt(holes[1-failing].open())
+			testkit.Eventually(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
+			holes[failing].Close()
+			testkit.Eventually(r.T, "one is refused", func() bool { return targets[failing].Sessions() == 0 })
+			server := r.adopt(holes[1-failing].Open())
 			r.exchange(client, server, 100_000)
 			if rec := r.finish(client, server); rec.Target != targets[1-failing].Name || rec.Attempts != 2 {
 				r.Errorf("%+v", rec)
@@ -119,8 +120,8 @@ func TestOneOfTwoFails(t *testing.T) {
 func TestBothTimeOut(t *testing.T) {
 	const limit = 400 * time.Millisecond
 	eachTCP(t, nil, func(r *rig) {
-		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
-		targets := r.named(limit, four.addr, six.addr)
+		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
+		targets := r.named(limit, four.Addr, six.Addr)
 		r.expectReset(r.dial())
 		rec := r.expectCause(relay.ConnectFailed)
 		if rec.Attempts != 2 || rec.Duration < limit+relay.RivalAfter {
@@ -134,9 +135,9 @@ func TestBothTimeOut(t *testing.T) {
 func TestRivalIsRefused(t *testing.T) {
 	const limit = 600 * time.Millisecond
 	eachTCP(t, nil, func(r *rig) {
-		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
-		six.close()
-		targets := r.named(limit, four.addr, six.addr)
+		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
+		six.Close()
+		targets := r.named(limit, four.Addr, six.Addr)
 		r.expectReset(r.dial())
 		if rec := r.expectCause(relay.ConnectFailed); rec.Attempts != 2 || rec.Duration < limit {
 			r.Errorf("%+v", rec)
@@ -148,9 +149,9 @@ func TestRivalIsRefused(t *testing.T) {
 // After a rival that fails comes another, as late as the one before.
 func TestRivalAfterRival(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
-		targets := r.named(deadline, four.addr, six.addr, r.sixth())
-		six.close()
+		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
+		targets := r.named(testkit.Timeout, four.Addr, six.Addr, r.sixth())
+		six.Close()
 		for targets[1].State() == upstream.Alive { // which of the two is the first rival is chance
 			client, server := r.session()
 			r.exchange(client, server, 100)
@@ -170,13 +171,13 @@ func TestRivalAfterRival(t *testing.T) {
 // A session that connects to two ends like one that connects to one.
 func TestEndWhileConnectingToTwo(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		four, six := newHole(r.T, "127.0.0.1"), newHole(r.T, "::1")
-		targets := r.named(deadline, four.addr, six.addr)
+		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
+		targets := r.named(testkit.Timeout, four.Addr, six.Addr)
 		for _, cause := range []relay.Cause{relay.ClientReset, relay.Stopped} {
 			client := r.dial()
-			await(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
+			testkit.Eventually(r.T, "both are tried", func() bool { return targets[0].Sessions() == 1 && targets[1].Sessions() == 1 })
 			if cause == relay.ClientReset {
-				abort(client)
+				testkit.Reset(client)
 			} else {
 				r.engine.End(cause)
 				r.expectReset(client)
@@ -190,9 +191,9 @@ func TestEndWhileConnectingToTwo(t *testing.T) {
 // An address that its rival overtakes again and again is tried second, and costs no session any time, until it answers.
 func TestTriedSecond(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
-		four, six := newHole(r.T, "127.0.0.1"), r.sixth()
+		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), r.sixth()
 		set := upstream.NewSet([]config.Target{{Address: name, Weight: 1}}, upstream.Policy{Retry: time.Hour, Balance: config.BalanceFirst}, nil)
-		set.Resolved(name, []upstream.Endpoint{{Addr: four.addr}, {Addr: six}})
+		set.Resolved(name, []upstream.Endpoint{{Addr: four.Addr}, {Addr: six}})
 		r.setRoute(func(route *relay.Route) { route.Targets = set })
 		targets := set.All()
 		for i := range 5 {
@@ -208,8 +209,8 @@ func TestTriedSecond(t *testing.T) {
 		}
 		r.target.Close() // the other is dead now
 		client := r.dial()
-		await(r.T, "it is tried after the other", func() bool { return targets[0].Sessions() == 1 })
-		server := r.adopt(four.open())
+		testkit.Eventually(r.T, "it is tried after the other", func() bool { return targets[0].Sessions() == 1 })
+		server := r.adopt(four.Open())
 		r.exchange(client, server, 100)
 		r.finish(client, server)
 		r.expectLeft(targets, true, false)

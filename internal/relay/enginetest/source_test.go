@@ -24,9 +24,10 @@ func TestSourceAddress(t *testing.T) {
 
 // An address that is not this machine's, or not of the target's family, says nothing of the target.
 func TestSourceAddressThatCannotBeHad(t *testing.T) {
-	for _, from := range []string{"192.0.2.1", "::1"} {
-		t.Run(from, func(t *testing.T) {
-			eachTCP(t, func(r *relay.Route) { r.SourceAddress = netip.MustParseAddr(from) }, func(r *rig) {
+	eachEngine(t, func(t *testing.T, e engine) {
+		for _, from := range []string{"192.0.2.1", "::1"} {
+			t.Run(from, func(t *testing.T) {
+				r := newRig(t, e, "tcp", "tcp", func(r *relay.Route) { r.SourceAddress = netip.MustParseAddr(from) })
 				r.refused()
 				rec := r.expectCause(relay.Internal)
 				if rec.Err == nil || !strings.Contains(rec.Err.Error(), "from "+from) {
@@ -36,8 +37,8 @@ func TestSourceAddressThatCannotBeHad(t *testing.T) {
 					r.Errorf("the target is %s", x.State())
 				}
 			})
-		})
-	}
+		}
+	})
 }
 
 // A unix socket has no address to come from.

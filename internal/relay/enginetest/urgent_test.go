@@ -15,6 +15,7 @@ import (
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 )
 
 // urgent sends bytes of which the last is urgent (tcp(7); MSG_OOB of send(2)).
@@ -305,7 +306,7 @@ func TestUrgentDataAtARate(t *testing.T) {
 
 // A PROXY header is taken with urgent data at any place in it, and what comes behind it is not.
 func TestUrgentDataInAHeader(t *testing.T) {
-	eachTransport(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, deadline }, func(r *rig) {
+	eachTransport(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, testkit.Timeout }, func(r *rig) {
 		for _, version := range []int{1, 2} {
 			text := greeting(version) + "behind"
 			for mark := range len(text) {
