@@ -1,26 +1,27 @@
 package upstream
 
-// Attempts is the targets that one session has tried, and its place among those who wait. The zero value is none. It is
-// the session's: not safe for concurrent use, and, while the session waits, not to be touched.
+// Attempts is the targets that one session has tried, and its position in the queue. The zero value is a session that
+// has tried none. It belongs to the session: it is not safe for concurrent use, and must not be touched while the
+// session waits.
 type Attempts struct {
 	targets []*Target
-	ticket  uint64 // says who has waited longer; 0: has not waited yet
+	ticket  uint64 // position in the queue, the lowest first; 0: has not waited yet
 
-	held  *Target // that waiting has reserved a place on; nil if none
-	trial bool
+	held         *Target // the target on which the queue has reserved a slot; nil: none
+	heldHalfOpen bool    // the session makes the half-open trial of held
 
-	// Of a session that has tried many:
-	known  map[*state]bool // those that were tried
-	course int             // how far it has come; see rotation.pick
+	set   map[*state]bool // of targets, once sequential
+	phase int             // the step that rotation.pick goes on with, once sequential
 }
 
-// aimless is how many targets a session tries by the balancer's choice. From then on it goes through those that are
-// left one after another, so that a session that tries thousands does not search among thousands each time.
-const aimless = 8
+// maxBalanced is how many targets of one session the balancer chooses. After that, the session goes through the rest
+// in order, so that a session that tries thousands of targets does not search among thousands each time.
+const maxBalanced = 8
 
-func (t *Attempts) aimless() bool { return len(t.targets) >= aimless }
+// sequential reports whether the session has tried so many targets that it goes through the rest in order.
+func (t *Attempts) sequential() bool { return len(t.targets) >= maxBalanced }
 
-// Len is how many targets were tried.
+// Len is the number of targets that were tried.
 func (t *Attempts) Len() int { return len(t.targets) }
 
 // Last is the target that was tried last, or nil.
@@ -31,15 +32,15 @@ func (t *Attempts) Last() *Target {
 	return t.targets[len(t.targets)-1]
 }
 
-// Reset makes t the zero value, and keeps its memory.
+// Reset makes t the zero value and keeps its memory.
 func (t *Attempts) Reset() {
 	clear(t.targets)
 	*t = Attempts{targets: t.targets[:0]}
 }
 
 func (t *Attempts) has(target *Target) bool {
-	if t.known != nil {
-		return t.known[target.state]
+	if t.set != nil {
+		return t.set[target.state]
 	}
 	for _, have := range t.targets {
 		if have.state == target.state {
@@ -49,16 +50,16 @@ func (t *Attempts) has(target *Target) bool {
 	return false
 }
 
-// take notes that the session tries the target.
-func (t *Attempts) take(target *Target) {
+// add notes that the session tries a target.
+func (t *Attempts) add(target *Target) {
 	t.targets = append(t.targets, target)
 	switch {
-	case t.known != nil:
-		t.known[target.state] = true
-	case t.aimless():
-		t.known = map[*state]bool{}
+	case t.set != nil:
+		t.set[target.state] = true
+	case t.sequential():
+		t.set = map[*state]bool{}
 		for _, x := range t.targets {
-			t.known[x.state] = true
+			t.set[x.state] = true
 		}
 	}
 }

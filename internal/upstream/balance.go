@@ -7,110 +7,114 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// What the tree of a tier has of each target: of one that can take sessions, what the balancer ranks it by, the least
-// first; of others, why not.
+// The key of a target in the tree of its priority. A target with a lower key is picked first. The key of a target
+// that can take sessions is its rank by the balancer; that of any other target says why it cannot.
 const (
-	keyLate   = 1 << 62       // it lives, but is not to be picked while another is
-	keySecond = keyLate + 1   // it lives, and is for whom no balancer finds another; see second.go
-	keyDead   = keySecond + 1 // it is tried when nobody lives
-	keyFull   = keyDead + 1   // it has all the sessions that it may have
-	keyNone   = 1<<64 - 1     // it takes no sessions
-	lives     = keyLate       // the greatest key of those who live and are not second
-	unlimited = lives - 1     // the greatest rank
+	keyOverdue = 1 << 62        // alive, but a connect is overdue: picked if no other live target is left
+	keyDemoted = keyOverdue + 1 // alive, but demoted (see race.go): picked if the balancer finds no other
+	keyDead    = keyDemoted + 1 // picked if no live target can take the session
+	keyFull    = keyDead + 1    // has reached max_sessions
+	keyNone    = 1<<64 - 1      // takes no sessions
+	maxAlive   = keyOverdue     // the greatest key of live targets that are not demoted
+	maxRank    = maxAlive - 1   // the greatest rank
 )
 
-// balancer is a way to choose among the targets of a tier that can take a session.
+// balancer is one way to choose among the targets of a priority.
 type balancer struct {
-	// choose gives the place of one whose key is at most lives and that is not in tried, or -1. source is the client's
-	// address; not valid, if it has none.
-	choose func(r *tier, tried *Attempts, source netip.Addr) int
-	rank   func(t *Target) uint64 // nil: all are equal
-	// rank changes with
-	counts   bool // the number of sessions
-	measures bool // the time that connects take
+	// choose returns the index of a live target (its key is at most maxAlive) that the session has not tried, or -1.
+	// source is the address of the client; it is not valid if the client has none.
+	choose func(p *priority, tried *Attempts, source netip.Addr) int
+	rank   func(t *Target) uint64 // nil: all targets are equal
+	// rank has to be computed again when
+	bySessions bool // the number of sessions changes
+	byLatency  bool // a connect is measured
 }
 
 var balancers = map[string]*balancer{
-	config.BalanceRoundRobin:    {choose: roundRobin},
-	config.BalanceLeastSessions: {choose: leastSessions, rank: load, counts: true},
-	config.BalanceRandom:        {choose: twoChoices},
-	config.BalanceSourceHash:    {choose: sourceHash},
-	config.BalanceFirst:         {choose: first},
-	config.BalanceNearest:       {choose: nearest, rank: distance, measures: true},
+	config.BalanceRoundRobin:    {choose: pickRoundRobin},
+	config.BalanceLeastSessions: {choose: pickLeastSessions, rank: loadOf, bySessions: true},
+	config.BalanceRandom:        {choose: pickRandom},
+	config.BalanceSourceHash:    {choose: pickSourceHash},
+	config.BalanceFirst:         {choose: pickFirst},
+	config.BalanceNearest:       {choose: pickNearest, rank: latencyOf, byLatency: true},
 }
 
-// roundRobin: in turn, by weight.
-func roundRobin(r *tier, tried *Attempts, _ netip.Addr) int { return r.inTurn(lives, tried) }
+// pickRoundRobin picks by weighted round-robin.
+func pickRoundRobin(p *priority, tried *Attempts, _ netip.Addr) int {
+	return p.nextInTurn(maxAlive, tried)
+}
 
-// first: in the order of the configuration.
-func first(r *tier, tried *Attempts, _ netip.Addr) int { return r.next(0, lives, tried) }
+// pickFirst picks the first target in the order of the configuration.
+func pickFirst(p *priority, tried *Attempts, _ netip.Addr) int { return p.next(0, maxAlive, tried) }
 
-// leastSessions: who has the fewest sessions for its weight; among equals in turn, by weight.
-func leastSessions(r *tier, tried *Attempts, _ netip.Addr) int {
-	for range keen {
-		if place := r.inTurn(r.least(tried), tried); place >= 0 {
-			return place
+// pickLeastSessions picks the target with the fewest sessions for its weight. Among equals it goes by weighted
+// round-robin.
+func pickLeastSessions(p *priority, tried *Attempts, _ netip.Addr) int {
+	for range maxLooks {
+		if index := p.nextInTurn(p.leastKey(tried), tried); index >= 0 {
+			return index
 		}
 	}
-	return r.inTurn(lives, tried)
+	return p.nextInTurn(maxAlive, tried)
 }
 
-// keen is how often the best is looked for again if it is not the best any more when it is picked.
-const keen = 4
+// maxLooks bounds how often a balancer looks for the best target again because its key changed in between.
+const maxLooks = 4
 
-// load is sessions by weight. Places with the same load have the same rank.
-func load(t *Target) uint64 {
-	return min(unlimited, uint64(max(0, t.sessions.Load()))<<16/uint64(t.Weight))
+// loadOf is the number of sessions divided by the weight. Targets with the same load have the same rank.
+func loadOf(t *Target) uint64 {
+	return min(maxRank, uint64(max(0, t.sessions.Load()))<<16/uint64(t.Weight))
 }
 
-// twoChoices: of two drawn by weight, the one with the lower load, or the first.
-func twoChoices(r *tier, tried *Attempts, _ netip.Addr) int {
-	one := r.draw(tried, -1)
+// pickRandom draws two targets by weight and picks the one with the lower load, or else the first (power of two choices).
+func pickRandom(p *priority, tried *Attempts, _ netip.Addr) int {
+	one := p.random(tried, -1)
 	if one < 0 {
 		return -1
 	}
-	if other := r.draw(tried, one); other >= 0 && load(r.targets[other]) < load(r.targets[one]) {
+	if other := p.random(tried, one); other >= 0 && loadOf(p.targets[other]) < loadOf(p.targets[one]) {
 		return other
 	}
 	return one
 }
 
-// sourceHash: by the client's address; without one in turn.
-func sourceHash(r *tier, tried *Attempts, source netip.Addr) int {
+// pickSourceHash picks by consistent hashing of the address of the client, or by round-robin if it has none.
+func pickSourceHash(p *priority, tried *Attempts, source netip.Addr) int {
 	if !source.IsValid() {
-		return r.inTurn(lives, tried)
+		return p.nextInTurn(maxAlive, tried)
 	}
-	return r.ring.find(hashOf(source), r, tried)
+	return p.ring.find(hashOf(source), p, tried)
 }
 
-// How nearest chooses.
+// Parameters of pickNearest.
 const (
-	explore    = 32                     // one in so many sessions goes to any target, to see what has become of it
-	tie        = 8                      // a connect time that is longer by one in so many is as good,
-	tieAtLeast = 100 * time.Microsecond // or longer by this
+	exploreOneIn = 32                     // one session in so many goes to a random target, to measure it
+	tieFraction  = 8                      // connect times are equal within 1/tieFraction of the shortest,
+	tieMin       = 100 * time.Microsecond // or within this time
 )
 
-// nearest: who connects fastest; those about as fast in turn, by weight; first of all those of whom nothing is known.
-func nearest(r *tier, tried *Attempts, _ netip.Addr) int {
-	if r.rand()%explore == 0 {
-		return r.draw(tried, -1)
+// pickNearest picks the target with the shortest connect time. Targets about as fast take turns, by weight. Targets whose
+// connect time is not known come first.
+func pickNearest(p *priority, tried *Attempts, _ netip.Addr) int {
+	if p.rand()%exploreOneIn == 0 {
+		return p.random(tried, -1)
 	}
-	for range keen {
-		best := r.least(tried)
-		if best > 0 && best < keyLate {
-			best += max(best/tie, uint64(tieAtLeast))
+	for range maxLooks {
+		best := p.leastKey(tried)
+		if best > 0 && best < keyOverdue {
+			best += max(best/tieFraction, uint64(tieMin))
 		}
-		if place := r.inTurn(best, tried); place >= 0 && !r.outdated(place) {
-			return place
+		if index := p.nextInTurn(best, tried); index >= 0 && !p.isStale(index) {
+			return index
 		}
 	}
-	return r.inTurn(lives, tried)
+	return p.nextInTurn(maxAlive, tried)
 }
 
-// distance is how long connects take.
-func distance(t *Target) uint64 {
-	if t.time.late() {
-		return keyLate
+// latencyOf is the smoothed connect time.
+func latencyOf(t *Target) uint64 {
+	if t.latency.overdue() {
+		return keyOverdue
 	}
-	return min(unlimited, uint64(t.time.connect()))
+	return min(maxRank, uint64(t.latency.value()))
 }

@@ -16,8 +16,8 @@ func balanced(balance string, targets []config.Target) *Set {
 	return seeded(NewSet(targets, Policy{Balance: balance, Retry: retry}, nil))
 }
 
-// fits checks counts against the shares that they should have, by chi-square: by chance alone, the distance is greater
-// once in more than a million times.
+// fits checks counts against the expected shares by a chi-square test, which chance fails less than once in a million
+// times.
 func fits(t *testing.T, what string, counts []int, shares []float64) {
 	t.Helper()
 	total, sum := 0, 0.
@@ -48,7 +48,7 @@ func fits(t *testing.T, what string, counts []int, shares []float64) {
 	}
 }
 
-// tally picks n times, for sessions that connect and end, and counts what each target had.
+// tally picks n times, for sessions that connect and end, and counts the sessions of each target.
 func tally(t *testing.T, s *Set, n int, source func(int) netip.Addr) []int {
 	t.Helper()
 	at := map[*state]int{}
@@ -57,7 +57,7 @@ func tally(t *testing.T, s *Set, n int, source func(int) netip.Addr) []int {
 	}
 	counts := make([]int, len(at))
 	for i := range n {
-		from := nobody
+		from := noClient
 		if source != nil {
 			from = source(i)
 		}
@@ -68,7 +68,7 @@ func tally(t *testing.T, s *Set, n int, source func(int) netip.Addr) []int {
 	return counts
 }
 
-func TestEveryBalance(t *testing.T) {
+func TestEveryBalancerPicks(t *testing.T) {
 	for _, balance := range balances {
 		if balancers[balance] == nil {
 			t.Errorf("there is no balancer %q", balance)
@@ -103,8 +103,7 @@ func TestRoundRobinIsExact(t *testing.T) {
 	}
 }
 
-// The target of each session, with sessions that come and go, is one of those with the least load, as the definition
-// has it.
+// Sessions come and go; the target of each is one of those with the least load, as defined.
 func TestLeastSessionsIsExact(t *testing.T) {
 	for _, n := range []int{2, 9, 100} {
 		random := rand.New(rand.NewPCG(1, uint64(n)))
@@ -132,12 +131,12 @@ func TestLeastSessionsIsExact(t *testing.T) {
 }
 
 // Targets with the same load take turns by weight.
-func TestLeastSessionsTies(t *testing.T) {
+func TestLeastSessionsSharesTiesByWeight(t *testing.T) {
 	s := balanced(config.BalanceLeastSessions, weighing(4, 2, 1))
 	if got := fmt.Sprint(tally(t, s, 70, nil)); got != "[40 20 10]" {
 		t.Error(got)
 	}
-	// With their sessions open, they get their weights as well.
+	// While their sessions stay open, they are spread by weight as well.
 	for range 70 {
 		pick(t, s)
 	}
@@ -158,7 +157,7 @@ func TestRandomIsByWeight(t *testing.T) {
 	fits(t, "with one left", tally(t, s, 100, nil), []float64{0, 0, 0, 1})
 	s.Retire()
 
-	// Few are left of many: drawing hits none of them, mostly.
+	// Few of many targets are left: drawing mostly hits none of them.
 	weights := make([]int, 5000)
 	shares := make([]float64, len(weights))
 	for i := range weights {
@@ -175,15 +174,15 @@ func TestRandomIsByWeight(t *testing.T) {
 	fits(t, "few of many", tally(t, s, 10000, nil), shares)
 	counts := make([]int, len(shares))
 	for range 10000 {
-		counts[s.line.inForce.Load().tiers[0].draw(new(Attempts), 1004)]++
+		counts[s.shared.active.Load().priorities[0].random(new(Attempts), 1004)]++
 	}
 	shares[1004] = 0
 	fits(t, "few of many, but for one", counts, shares)
 }
 
-// Of two that are drawn, the less loaded is taken: sessions that stay are spread far more evenly than by chance, and for
-// two targets as evenly as can be.
-func TestRandomTakesTheLessBusyOfTwo(t *testing.T) {
+// Random takes the less loaded of two targets: open sessions are spread far more evenly than by chance alone, and
+// between two targets as evenly as possible.
+func TestRandomPicksTheLessLoadedOfTwo(t *testing.T) {
 	s := balanced(config.BalanceRandom, weighing(1, 1))
 	for range 101 {
 		pick(t, s)
@@ -222,10 +221,10 @@ func TestFirst(t *testing.T) {
 	}
 }
 
-// takes is how long connects take, by target.
+// takes is the connect time of each target.
 type takes []time.Duration
 
-// connect has sessions connect, and counts where they go.
+// connect connects sessions, and counts the sessions of each target.
 func (m takes) connect(t *testing.T, s *Set, n int) []int {
 	t.Helper()
 	counts := make([]int, len(m))
@@ -247,13 +246,13 @@ func TestNearest(t *testing.T) {
 		if got := m.connect(t, s, 4); fmt.Sprint(got) != "[1 1 1 1]" {
 			t.Errorf("of whom nothing is known: %v", got)
 		}
-		// Those about as fast share by weight; the others are looked at now and then.
+		// Targets about as fast share by weight; the others are measured now and then.
 		const sessions = 12000
-		part := 1. / explore
+		part := 1. / exploreOneIn
 		fits(t, "nearest", m.connect(t, s, sessions), []float64{
 			part / 5, (1-part)/3 + part/5, part / 5, (1-part)*2/3 + part*2/5,
 		})
-		// One that becomes fast is found out, and so is one that becomes slow.
+		// A target that becomes fast or slow is noticed.
 		m[2] = time.Millisecond
 		noticed := 0
 		for m.connect(t, s, 1)[2] == 0 || s.All()[2].Condition().ConnectTime > 2*time.Millisecond {
@@ -271,12 +270,12 @@ func TestNearest(t *testing.T) {
 	})
 }
 
-// Sessions do not go on piling up at a target from which there is no answer, whether it was ever measured or not.
-func TestNearestDoesNotWaitForOne(t *testing.T) {
+// Sessions do not pile up at a target that does not answer, whether its connect time is known or not.
+func TestNearestAvoidsTargetsThatDoNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := balanced(config.BalanceNearest, some(3, nil))
-		for _, x := range s.line.inForce.Load().tiers {
-			x.rand = func() uint64 { return 1 } // no exploring
+		for _, x := range s.shared.active.Load().priorities {
+			x.rand = func() uint64 { return 1 } // never explore
 		}
 		if got := letters(t, s, 3); got != "abc" {
 			t.Errorf("the first: %s", got)
@@ -287,7 +286,7 @@ func TestNearestDoesNotWaitForOne(t *testing.T) {
 		if got := letters(t, s, 3); got != "aaa" {
 			t.Errorf("with one that owes an answer: %s", got)
 		}
-		time.Sleep(patience + time.Millisecond)
+		time.Sleep(overdueMin + time.Millisecond)
 		if got := letters(t, s, 3); got != "bbb" {
 			t.Errorf("with the nearest late: %s", got)
 		}
@@ -298,11 +297,11 @@ func TestNearestDoesNotWaitForOne(t *testing.T) {
 			t.Errorf("with one that still is to be measured: %s", got)
 		}
 		s.All()[2].Failed(false, errConnect)
-		s.All()[2].Connected(time.Millisecond) // by a trial
+		s.All()[2].Connected(time.Millisecond) // by a half-open trial
 		if got := letters(t, s, 2); got != "cc" {
 			t.Errorf("with one that is back: %s", got)
 		}
-		// One that was tried while it was dead, and that a probe brings back, is to be measured anew.
+		// A target that was tried while it was dead, and that a probe brings back, is measured anew.
 		for _, x := range s.All() {
 			x.Failed(false, errConnect)
 		}

@@ -8,8 +8,8 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// A barred target is dead for its reason and takes no session, not even when no other is left; what connects and probes
-// have found is kept, and counts again afterwards.
+// A barred target is dead and takes no session, even if no other is left. The results of its connects and probes are
+// kept and count again afterwards.
 func TestBar(t *testing.T) {
 	s := newSet(2, nil)
 	a, b := s.All()[0], s.All()[1]
@@ -30,10 +30,10 @@ func TestBar(t *testing.T) {
 	}
 	b.Failed(false, errConnect)
 	var tried Attempts
-	if got, _, err := s.Pick(&tried, nobody); got != b || err != nil {
+	if got, _, err := s.Pick(&tried, noClient); got != b || err != nil {
 		t.Error(got, err)
 	}
-	if got, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrNone) {
+	if got, _, err := s.Pick(&tried, noClient); !errors.Is(err, ErrNone) {
 		t.Error(got, err)
 	}
 	if !a.Bar("") || a.Bar("") {
@@ -47,29 +47,30 @@ func TestBar(t *testing.T) {
 	}
 }
 
-// Who waits for a place gets one on a target that is barred no more.
-func TestBarIsOfferedWhenItEnds(t *testing.T) {
+// When a target is no longer barred, a waiting session gets a slot on it.
+func TestWaitingSessionGetsTargetThatIsNoLongerBarred(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
 	s.All()[0].Bar("it leads back")
 	held := pick(t, s)
 	var tried Attempts
-	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrFull) {
+	if _, _, err := s.Pick(&tried, noClient); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	granted := make(chan struct{})
-	w := s.Await(&tried, nobody, func() { close(granted) })
+	w := s.Await(&tried, noClient, func() { close(granted) })
 	defer w.Cancel()
 	s.All()[0].Bar("")
 	<-granted
 	held.Release()
 }
 
-// Addresses that no connection can go to never become targets; what a name had before stays if nothing else is left.
-func TestNamesOfNobody(t *testing.T) {
+// An address that no connection can go to never becomes a target. If an answer has no other, the name keeps its
+// previous addresses.
+func TestUpdateIgnoresAddressesThatCannotBeTargets(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}}, Policy{}, nil)
 	s.Resolved(web, endpoints("0.0.0.0:80", "[::]:80", "[::ffff:0.0.0.0]:80"))
 	var tried Attempts
-	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrNone) || len(s.All()) != 0 {
+	if _, _, err := s.Pick(&tried, noClient); !errors.Is(err, ErrNone) || len(s.All()) != 0 {
 		t.Fatal("a session waits for a name that has an answer, but no address:", err, named(s))
 	}
 	s.Resolved(web, endpoints("0.0.0.0:80", "10.0.0.1:80", "10.0.0.2:0", "224.0.0.1:80", "255.255.255.255:80", "[ff02::1]:80"))

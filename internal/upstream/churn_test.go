@@ -12,19 +12,19 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// churn plays everything that can happen to targets, in random order, and checks every pick against the rules.
+// churn applies all events that targets can have, in random order, and checks every pick against the rules.
 type churn struct {
 	*testing.T
 	*rand.Rand
 	set     *Set
 	targets []config.Target
 	open    []opened
-	told    string // what happened last
+	last    string // the last event
 }
 
 type opened struct {
 	*Target
-	trial bool
+	halfOpen bool
 }
 
 func TestChurn(t *testing.T) {
@@ -57,11 +57,11 @@ func (c *churn) target(a config.Address) config.Target {
 	return config.Target{Address: a, Weight: 1 + c.IntN(4), MaxSessions: c.IntN(4), Backup: c.IntN(4) == 0, Down: c.IntN(12) == 0}
 }
 
-// happen has one thing happen.
+// happen applies one event.
 func (c *churn) happen() {
 	x := c.set.All()[c.IntN(len(c.set.All()))]
 	what := c.IntN(15)
-	c.told = fmt.Sprintf("%d on %s", what, x.Name)
+	c.last = fmt.Sprintf("%d on %s", what, x.Name)
 	switch what {
 	case 0:
 		x.Drain(true)
@@ -79,7 +79,7 @@ func (c *churn) happen() {
 	case 9:
 		i := c.IntN(len(c.targets))
 		changed := c.target(c.targets[i].Address)
-		changed.Down = changed.Down && i > 1 // a name stays up, that there is somebody
+		changed.Down = changed.Down && i > 1 // names stay up, so that there is always a target
 		c.targets[i] = changed
 		policy := c.set.policy.Policy
 		policy.Probed = c.IntN(4) == 0
@@ -105,39 +105,39 @@ func (c *churn) found() (list []Endpoint) {
 	return list
 }
 
-// begin has a session go through targets until it has had enough.
+// begin is a session that tries targets until it connects or gives up.
 func (c *churn) begin() {
 	var tried Attempts
 	for {
 		want := c.best(&tried)
-		x, trial, err := c.set.Pick(&tried, client(c.IntN(1000)))
+		x, halfOpen, err := c.set.Pick(&tried, client(c.IntN(1000)))
 		if err != nil {
 			switch {
 			case want != nobodyCan:
-				c.Fatalf("%s: %v, though there is one that is %v", c.told, err, want)
+				c.Fatalf("%s: %v, though there is one that is %v", c.last, err, want)
 			case errors.Is(err, ErrFull) != c.anyFull(&tried):
-				c.Fatalf("%s: %v", c.told, err)
+				c.Fatalf("%s: %v", c.last, err)
 			}
 			return
 		}
 		x.sessions.Add(-1)
 		switch got := c.rank(x); {
-		case trial: // it was due, and is on trial now
+		case halfOpen: // it was retryDue and is inTrial now
 		case got != want:
-			c.Fatalf("%s: %s is %v, and there is one that is %v", c.told, x.Name, got, want)
+			c.Fatalf("%s: %s is %v, and there is one that is %v", c.last, x.Name, got, want)
 		}
 		x.sessions.Add(1)
 		switch c.IntN(4) {
 		case 0:
-			x.Failed(trial, errConnect)
+			x.Failed(halfOpen, errConnect)
 			x.Release()
 		case 1:
-			x.Abandoned(trial)
+			x.Abandoned(halfOpen)
 			x.Release()
 			return
 		default:
 			x.Connected(time.Duration(c.IntN(1e7)))
-			c.open = append(c.open, opened{x, trial})
+			c.open = append(c.open, opened{x, halfOpen})
 			return
 		}
 	}
@@ -152,7 +152,7 @@ func (c *churn) end() {
 	}
 }
 
-// rank says how good a target is for a session: the less the better.
+// rank is the order in which a session may use targets: lower ones first.
 type rank int
 
 const nobodyCan rank = 1000
@@ -162,16 +162,16 @@ func (c *churn) rank(x *Target) rank {
 	case x.Down || x.drained.Load() || x.MaxSessions > 0 && x.sessions.Load() >= int64(x.MaxSessions):
 		return nobodyCan
 	}
-	tier := 0
-	for i, t := range c.set.line.inForce.Load().tiers {
-		if t == x.tier {
-			tier = i
+	level := 0
+	for i, t := range c.set.shared.active.Load().priorities {
+		if t == x.priority {
+			level = i
 		}
 	}
-	if x.known() == dead || x.known() == onTrial {
-		tier += 100
+	if x.currentHealth() == dead || x.currentHealth() == inTrial {
+		level += 100
 	}
-	return rank(tier)
+	return rank(level)
 }
 
 // best is the rank of the best target that was not tried.
@@ -194,30 +194,30 @@ func (c *churn) anyFull(tried *Attempts) bool {
 	return false
 }
 
-// check checks that what tiers know is true, and that backups and priorities are in their order.
+// check checks that the keys are up to date, and that backups and priorities are in order.
 func (c *churn) check() {
 	c.Helper()
 	last := -1
-	for _, tier := range c.set.line.inForce.Load().tiers {
-		checkTree(c.T, tier.tree, func(place int) uint64 {
-			if x := tier.targets[place]; c.set.policy.measures && x.key() <= lives {
-				return tier.tree.at(place) // time goes by: it is looked at when it is picked
+	for _, level := range c.set.shared.active.Load().priorities {
+		checkTree(c.T, level.tree, func(index int) uint64 {
+			if x := level.targets[index]; c.set.policy.byLatency && x.key() <= maxAlive {
+				return level.tree.key(index) // changes with time: pick updates it
 			} else {
 				return x.key()
 			}
 		})
 		backup := 0
-		if tier.targets[0].Backup {
+		if level.targets[0].Backup {
 			backup = 1
 		}
 		if backup < last {
-			c.Fatalf("%s: backups before others", c.told)
+			c.Fatalf("%s: backups before others", c.last)
 		}
 		last = backup
 	}
 	for _, x := range c.set.All() {
-		if x.now.Load() != x {
-			c.Fatalf("%s: %s is not in force", c.told, x.Name)
+		if x.active.Load() != x {
+			c.Fatalf("%s: %s is not active", c.last, x.Name)
 		}
 	}
 }

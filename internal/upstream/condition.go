@@ -2,34 +2,34 @@ package upstream
 
 import "time"
 
-// Condition is what is known of a target at one moment.
+// Condition is the state of a target at one moment.
 type Condition struct {
 	State      State
-	Since      time.Time // of that state
-	Reason     string    // the last error of a dead target, or why it is barred; empty otherwise
-	Retry      time.Duration
-	DemotedFor time.Duration // for how much longer it is tried second, as an address that its rivals overtake
+	Since      time.Time     // of State
+	Reason     string        // the last error of a dead target, or why it is barred; otherwise empty
+	Retry      time.Duration // until the next half-open trial of a dead target; 0: none is scheduled
+	DemotedFor time.Duration // for how much longer it is demoted after lost races; 0: it is not
 
-	Sessions int64               // that hold a place
-	Total    int64               // that were connected
-	Early    int64               // of those, the ones that the target ended early: see ClosedEarly
-	Failures [len(Reasons)]int64 // connects that failed, by reason
+	Sessions int64               // that hold a slot
+	Total    int64               // sessions that were connected
+	Early    int64               // sessions of Total that the target ended early: see ClosedEarly
+	Failures [len(Reasons)]int64 // failed connects, by reason
 
 	ConnectTime time.Duration // smoothed; 0: not known
 
 	ProbesPassed, ProbesFailed int64
 	LastProbe                  time.Time // zero: there was none
-	LastProbeErr               error     // what it found wrong
+	LastProbeErr               error     // nil: it passed
 }
 
-// Condition tells how the target is now.
+// Condition returns the current state and counters of the target.
 func (t *Target) Condition() Condition {
 	c := Condition{
 		State:       t.State(),
 		Sessions:    t.sessions.Load(),
 		Total:       t.total.Load(),
 		Early:       t.early.Load(),
-		ConnectTime: t.time.connect(),
+		ConnectTime: t.latency.value(),
 		DemotedFor:  t.DemotedFor(),
 	}
 	for i := range c.Failures {
@@ -38,11 +38,11 @@ func (t *Target) Condition() Condition {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c.Since = t.since
-	c.ProbesPassed, c.ProbesFailed, c.LastProbe, c.LastProbeErr = t.passedEver, t.failedEver, t.probed, t.probeErr
+	c.ProbesPassed, c.ProbesFailed, c.LastProbe, c.LastProbeErr = t.passedTotal, t.failedTotal, t.lastProbe, t.lastProbeErr
 	if why := t.barred.Load(); why != nil {
 		c.Reason = *why
 	} else if t.Dead() {
-		c.Retry = max(0, time.Until(t.retry))
+		c.Retry = max(0, time.Until(t.retryAt))
 		if t.err != nil {
 			c.Reason = t.err.Error()
 		}

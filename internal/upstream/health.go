@@ -1,55 +1,55 @@
 package upstream
 
-// health is what connects and probes have shown of a target.
+// health is the result of the connects to a target and of its probes.
 type health uint32
 
 const (
-	alive   health = iota
-	dead           // and not to be tried while another can take the session
-	due            // dead, and the next session that it is picked for is its trial
-	onTrial        // dead, and a session tries it
+	alive    health = iota
+	dead            // a connect or the probes failed; used when no live target can take the session
+	retryDue        // dead; the next session that picks it makes the half-open trial
+	inTrial         // dead; a session makes the half-open trial
 )
 
-// event is what happens to a target's health.
+// event is what changes the health of a target.
 type event int
 
 const (
-	connectStood   event = iota // of any session
-	connectFailed               // of a session that was not the trial
-	trialBegan                  // a session goes to the target: the trial, if one is due
-	trialFailed                 // the connect of the session that was the trial
-	trialAbandoned              // that session is over, and nothing is known
-	retryCame                   // the time of the next trial has come
-	retryEnded                  // probes do it from now on
-	risen                       // probes passed as often as it takes
-	fallen                      // probes failed as often as it takes
+	onConnected      event = iota // a session connected
+	onConnectFailed               // the connect of a session failed, and that was not the half-open trial
+	onPicked                      // a session picked the target; if retryDue, it makes the half-open trial
+	onTrialFailed                 // the connect of the half-open trial failed
+	onTrialAbandoned              // the half-open trial ended without a result
+	onRetryTime                   // the time of the next half-open trial has come
+	onProbing                     // the configuration has probes bring dead targets back from now on
+	onRise                        // Policy.Rise probes in a row passed
+	onFall                        // Policy.Fall probes in a row failed
 )
 
-// effect is what comes of an event beside another health.
+// effect is what a transition does besides changing the health.
 type effect int
 
 const (
-	nothing effect = iota
-	killed         // the first trial is due after Policy.Retry
-	waits          // the next trial is due after twice the wait before this one, at most ten times Policy.Retry
+	noEffect  effect = iota
+	diedNow          // the first half-open trial is due after Policy.Retry
+	backedOff        // the next half-open trial is due after twice the previous wait, at most retryGrowth times Policy.Retry
 	revived
 )
 
-type step struct {
-	to   health
-	with effect
+type transition struct {
+	to     health
+	effect effect
 }
 
-// steps is the state machine of a target's health. What the operator wants of it lies above: see Target.State.
-var steps = [...][4]step{
-	//                alive             dead             due                 onTrial
-	connectStood:   {{alive, nothing}, {alive, revived}, {alive, revived}, {alive, revived}},
-	connectFailed:  {{dead, killed}, {dead, nothing}, {due, nothing}, {onTrial, nothing}},
-	trialBegan:     {{alive, nothing}, {dead, nothing}, {onTrial, nothing}, {onTrial, nothing}},
-	trialFailed:    {{dead, killed}, {dead, nothing}, {due, nothing}, {dead, waits}},
-	trialAbandoned: {{alive, nothing}, {dead, nothing}, {due, nothing}, {due, nothing}},
-	retryCame:      {{alive, nothing}, {due, nothing}, {due, nothing}, {onTrial, nothing}},
-	retryEnded:     {{alive, nothing}, {dead, nothing}, {dead, nothing}, {onTrial, nothing}},
-	risen:          {{alive, nothing}, {alive, revived}, {alive, revived}, {alive, revived}},
-	fallen:         {{dead, killed}, {dead, nothing}, {due, nothing}, {onTrial, nothing}},
+// transitions is the state machine of the health of a target. Draining and Bar are no part of it: see Target.State.
+var transitions = [...][4]transition{
+	//                alive              dead              retryDue              inTrial
+	onConnected:      {{alive, noEffect}, {alive, revived}, {alive, revived}, {alive, revived}},
+	onConnectFailed:  {{dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
+	onPicked:         {{alive, noEffect}, {dead, noEffect}, {inTrial, noEffect}, {inTrial, noEffect}},
+	onTrialFailed:    {{dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {dead, backedOff}},
+	onTrialAbandoned: {{alive, noEffect}, {dead, noEffect}, {retryDue, noEffect}, {retryDue, noEffect}},
+	onRetryTime:      {{alive, noEffect}, {retryDue, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
+	onProbing:        {{alive, noEffect}, {dead, noEffect}, {dead, noEffect}, {inTrial, noEffect}},
+	onRise:           {{alive, noEffect}, {alive, revived}, {alive, revived}, {alive, revived}},
+	onFall:           {{dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
 }

@@ -10,7 +10,7 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// healths brings the only target of a fresh set into each health.
+// healths brings the only target of a new set into each health.
 var healths = []struct {
 	name  string
 	bring func(*testing.T, *Target, *Set)
@@ -26,63 +26,63 @@ var healths = []struct {
 		x.Failed(false, errConnect)
 		time.Sleep(retry)
 		synctest.Wait()
-		if _, trial, err := s.Pick(new(Attempts), nobody); !trial || err != nil {
-			t.Fatalf("trial %v, %v", trial, err)
+		if _, halfOpen, err := s.Pick(new(Attempts), noClient); !halfOpen || err != nil {
+			t.Fatalf("trial %v, %v", halfOpen, err)
 		}
 	}},
 }
 
 func (h health) String() string { return healths[h].name }
 
-// effectOf is the effect that gives such news.
+// effectOf is the effect that causes this news.
 func effectOf(news string) effect {
 	switch {
 	case strings.Contains(news, "died"):
-		return killed
+		return diedNow
 	case strings.Contains(news, "back"):
 		return revived
 	case strings.Contains(news, "retry 2"):
-		return waits
+		return backedOff
 	}
-	return nothing
+	return noEffect
 }
 
-// Every event in every health: the health after it, and what the caller is told or can see of its effect.
-func TestHealthRowByRow(t *testing.T) {
-	told := func(news string, is bool) string {
+// Every event in every health: the health after it, and the effect that callers see.
+func TestHealthTransitions(t *testing.T) {
+	newsIf := func(news string, is bool) string {
 		if is {
 			return ", " + news
 		}
 		return ""
 	}
-	change := func(c Change) string { return told("died", c == Died) + told("back", c == Back) }
+	change := func(c Change) string { return newsIf("died", c == Died) + newsIf("back", c == Back) }
 	for _, row := range []struct {
 		event string
 		row   event // of the table
 		do    func(*Target, *Set) string
-		want  [4]string // from alive, dead, due and on trial
+		want  [4]string // from alive, dead, retryDue and inTrial
 	}{
 		{
-			"a connect stands", connectStood, func(x *Target, _ *Set) string { return told("back", x.Connected(time.Millisecond)) },
+			"a connect succeeds", onConnected, func(x *Target, _ *Set) string { return newsIf("back", x.Connected(time.Millisecond)) },
 			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
 		},
 		{
-			"a connect fails", connectFailed, func(x *Target, _ *Set) string { return told("died", x.Failed(false, errConnect)) },
+			"a connect fails", onConnectFailed, func(x *Target, _ *Set) string { return newsIf("died", x.Failed(false, errConnect)) },
 			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
 		},
 		{
-			"a session comes", trialBegan, func(x *Target, s *Set) string {
-				_, trial, _ := s.Pick(new(Attempts), nobody)
-				return told("trial", trial)
+			"a session comes", onPicked, func(x *Target, s *Set) string {
+				_, halfOpen, _ := s.Pick(new(Attempts), noClient)
+				return newsIf("trial", halfOpen)
 			},
 			[4]string{"alive", "dead, retry 1", "on trial, trial", "on trial"},
 		},
 		{
-			"the trial fails", trialFailed, func(x *Target, _ *Set) string { return told("died", x.Failed(true, errConnect)) },
+			"the trial fails", onTrialFailed, func(x *Target, _ *Set) string { return newsIf("died", x.Failed(true, errConnect)) },
 			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "dead, retry 2"},
 		},
 		{
-			"the trial is given up", trialAbandoned, func(x *Target, _ *Set) string { x.Abandoned(true); return "" },
+			"the trial is given up", onTrialAbandoned, func(x *Target, _ *Set) string { x.Abandoned(true); return "" },
 			[4]string{"alive", "dead, retry 1", "due", "due"},
 		},
 		{
@@ -90,24 +90,24 @@ func TestHealthRowByRow(t *testing.T) {
 			[4]string{"alive", "dead, retry 1", "due", "on trial"},
 		},
 		{
-			"this machine cannot connect", trialAbandoned, func(x *Target, _ *Set) string { return told("died", x.Failed(true, errLocal)) },
+			"this machine cannot connect", onTrialAbandoned, func(x *Target, _ *Set) string { return newsIf("died", x.Failed(true, errLocal)) },
 			[4]string{"alive", "dead, retry 1", "due", "due"},
 		},
 		{
-			"the time of a trial comes", retryCame, func(x *Target, _ *Set) string {
+			"the time of a trial comes", onRetryTime, func(x *Target, _ *Set) string {
 				time.Sleep(retry)
 				synctest.Wait()
-				x.tryAgain()
+				x.retryTimeCame()
 				return ""
 			},
 			[4]string{"alive", "due", "due", "on trial"},
 		},
 		{
-			"a trial comes too early", -1, func(x *Target, _ *Set) string { x.tryAgain(); return "" },
+			"a trial comes too early", -1, func(x *Target, _ *Set) string { x.retryTimeCame(); return "" },
 			[4]string{"alive", "dead, retry 1", "due", "on trial"},
 		},
 		{
-			"probes take over", retryEnded, func(x *Target, s *Set) string {
+			"probes take over", onProbing, func(x *Target, s *Set) string {
 				NewSet(s.targets, Policy{Retry: retry, Probed: true}, s).Activate()
 				time.Sleep(20 * retry)
 				return ""
@@ -115,11 +115,11 @@ func TestHealthRowByRow(t *testing.T) {
 			[4]string{"alive", "dead", "dead", "on trial"},
 		},
 		{
-			"probes passed", risen, func(x *Target, _ *Set) string { return change(x.Probed(nil)) },
+			"probes passed", onRise, func(x *Target, _ *Set) string { return change(x.Probed(nil)) },
 			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
 		},
 		{
-			"probes failed", fallen, func(x *Target, _ *Set) string { return change(x.Probed(errConnect)) },
+			"probes failed", onFall, func(x *Target, _ *Set) string { return change(x.Probed(errConnect)) },
 			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
 		},
 	} {
@@ -128,11 +128,11 @@ func TestHealthRowByRow(t *testing.T) {
 				s := newSet(1, nil)
 				x := s.All()[0]
 				healths[from].bring(t, x, s)
-				if x.known() != health(from) {
-					t.Fatalf("brought to %q: it is %q", health(from), x.known())
+				if x.currentHealth() != health(from) {
+					t.Fatalf("brought to %q: it is %q", health(from), x.currentHealth())
 				}
 				news := row.do(x, s)
-				got := x.known().String() + news
+				got := x.currentHealth().String() + news
 				switch x.Retry() {
 				case 0:
 				case retry:
@@ -146,9 +146,9 @@ func TestHealthRowByRow(t *testing.T) {
 					t.Errorf("%s while %s: %q, want %q", row.event, health(from), got, want)
 				}
 				if row.row >= 0 {
-					step := steps[row.row][from]
-					if to, news, _ := strings.Cut(want, ", "); step.to.String() != to || step.with != effectOf(news) {
-						t.Errorf("%s while %s: the table has %q, %d", row.event, health(from), step.to, step.with)
+					step := transitions[row.row][from]
+					if to, news, _ := strings.Cut(want, ", "); step.to.String() != to || step.effect != effectOf(news) {
+						t.Errorf("%s while %s: the table has %q, %d", row.event, health(from), step.to, step.effect)
 					}
 				}
 				wantState := Dead
@@ -162,13 +162,13 @@ func TestHealthRowByRow(t *testing.T) {
 			})
 		}
 	}
-	if len(steps) != int(fallen)+1 {
+	if len(transitions) != int(onFall)+1 {
 		t.Error("an event without a row")
 	}
 }
 
-// The operator's word goes before health, which goes on being kept.
-func TestStateIsWhatTheOperatorWants(t *testing.T) {
+// Drain and down take precedence over the health, which is still tracked.
+func TestDrainAndDownHidesHealth(t *testing.T) {
 	s := newSet(2, func(i int, c *config.Target) { c.Down = i == 1 })
 	x := s.All()[0]
 	for _, step := range []struct {
@@ -215,16 +215,16 @@ func TestRiseAndFall(t *testing.T) {
 		{"+-+-++", ".....B"}, // two in a row
 		{"--+---", ".....D"}, // three in a row
 		{"+", "."},
-		{"c", "."}, // a connect stands, and it is back
+		{"c", "."}, // a connect succeeds: it is back
 		{"--", ".."},
 		{"-", "D"},
 		{"+c", ".."},
-		{"f", "."}, // a connect fails, and it is dead: what probes passed before does not count
+		{"f", "."}, // a connect fails: it is dead, and earlier passes do not count
 		{"+", "."},
 		{"+", "B"},
 		{"--f", "..."},
 		{"-c", ".."},
-		{"---", "..D"}, // what probes failed before does not count
+		{"---", "..D"}, // earlier failures do not count
 	} {
 		got := ""
 		for _, probe := range c.probes {
@@ -247,8 +247,8 @@ func TestRiseAndFall(t *testing.T) {
 	}
 }
 
-// With probes no trial is ever due, and the waiting time for one is none.
-func TestNoTrialsWithProbes(t *testing.T) {
+// With probes no half-open trial is ever due, and no time is shown until one.
+func TestProbedTargetGetsNoHalfOpenTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSet(some(2, nil), Policy{Retry: retry, Probed: true}, nil)
 		s.All()[0].Failed(false, errConnect)
@@ -257,12 +257,12 @@ func TestNoTrialsWithProbes(t *testing.T) {
 		if got := letters(t, s, 4); got != "bbbb" || s.All()[0].Retry() != 0 {
 			t.Errorf("%s, retry in %v", got, s.All()[0].Retry())
 		}
-		// Nobody else lives: it is tried in its turn, and comes back if that succeeds.
+		// No other target is alive: it is tried in turn, and comes back if the connect succeeds.
 		s.All()[1].Failed(false, errConnect)
 		var tried Attempts
-		got, trial, err := s.Pick(&tried, nobody)
-		if err != nil || trial {
-			t.Fatalf("trial %v, %v", trial, err)
+		got, halfOpen, err := s.Pick(&tried, noClient)
+		if err != nil || halfOpen {
+			t.Fatalf("trial %v, %v", halfOpen, err)
 		}
 		if !got.Connected(time.Millisecond) {
 			t.Error("a connect does not bring it back")
@@ -271,31 +271,31 @@ func TestNoTrialsWithProbes(t *testing.T) {
 	})
 }
 
-// A policy without probes gives trials again to those that are dead.
-func TestTrialsWhenProbesEnd(t *testing.T) {
+// A new policy without probes schedules half-open trials of targets that are dead.
+func TestHalfOpenTrialsResumeWithoutProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := NewSet(some(1, nil), Policy{Retry: retry, Probed: true}, nil)
 		x := before.All()[0]
 		x.Failed(false, errConnect)
 		after := NewSet(before.targets, Policy{Retry: retry}, before)
 		if x.Retry() != 0 {
-			t.Error("a set that is not in force changes something")
+			t.Error("a set that is not active changes something")
 		}
 		after.Activate()
-		x.Failed(false, errConnect) // by a session with the target of before
+		x.Failed(false, errConnect) // by a session with the previous target
 		time.Sleep(retry)
 		synctest.Wait()
-		if x.known() != due {
-			t.Errorf("it is %s", x.known())
+		if x.currentHealth() != retryDue {
+			t.Errorf("it is %s", x.currentHealth())
 		}
-		// A shorter retry time holds for those who wait already.
-		x.happen(x.policy, trialBegan, nil)
+		// A shorter retry time also shortens waits that have begun.
+		x.handle(x.policy, onPicked, nil)
 		for range 8 {
-			x.happen(x.policy, trialFailed, nil)
-			x.happen(x.policy, retryCame, nil)
-			x.happen(x.policy, trialBegan, nil)
+			x.handle(x.policy, onTrialFailed, nil)
+			x.handle(x.policy, onRetryTime, nil)
+			x.handle(x.policy, onPicked, nil)
 		}
-		x.happen(x.policy, trialFailed, nil)
+		x.handle(x.policy, onTrialFailed, nil)
 		if x.Retry() != 10*retry {
 			t.Fatalf("it waits %v", x.Retry())
 		}
@@ -304,35 +304,35 @@ func TestTrialsWhenProbesEnd(t *testing.T) {
 			t.Errorf("it waits %v, with a retry time of 1s", x.Retry())
 		}
 		after.Retire()
-		if x.Retry() != 0 || x.timer != nil {
+		if x.Retry() != 0 || x.retryTimer != nil {
 			t.Error("it waits on when no session comes any more")
 		}
 	})
 }
 
-// An endpoint that no session comes to any more has no timer; if it comes back, it has.
-func TestNoTrialsForNobody(t *testing.T) {
+// An endpoint that is in no active set has no timer; when it is added again, it has one.
+func TestRemovedTargetHasNoTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(2, nil)
 		x, y := s.All()[0], s.All()[1]
 		pick(t, s)
 		x.Failed(false, errConnect)
 		NewSet(s.targets[1:], s.policy.Policy, s).Activate()
-		if x.timer != nil {
+		if x.retryTimer != nil {
 			t.Error("a timer for one that is gone")
 		}
 		x.Connected(time.Millisecond)
 		x.Failed(false, errConnect)
-		if x.timer != nil {
+		if x.retryTimer != nil {
 			t.Error("a timer for one that dies when it is gone")
 		}
 		s.Activate()
-		if x.timer == nil {
+		if x.retryTimer == nil {
 			t.Error("no timer for one that is back")
 		}
 		s.Retire()
 		y.Failed(false, errConnect)
-		if x.timer != nil || y.timer != nil {
+		if x.retryTimer != nil || y.retryTimer != nil {
 			t.Error("a timer when the app is gone")
 		}
 	})

@@ -6,77 +6,77 @@ import (
 	"time"
 )
 
-// near reports whether a is b, give or take a tenth.
+// near reports whether a is within a tenth of b.
 func near(a, b time.Duration) bool { return a > b*9/10 && a < b*11/10 }
 
-func TestTimesAreSmoothed(t *testing.T) {
+func TestLatencyIsSmoothed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var x times
-		x.answer(8 * time.Millisecond)
-		if x.connect() != 8*time.Millisecond {
-			t.Errorf("after one: %v", x.connect())
+		var x latency
+		x.observe(8 * time.Millisecond)
+		if x.value() != 8*time.Millisecond {
+			t.Errorf("after one: %v", x.value())
 		}
-		for range 200 { // as fast as they come
-			x.answer(time.Millisecond)
+		for range 200 { // without a pause
+			x.observe(time.Millisecond)
 		}
-		if !near(x.connect(), time.Millisecond) {
-			t.Errorf("after 200 of 1ms: %v", x.connect())
+		if !near(x.value(), time.Millisecond) {
+			t.Errorf("after 200 of 1ms: %v", x.value())
 		}
-		x.answer(33 * time.Millisecond)
-		if !near(x.connect(), 2*time.Millisecond) {
-			t.Errorf("after an odd one: %v", x.connect())
+		x.observe(33 * time.Millisecond)
+		if !near(x.value(), 2*time.Millisecond) {
+			t.Errorf("after an odd one: %v", x.value())
 		}
-		time.Sleep(memory)
-		x.answer(20 * time.Millisecond)
-		if got := x.connect(); got < 12*time.Millisecond || got > 15*time.Millisecond {
+		time.Sleep(decayTime)
+		x.observe(20 * time.Millisecond)
+		if got := x.value(); got < 12*time.Millisecond || got > 15*time.Millisecond {
 			t.Errorf("after one long after the others: %v", got)
 		}
-		time.Sleep(6 * memory)
-		x.answer(5 * time.Millisecond)
-		if !near(x.connect(), 5*time.Millisecond) {
-			t.Errorf("after one very long after the others: %v", x.connect())
+		time.Sleep(6 * decayTime)
+		x.observe(5 * time.Millisecond)
+		if !near(x.value(), 5*time.Millisecond) {
+			t.Errorf("after one very long after the others: %v", x.value())
 		}
-		x.answer(0)
-		x.forget()
-		if x.connect() != 0 {
-			t.Errorf("forgotten: %v", x.connect())
+		x.observe(0)
+		x.reset()
+		if x.value() != 0 {
+			t.Errorf("forgotten: %v", x.value())
 		}
-		x.answer(0)
-		if x.connect() <= 0 {
+		x.observe(0)
+		if x.value() <= 0 {
 			t.Error("measured, and taken for unknown")
 		}
 	})
 }
 
-func TestLate(t *testing.T) {
+func TestOverdue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var x times
-		if x.late() {
+		var x latency
+		if x.overdue() {
 			t.Error("late before anything is owed")
 		}
-		x.owe()
-		if !x.late() {
+		x.begin()
+		if !x.overdue() {
 			t.Error("of one that was never measured, an answer is owed, and more sessions are sent")
 		}
 		for _, c := range []struct{ usual, patience time.Duration }{
-			{time.Millisecond, patience},
-			{100 * time.Millisecond, slowness * 100 * time.Millisecond},
+			{time.Millisecond, overdueMin},
+			{100 * time.Millisecond, overdueFactor * 100 * time.Millisecond},
 		} {
-			x.forget()
-			x.answer(c.usual)
-			x.owe()
+			x.reset()
+			x.observe(c.usual)
+			x.begin()
 			time.Sleep(c.patience / 2)
-			x.owe() // another session: the first is still owed
+			x.begin() // another session; the first connect is still pending
 			time.Sleep(c.patience / 2)
-			if x.late() {
+			if x.overdue() {
 				t.Errorf("usually %v: late after %v", c.usual, c.patience)
 			}
 			time.Sleep(time.Millisecond)
-			if !x.late() {
+			if !x.overdue() {
 				t.Errorf("usually %v: not late after more than %v", c.usual, c.patience)
 			}
-			x.giveUp()
-			if x.late() {
+			x.cancel()
+			if x.overdue() {
 				t.Error("given up, and late")
 			}
 		}

@@ -5,18 +5,19 @@ import (
 	"sync/atomic"
 )
 
-// tree finds the least of many keys, and the next key that is no more than some, in a few steps and without a lock.
-// Every node above the leaves is the least of those below it. Whoever changes a key brings the nodes above it up to
-// date; until then they may be wrong for others, who then find a key that is not what they looked for, or miss one.
-type tree struct {
-	levels [][]atomic.Uint64 // the keys, then the nodes above them, up to at most fan of them
+// minTree finds the least of many keys, and the next key up to a limit, in O(log n) and without a lock. A node above
+// the leaves is the minimum of its children. Whoever changes a key updates the nodes above it; until then another
+// reader may find a key above its limit, or miss one.
+type minTree struct {
+	levels [][]atomic.Uint64 // the keys, then the nodes above them, up to a level with at most fan nodes
 }
 
+// fan is the number of children of a node.
 const fan = 8
 
-// newTree makes a tree of n keys, all of them math.MaxUint64.
-func newTree(n int) *tree {
-	k := &tree{}
+// newMinTree makes a tree of n keys, all of them math.MaxUint64.
+func newMinTree(n int) *minTree {
+	k := &minTree{}
 	for {
 		level := make([]atomic.Uint64, n)
 		for i := range level {
@@ -30,13 +31,13 @@ func newTree(n int) *tree {
 	}
 }
 
-// at is the key at a place.
-func (k *tree) at(place int) uint64 { return k.levels[0][place].Load() }
+// key returns the key at index.
+func (k *minTree) key(index int) uint64 { return k.levels[0][index].Load() }
 
-// least is the least key.
-func (k *tree) least() uint64 { return leastOf(k.levels[len(k.levels)-1]) }
+// min returns the least key.
+func (k *minTree) min() uint64 { return minOf(k.levels[len(k.levels)-1]) }
 
-func leastOf(cells []atomic.Uint64) uint64 {
+func minOf(cells []atomic.Uint64) uint64 {
 	least := uint64(math.MaxUint64)
 	for i := range cells {
 		least = min(least, cells[i].Load())
@@ -44,24 +45,24 @@ func leastOf(cells []atomic.Uint64) uint64 {
 	return least
 }
 
-// set brings the key at a place up to date with what value gives, which is called until it gives the same twice, so
-// that of several who do so at the same time the last word is a true one.
-func (k *tree) set(place int, value func() uint64) {
-	if !settle(&k.levels[0][place], value) {
+// set updates the key at index to the result of value. It calls value until two calls agree, so that after concurrent
+// calls the key is up to date.
+func (k *minTree) set(index int, value func() uint64) {
+	if !updateCell(&k.levels[0][index], value) {
 		return
 	}
 	for n, level := range k.levels[1:] {
 		below := k.levels[n]
-		place /= fan
-		family := below[place*fan : min(place*fan+fan, len(below))]
-		if !settle(&level[place], func() uint64 { return leastOf(family) }) {
+		index /= fan
+		family := below[index*fan : min(index*fan+fan, len(below))]
+		if !updateCell(&level[index], func() uint64 { return minOf(family) }) {
 			return
 		}
 	}
 }
 
-// settle reports whether it changed the cell.
-func settle(cell *atomic.Uint64, value func() uint64) (changed bool) {
+// updateCell is set for one cell. It reports whether it changed the cell.
+func updateCell(cell *atomic.Uint64, value func() uint64) (changed bool) {
 	for {
 		before := cell.Load()
 		v := value()
@@ -77,25 +78,25 @@ func settle(cell *atomic.Uint64, value func() uint64) (changed bool) {
 	}
 }
 
-// next is the first place, from this one on, whose key is at most most; -1 if there is none.
-func (k *tree) next(place int, most uint64) int {
+// next returns the first index, from index on, whose key is at most most; -1 if there is none.
+func (k *minTree) next(index int, most uint64) int {
 	for n := 0; ; {
 		level := k.levels[n]
-		end := min(place/fan*fan+fan, len(level))
-		for place < end && level[place].Load() > most {
-			place++
+		end := min(index/fan*fan+fan, len(level))
+		for index < end && level[index].Load() > most {
+			index++
 		}
 		switch {
-		case place < end && n == 0:
-			return place
-		case place < end:
+		case index < end && n == 0:
+			return index
+		case index < end:
 			n--
-			place *= fan
+			index *= fan
 		case n == len(k.levels)-1:
 			return -1
 		default:
 			n++
-			place = (place-1)/fan + 1
+			index = (index-1)/fan + 1
 		}
 	}
 }

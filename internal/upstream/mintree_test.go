@@ -8,19 +8,19 @@ import (
 	"testing"
 )
 
-func TestTree(t *testing.T) {
+func TestMinTree(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, n := range []int{1, 2, 7, 8, 9, 64, 65, 511, 513, 10000} {
-		k := newTree(n)
+		k := newMinTree(n)
 		keys := make([]uint64, n)
 		for i := range keys {
 			keys[i] = math.MaxUint64
 		}
 		for range 2000 {
-			place := random.IntN(n)
-			keys[place] = random.Uint64N(20)
-			k.set(place, func() uint64 { return keys[place] })
-			if least := k.least(); least > keys[place] || least == math.MaxUint64 {
+			index := random.IntN(n)
+			keys[index] = random.Uint64N(20)
+			k.set(index, func() uint64 { return keys[index] })
+			if least := k.min(); least > keys[index] || least == math.MaxUint64 {
 				t.Fatalf("%d keys: the least is %d", n, least)
 			}
 			from, most := random.IntN(n+1), random.Uint64N(20)
@@ -37,48 +37,48 @@ func TestTree(t *testing.T) {
 				t.Fatalf("%d keys: the next from %d that is at most %d is at %d, want %d", n, from, most, got, want)
 			}
 		}
-		checkTree(t, k, func(place int) uint64 { return keys[place] })
+		checkTree(t, k, func(index int) uint64 { return keys[index] })
 	}
 }
 
-// checkTree checks every key and every node above.
-func checkTree(t *testing.T, k *tree, key func(int) uint64) {
+// checkTree checks every key and every node above it.
+func checkTree(t *testing.T, k *minTree, key func(int) uint64) {
 	t.Helper()
-	for place := range k.levels[0] {
-		if got, want := k.at(place), key(place); got != want {
-			t.Fatalf("the key of %d is %d, want %d", place, got, want)
+	for index := range k.levels[0] {
+		if got, want := k.key(index), key(index); got != want {
+			t.Fatalf("the key of %d is %d, want %d", index, got, want)
 		}
 	}
 	for n, level := range k.levels[1:] {
 		for i := range level {
 			below := k.levels[n]
-			if got, want := level[i].Load(), leastOf(below[i*fan:min(i*fan+fan, len(below))]); got != want {
+			if got, want := level[i].Load(), minOf(below[i*fan:min(i*fan+fan, len(below))]); got != want {
 				t.Fatalf("level %d, node %d is %d, want %d", n+1, i, got, want)
 			}
 		}
 	}
 }
 
-// Whoever changes keys at the same time, the tree is right in the end.
-func TestTreeComesToRest(t *testing.T) {
+// After concurrent changes the tree is consistent.
+func TestMinTreeIsRightAfterConcurrentChanges(t *testing.T) {
 	for range 20 {
 		const n = 70
-		k := newTree(n)
+		k := newMinTree(n)
 		var values [n]atomic.Uint64
 		var all sync.WaitGroup
 		for worker := range uint64(8) {
 			all.Go(func() {
 				random := rand.New(rand.NewPCG(5, worker))
 				for range 3000 {
-					place := random.IntN(n)
-					values[place].Store(random.Uint64N(4) << 62)
-					k.set(place, values[place].Load)
+					index := random.IntN(n)
+					values[index].Store(random.Uint64N(4) << 62)
+					k.set(index, values[index].Load)
 				}
 			})
 		}
 		all.Wait()
-		checkTree(t, k, func(place int) uint64 {
-			if v := values[place].Load(); v != 0 || k.at(place) == 0 {
+		checkTree(t, k, func(index int) uint64 {
+			if v := values[index].Load(); v != 0 || k.key(index) == 0 {
 				return v
 			}
 			return math.MaxUint64 // never set
@@ -86,9 +86,9 @@ func TestTreeComesToRest(t *testing.T) {
 	}
 }
 
-// What changes while somebody looks at it is seen in the end, also if it changes back.
-func TestTreeLooksTwice(t *testing.T) {
-	k := newTree(1)
+// set sees a value that changes while it reads it, also one that changes back.
+func TestMinTreeSeesValueThatChangesBack(t *testing.T) {
+	k := newMinTree(1)
 	value := uint64(5)
 	k.set(0, func() uint64 { return value })
 	looked := false
@@ -98,9 +98,9 @@ func TestTreeLooksTwice(t *testing.T) {
 		}
 		looked = true
 		k.set(0, func() uint64 { return 5 })
-		return 9 // as it was a moment before
+		return 9 // the previous value
 	})
-	if got := k.at(0); got != 5 {
+	if got := k.key(0); got != 5 {
 		t.Errorf("the key is %d, want 5", got)
 	}
 }

@@ -11,8 +11,8 @@ import (
 // Endpoint is one address of a name.
 type Endpoint struct {
 	Addr     netip.AddrPort
-	Weight   int // 1 to 256, or 0: that of the configuration
-	Priority int // those with the least are picked before the others
+	Weight   int // 1 to 256; 0: the weight in the configuration
+	Priority int // of an SRV record (RFC 2782): lower ones are picked first
 }
 
 // Names returns the addresses of targets that have to be resolved.
@@ -25,34 +25,34 @@ func (s *Set) Names() (names []config.Address) {
 	return names
 }
 
-// Answer is what a name was found to stand for. Without endpoints it was looked up and has no address.
+// Answer is the result of looking up a name. Without endpoints, the name has no address.
 type Answer struct {
 	Name      config.Address
 	Endpoints []Endpoint
 }
 
-// Update takes what names stand for now. Endpoints that a name had before keep what is known of them; those that it has no
-// more take no new sessions. Endpoints to which no connection can go (config.CheckEndpoint) are left out. If that leaves
-// none, or there are none, the ones that the name had before stay; if it had none, sessions do not wait for it any more.
-// It takes a look at all targets once, however many names there are.
+// Update applies the answers of names. Endpoints that a name had before keep their state; endpoints that are not in
+// the new answer take no new sessions. Update ignores endpoints to which no connection can go (config.CheckEndpoint).
+// If an answer has no endpoint left, the name keeps its previous endpoints; if it had none, sessions no longer wait
+// for the name. The cost is one pass over all targets, however many answers there are.
 func (s *Set) Update(answers ...Answer) {
 	answers = slices.Clone(answers)
 	for i, a := range answers {
 		answers[i].Endpoints = ordered(a.Endpoints)
 	}
-	s.line.mu.Lock()
-	defer s.line.mu.Unlock()
+	s.shared.mu.Lock()
+	defer s.shared.mu.Unlock()
 	changed := false
 	for _, a := range answers {
-		changed = s.take(a) || changed
+		changed = s.update(a) || changed
 	}
 	if changed {
-		s.remake()
+		s.rebuild()
 	}
 }
 
-// take reports whether an answer says something new. The caller holds line.mu.
-func (s *Set) take(a Answer) bool {
+// update reports whether the answer changes anything. The caller holds shared.mu.
+func (s *Set) update(a Answer) bool {
 	switch before := s.answers[a.Name]; {
 	case !s.named[a.Name]:
 		return false
@@ -71,25 +71,26 @@ func (s *Set) take(a Answer) bool {
 	return true
 }
 
-// Resolved is Take of one name that has endpoints; without any it does nothing.
+// Resolved is Update with the endpoints of one name. Without endpoints it does nothing.
 func (s *Set) Resolved(name config.Address, found []Endpoint) {
 	if len(found) > 0 {
 		s.Update(Answer{name, found})
 	}
 }
 
-// Unknown is Take of one name that has no endpoints.
+// Unknown is Update with one name that has no endpoints.
 func (s *Set) Unknown(name config.Address) { s.Update(Answer{Name: name}) }
 
-// remake makes the rotation anew. The caller holds line.mu.
-func (s *Set) remake() {
-	s.make()
-	if s.line.inForce.Load().set == s {
-		s.line.enforce(s.rotation.Load())
+// rebuild makes a new rotation and activates it if the set is active. The caller holds shared.mu.
+func (s *Set) rebuild() {
+	s.makeRotation()
+	if s.shared.active.Load().set == s {
+		s.shared.activate(s.rotation.Load())
 	}
 }
 
-// ordered gives the endpoints that can be targets, each address once, in an order that does not depend on that of found.
+// ordered returns the endpoints that can be targets, each address once, in an order that does not depend on that of
+// found.
 func ordered(found []Endpoint) []Endpoint {
 	var list []Endpoint
 	for _, f := range found {

@@ -23,7 +23,7 @@ func endpoints(addresses ...string) (list []Endpoint) {
 	return list
 }
 
-// picked is whom n sessions go to, by name.
+// picked is the number of sessions of each target, of n, by name.
 func picked(t *testing.T, s *Set, n int) string {
 	t.Helper()
 	var all []string
@@ -67,22 +67,22 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestResolvedKeepsWhatStays(t *testing.T) {
+func TestResolvedKeepsStateOfAddresses(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}}, Policy{Retry: retry}, nil)
 	s.Resolved(web, endpoints("10.1.0.1:80", "10.1.0.2:80", "10.1.0.3:80"))
 	all := s.All()
 	held := pick(t, s)
 	gone := pick(t, s)
 	all[2].Failed(false, errConnect)
-	same := s.line.inForce.Load()
+	same := s.shared.active.Load()
 	s.Resolved(web, endpoints("10.1.0.3:80", "10.1.0.2:80", "10.1.0.1:80"))
-	if s.line.inForce.Load() != same {
+	if s.shared.active.Load() != same {
 		t.Error("the same answer in another order changes something")
 	}
 	s.Resolved(web, nil)
 	s.Resolved(web, []Endpoint{{}})
 	s.Resolved(srv, endpoints("10.1.0.9:80"))
-	if s.line.inForce.Load() != same {
+	if s.shared.active.Load() != same {
 		t.Error("an answer without an address, or to what was not asked, changes something")
 	}
 	s.Resolved(web, endpoints("10.1.0.1:80", "10.1.0.3:80", "10.1.0.4:80"))
@@ -94,44 +94,44 @@ func TestResolvedKeepsWhatStays(t *testing.T) {
 		t.Error(got)
 	}
 	held.Release()
-	if gone.Sessions() != 1 || gone.now.Load() != nil {
+	if gone.Sessions() != 1 || gone.active.Load() != nil {
 		t.Error("one that is gone is not as it was, or still in the rotation")
 	}
-	// It comes back while its session is open.
+	// The address comes back while its session is open.
 	s.Resolved(web, endpoints("10.1.0.2:80"))
 	if s.All()[0].Sessions() != 1 {
 		t.Error("one that comes back has forgotten its session")
 	}
 	gone.Release()
 	none(t, s)
-	// It was drained, and is away for a while.
+	// A drained address is removed for a while.
 	s.All()[0].Drain(true)
 	s.Resolved(web, endpoints("10.1.0.1:80"))
 	s.Resolved(web, endpoints("10.1.0.1:80", "10.1.0.2:80"))
 	if got := s.All()[1].State(); got != Draining {
 		t.Error("drained, away and back, it is", got)
 	}
-	// Nothing worth knowing of the others is kept.
-	if n := len(s.line.states); n != 2 {
+	// The state of the others is not kept.
+	if n := len(s.shared.states); n != 2 {
 		t.Errorf("%d endpoints are known", n)
 	}
 }
 
-// What is known of endpoints that are gone does not grow for ever.
-func TestMemoryOfTheGoneIsBounded(t *testing.T) {
+// The state that is kept of removed endpoints is bounded.
+func TestRemovedEndpointsAreBounded(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}}, Policy{}, nil)
-	for i := range 5 * remembered {
+	for i := range 5 * maxDrainedKept {
 		s.Resolved(web, []Endpoint{{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 3, byte(i >> 8), byte(i)}), 80)}})
 		s.All()[0].Drain(true)
 	}
-	if n := len(s.line.states); n > remembered+1 {
+	if n := len(s.shared.states); n > maxDrainedKept+1 {
 		t.Errorf("%d endpoints are known", n)
 	}
 }
 
 func TestUnresolved(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}, {Address: srv, Backup: true}}, Policy{}, nil)
-	if _, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrUnresolved) {
+	if _, _, err := s.Pick(new(Attempts), noClient); !errors.Is(err, ErrUnresolved) {
 		t.Error(err)
 	}
 	s.Resolved(srv, endpoints("10.1.0.1:80"))
@@ -139,11 +139,11 @@ func TestUnresolved(t *testing.T) {
 		t.Error(got)
 	}
 	s.All()[0].Drain(true)
-	if _, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrNone) {
+	if _, _, err := s.Pick(new(Attempts), noClient); !errors.Is(err, ErrNone) {
 		t.Error("with an endpoint that is drained:", err)
 	}
 	down := NewSet([]config.Target{{Address: web, Down: true}}, Policy{}, nil)
-	if _, _, err := down.Pick(new(Attempts), nobody); !errors.Is(err, ErrNone) {
+	if _, _, err := down.Pick(new(Attempts), noClient); !errors.Is(err, ErrNone) {
 		t.Error("with a name that is down:", err)
 	}
 	down.Resolved(web, endpoints("10.1.0.1:80"))
@@ -152,7 +152,7 @@ func TestUnresolved(t *testing.T) {
 	}
 }
 
-// SRV records: the least priority first, by their weights, and the configuration's backups last.
+// SRV records are picked by priority and weight; the backups of the configuration come last.
 func TestPriorities(t *testing.T) {
 	s := NewSet([]config.Target{{Address: nth(1), Backup: true}, {Address: srv}}, Policy{Retry: retry}, nil)
 	s.Resolved(srv, []Endpoint{
@@ -185,8 +185,8 @@ func TestPriorities(t *testing.T) {
 	s.Retire()
 }
 
-// An address that several targets give is one endpoint.
-func TestAnEndpointIsThereOnce(t *testing.T) {
+// An address that several targets have is one endpoint.
+func TestAddressOfSeveralTargetsIsOneEndpoint(t *testing.T) {
 	other := config.Address{Network: "tcp", Host: "other", Port: 80}
 	s := NewSet([]config.Target{
 		{Address: web}, {Address: other}, {Address: config.Address{Network: "tcp", Host: "10.1.0.1", Port: 80}, Down: true},
@@ -201,43 +201,43 @@ func TestAnEndpointIsThereOnce(t *testing.T) {
 	}
 }
 
-func TestRival(t *testing.T) {
+func TestRacePicksTheOtherFamily(t *testing.T) {
 	s := NewSet([]config.Target{{Address: web}, {Address: nth(1)}}, Policy{Retry: retry}, nil)
 	s.Resolved(web, endpoints("10.1.0.1:80", "[2001:db8::1]:80", "[2001:db8::2]:80", "10.1.0.2:80"))
 	var tried Attempts
-	first, _, _ := s.Pick(&tried, nobody)
-	var rivals []string
+	first, _, _ := s.Pick(&tried, noClient)
+	var raced []string
 	for {
-		x, trial := s.Race(first, &tried)
+		x, halfOpen := s.Race(first, &tried)
 		if x == nil {
 			break
 		}
-		if trial || x.Sessions() != 1 {
-			t.Errorf("trial %v, %d sessions", trial, x.Sessions())
+		if halfOpen || x.Sessions() != 1 {
+			t.Errorf("trial %v, %d sessions", halfOpen, x.Sessions())
 		}
-		rivals = append(rivals, x.Addr.Addr().String())
+		raced = append(raced, x.Addr.Addr().String())
 		x.Release()
 	}
-	slices.Sort(rivals)
-	if got := fmt.Sprint(rivals); got != "[2001:db8::1 2001:db8::2]" || tried.Len() != 3 {
+	slices.Sort(raced)
+	if got := fmt.Sprint(raced); got != "[2001:db8::1 2001:db8::2]" || tried.Len() != 3 {
 		t.Errorf("%s, %d tried", got, tried.Len())
 	}
 	if x, _ := s.Race(s.All()[4], new(Attempts)); x != nil {
-		t.Error("an address has a rival")
+		t.Error("a literal address is raced")
 	}
 	for _, x := range s.All() {
 		x.Failed(false, errConnect)
 	}
 	if x, _ := s.Race(first, new(Attempts)); x != nil {
-		t.Error("a dead rival")
+		t.Error("a dead address is raced")
 	}
 	first.Release()
 	none(t, s)
 	s.Retire()
 }
 
-// A session waits for the first answer of a name, but not once the answer is that there is none.
-func TestNobodyWaitsForANameThatIsUnknown(t *testing.T) {
+// A session waits for the first answer of a name, but not after the answer that the name has no address.
+func TestSessionDoesNotWaitForNameWithoutAddress(t *testing.T) {
 	name := config.Address{Network: "tcp", Host: "nobody.invalid", Port: 80}
 	s := NewSet([]config.Target{{Address: name, Weight: 1}}, Policy{}, nil)
 	picks := func(s *Set, want error) {

@@ -9,11 +9,11 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// Those who have tried the same are looked at as one, however many they are and in whatever order they tried.
-func TestAnOfferLooksAtOneOfThoseWhoHaveTriedTheSame(t *testing.T) {
+// Sessions that have tried the same targets are one group, however many they are and in whatever order they tried them.
+func TestOfferLooksAtOneSessionOfEachGroup(t *testing.T) {
 	const each = 3000
-	s, taken := narrow(t, 20)
-	q := &s.line.queue
+	s, taken := fullSet(t, 20)
+	q := &s.shared.queue
 	groups := func(want int) {
 		t.Helper()
 		if len(q.groups) != want {
@@ -29,13 +29,13 @@ func TestAnOfferLooksAtOneOfThoseWhoHaveTriedTheSame(t *testing.T) {
 				slices.Reverse(tried)
 			}
 			for _, x := range tried {
-				v.tried.take(x)
+				v.tried.add(x)
 			}
 			visits[kind] = append(visits[kind], wait(t, s, v))
 		}
 		groups(3)
 	}
-	// All but the first kind have tried that one: they are passed over as two.
+	// All but the first group have tried that target: they are skipped as two groups.
 	for n := range each {
 		taken[0].Release()
 		if visits[0][n].got(t, s) != taken[0] {
@@ -60,11 +60,11 @@ func TestAnOfferLooksAtOneOfThoseWhoHaveTriedTheSame(t *testing.T) {
 	none(t, s)
 }
 
-// Whatever those who wait have tried, and whoever gives up or waits again: a place goes to who has waited longest of those
-// who can use it.
-func TestOffersAreInOrder(t *testing.T) {
+// A slot goes to the session that has waited longest of those that can use it, whatever they have tried, and even if
+// sessions cancel or wait again.
+func TestSlotsGoToTheLongestWaiting(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
-	s, taken := narrow(t, 10) // enough for sets that are kept as lists, and as maps
+	s, taken := fullSet(t, 10) // enough for Attempts with and without a map
 	free := map[*Target]bool{}
 	var waiting []*visit // by ticket
 	for range 20_000 {
@@ -73,7 +73,7 @@ func TestOffersAreInOrder(t *testing.T) {
 			v := new(visit)
 			for _, x := range taken {
 				if free[x] || random.IntN(3) == 0 {
-					v.tried.take(x)
+					v.tried.add(x)
 				}
 			}
 			if v.tried.Len() == len(taken) {
@@ -97,7 +97,7 @@ func TestOffersAreInOrder(t *testing.T) {
 				waiting = slices.Delete(waiting, at, at+1)
 				break
 			}
-			// Its connect fails. Somebody else may get the place, and it waits again in its place.
+			// Its connect fails. Another session may get the slot; this one waits again at its position.
 			others := slices.DeleteFunc(slices.Clone(waiting), func(o *visit) bool { return o.tried.has(x) })
 			if x.Release(); len(others) > 0 {
 				others[0].got(t, s)
@@ -113,7 +113,7 @@ func TestOffersAreInOrder(t *testing.T) {
 			if len(waiting) > 0 {
 				at := random.IntN(len(waiting))
 				if !waiting[at].waiter.Cancel() {
-					t.Fatal("it had been granted a place")
+					t.Fatal("it had been granted a slot")
 				}
 				waiting = slices.Delete(waiting, at, at+1)
 			}
@@ -121,10 +121,10 @@ func TestOffersAreInOrder(t *testing.T) {
 				var tried Attempts
 				for _, other := range taken {
 					if other != x {
-						tried.take(other)
+						tried.add(other)
 					}
 				}
-				if got, _, err := s.Pick(&tried, nobody); got != x {
+				if got, _, err := s.Pick(&tried, noClient); got != x {
 					t.Fatal(got, err)
 				}
 				delete(free, x)
@@ -135,7 +135,7 @@ func TestOffersAreInOrder(t *testing.T) {
 				t.Fatal("granted to somebody who has not waited longest")
 			}
 		}
-		if n := int(s.line.queue.waiting.Load()); n != len(waiting) {
+		if n := int(s.shared.queue.waiting.Load()); n != len(waiting) {
 			t.Fatalf("%d wait, want %d", n, len(waiting))
 		}
 	}
@@ -150,10 +150,10 @@ func TestOffersAreInOrder(t *testing.T) {
 	none(t, s)
 }
 
-// Room for more than are served at once: others may use the queue in between, but who comes then waits behind those who
-// are there, and what becomes free then is theirs as well.
-func TestNobodyOvertakesAnOffer(t *testing.T) {
-	const room, wanting = 2*looksAtOnce + 10, 4 * looksAtOnce
+// An offer of more slots than it gives at once unlocks the queue in between. A session that comes then waits behind
+// those already waiting, which also get the slots that become free meanwhile.
+func TestLaterSessionWaitsBehindAnOffer(t *testing.T) {
+	const room, wanting = 2*maxLooksLocked + 10, 4 * maxLooksLocked
 	s := newSet(2, func(i int, c *config.Target) { c.MaxSessions, c.Down = 1, i == 1 })
 	x := pick(t, s)
 	var order []*visit
@@ -163,33 +163,33 @@ func TestNobodyOvertakesAnOffer(t *testing.T) {
 		switch len(order) {
 		case 1:
 		case room + 1: // the offer after that
-			if x, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrFull) {
+			if x, _, err := s.Pick(new(Attempts), noClient); !errors.Is(err, ErrFull) {
 				t.Errorf("somebody else got %v, %v", x, err)
 			}
 			return
 		default:
 			return
 		}
-		if n := x.Sessions() - 1; n != looksAtOnce {
-			t.Errorf("%d were granted a place at once, want %d", n, looksAtOnce)
+		if n := x.Sessions() - 1; n != maxLooksLocked {
+			t.Errorf("%d were granted a slot at once, want %d", n, maxLooksLocked)
 		}
-		if !s.line.queue.mu.TryLock() {
+		if !s.shared.queue.mu.TryLock() {
 			t.Error("the queue is locked")
 		} else {
-			s.line.queue.mu.Unlock()
+			s.shared.queue.mu.Unlock()
 		}
 		if _, ok := x.reserve(true); ok {
-			t.Error("somebody else got a place")
+			t.Error("another session got a slot")
 		}
 		wait(t, s, late) // finds the target full
-		x.Release()      // one place more
+		x.Release()      // one more slot
 	}
 	for range wanting {
 		v := new(visit)
-		if _, _, err := s.Pick(&v.tried, nobody); !errors.Is(err, ErrFull) {
+		if _, _, err := s.Pick(&v.tried, noClient); !errors.Is(err, ErrFull) {
 			t.Fatal(err)
 		}
-		v.waiter = s.Await(&v.tried, nobody, func() {
+		v.waiter = s.Await(&v.tried, noClient, func() {
 			v.granted.Add(1)
 			order = append(order, v)
 			inBetween()
@@ -200,17 +200,17 @@ func TestNobodyOvertakesAnOffer(t *testing.T) {
 	c[0].MaxSessions = room
 	after := NewSet(c, s.policy.Policy, s)
 	after.Activate()
-	if len(order) != room || !slices.Equal(order, visits[:room]) { // one had a place before, and gave it back
-		t.Errorf("%d were granted a place, want the first %d in their order", len(order), room)
+	if len(order) != room || !slices.Equal(order, visits[:room]) { // the first had a slot and gave it back
+		t.Errorf("%d were granted a slot, want the first %d in their order", len(order), room)
 	}
 	if late.granted.Load() != 0 || x.offered.Load() {
-		t.Error("who came last got a place, or the offer has no end")
+		t.Error("the last session got a slot, or the offer did not end")
 	}
 	c[0].MaxSessions = 0
 	last := NewSet(c, s.policy.Policy, after)
 	last.Activate()
 	if len(order) != wanting || late.granted.Load() != 1 {
-		t.Errorf("%d were granted a place, want %d", len(order), wanting)
+		t.Errorf("%d were granted a slot, want %d", len(order), wanting)
 	}
 	for _, v := range append(visits, late) {
 		v.got(t, s).Release()

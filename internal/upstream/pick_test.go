@@ -18,7 +18,7 @@ var sources = func() (list [1 << 10]netip.Addr) {
 	return list
 }()
 
-// situations are what a pick may find; each has a set of n targets.
+// situations are sets of n targets in every state that Pick may find.
 var situations = []struct {
 	name string
 	make func(balance string, n int) *Set
@@ -52,7 +52,7 @@ var situations = []struct {
 	}},
 }
 
-func TestPickingAllocatesNothing(t *testing.T) {
+func TestPickAllocatesNothing(t *testing.T) {
 	for _, balance := range balances {
 		for i, situation := range situations {
 			sizes := []int{2, 10000}
@@ -89,7 +89,7 @@ func BenchmarkPick(b *testing.B) {
 				s := situation.make(balance, n)
 				for _, x := range s.All() {
 					if balance == config.BalanceNearest && !x.Dead() {
-						x.Connected(time.Duration(1+x.place) * time.Millisecond)
+						x.Connected(time.Duration(1+x.index) * time.Millisecond)
 					}
 				}
 				b.Run(fmt.Sprintf("%s/%s/%d", balance, situation.name, n), func(b *testing.B) {
@@ -97,11 +97,11 @@ func BenchmarkPick(b *testing.B) {
 					var tried Attempts
 					for i := 0; b.Loop(); i++ {
 						tried.Reset()
-						x, trial, err := s.Pick(&tried, sources[i%len(sources)])
+						x, halfOpen, err := s.Pick(&tried, sources[i%len(sources)])
 						if err != nil {
 							b.Fatal(err)
 						}
-						x.Abandoned(trial)
+						x.Abandoned(halfOpen)
 						x.Release()
 					}
 				})
@@ -110,11 +110,11 @@ func BenchmarkPick(b *testing.B) {
 	}
 }
 
-func BenchmarkPickSideBySide(b *testing.B) {
+func BenchmarkPickConcurrently(b *testing.B) {
 	for _, balance := range balances {
 		s := situations[0].make(balance, 100)
-		for _, tier := range s.line.inForce.Load().tiers {
-			tier.rand = rand.Uint64
+		for _, level := range s.shared.active.Load().priorities {
+			level.rand = rand.Uint64
 		}
 		b.Run(balance, func(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {

@@ -7,130 +7,132 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// tier is targets that are picked in each other's place. A tier is tried when those before it can take no session.
-type tier struct {
-	targets  []*Target
-	tree     *tree
-	byWeight turns    // of those who live
-	dead     turns    // of those who do not
-	sums     []uint64 // of weights, up to and with each target's
-	total    uint64   // of them all
-	ring     *ring    // of source_hash
-	balancer *balancer
-	queue    *queue
-	rand     func() uint64
+// priority is the targets of one priority level, among which the balancer picks. A level is used when no target of
+// the levels before it can take the session.
+type priority struct {
+	targets     []*Target
+	tree        *minTree
+	turns       roundRobin // of the live targets
+	deadTurns   roundRobin // of the dead targets
+	cumulative  []uint64   // for each target, the sum of the weights up to and including its own
+	totalWeight uint64
+	ring        *ring // for source_hash; otherwise nil
+	balancer    *balancer
+	queue       *queue
+	rand        func() uint64
 }
 
-// newTier makes a tier of targets that come one after another. Their keys are those of targets that take no sessions,
-// until show.
-func newTier(s *Set, targets []*Target) *tier {
-	r := &tier{targets: targets, tree: newTree(len(targets)), balancer: s.policy.balancer, queue: &s.line.queue, rand: rand.Uint64}
+// newPriority makes a level of targets, in this order. The keys are those of targets that take no sessions, until
+// updateKey.
+func newPriority(s *Set, targets []*Target) *priority {
+	p := &priority{targets: targets, tree: newMinTree(len(targets)), balancer: s.policy.balancer, queue: &s.shared.queue, rand: rand.Uint64}
 	weights := make([]int, len(targets))
-	for place, t := range targets {
-		t.tier, t.place = r, place
-		weights[place] = t.Weight
-		r.total += uint64(t.Weight)
-		r.sums = append(r.sums, r.total)
+	for index, t := range targets {
+		t.priority, t.index = p, index
+		weights[index] = t.Weight
+		p.totalWeight += uint64(t.Weight)
+		p.cumulative = append(p.cumulative, p.totalWeight)
 	}
-	r.byWeight.layOut(weights)
-	r.dead.places, r.dead.rounds = uint64(len(targets)), 1
+	p.turns.init(weights)
+	p.deadTurns.size, p.deadTurns.rounds = uint64(len(targets)), 1
 	if s.policy.Balance == config.BalanceSourceHash {
-		r.ring = newRing(targets)
+		p.ring = newRing(targets)
 	}
-	return r
+	return p
 }
 
-// follow goes on in turn where another tier is.
-func (r *tier) follow(before *tier) {
-	r.byWeight.follow(&before.byWeight)
-	r.dead.follow(&before.dead)
+// continueFrom continues the round-robin of a previous level.
+func (p *priority) continueFrom(before *priority) {
+	p.turns.continueFrom(&before.turns)
+	p.deadTurns.continueFrom(&before.deadTurns)
 }
 
-// pick chooses a target for a session, among those who live or among the others, and reserves a place on it; nil if
-// there is none.
-func (r *tier) pick(tried *Attempts, source netip.Addr, live bool) (t *Target, trial bool) {
+// pick chooses a target for a session and reserves a slot on it: a live target if live is set, otherwise a dead one. It
+// returns nil if there is none.
+func (p *priority) pick(tried *Attempts, source netip.Addr, live bool) (t *Target, halfOpen bool) {
 	for {
-		place := 0
+		index := 0
 		switch {
-		case tried.aimless():
-			place = r.onward(tried, live)
+		case tried.sequential():
+			index = p.nextAfterLast(tried, live)
 		case live:
-			if place = r.balancer.choose(r, tried, source); place < 0 {
-				place = r.inTurn(keySecond, tried)
+			if index = p.balancer.choose(p, tried, source); index < 0 {
+				index = p.nextInTurn(keyDemoted, tried)
 			}
 		default:
-			place = r.dead.take(func(from int) int { return r.next(from, keyDead, tried) })
+			index = p.deadTurns.next(func(from int) int { return p.next(from, keyDead, tried) })
 		}
-		if place < 0 {
+		if index < 0 {
 			return nil, false
 		}
-		t := r.targets[place]
-		if trial, ok := t.reserve(live); ok {
-			return t, trial
+		t := p.targets[index]
+		if halfOpen, ok := t.reserve(live); ok {
+			return t, halfOpen
 		}
-		t.show() // it has changed
+		t.updateKey() // the key was stale
 	}
 }
 
-// search goes through the targets one by one: it sees what pick may miss while keys change.
-func (r *tier) search(tried *Attempts) (t *Target, trial bool) {
-	for place, t := range r.targets {
-		if r.tree.at(place) > keyDead || tried.has(t) {
+// scan tries the targets one by one: it finds those that pick may miss while keys change.
+func (p *priority) scan(tried *Attempts) (t *Target, halfOpen bool) {
+	for index, t := range p.targets {
+		if p.tree.key(index) > keyDead || tried.has(t) {
 			continue
 		}
-		if trial, ok := t.reserve(false); ok {
-			return t, trial
+		if halfOpen, ok := t.reserve(false); ok {
+			return t, halfOpen
 		}
 	}
 	return nil, false
 }
 
-// next is the first place, from this one on, whose key is at most most and that was not tried; -1 if there is none.
-func (r *tier) next(from int, most uint64, tried *Attempts) int {
-	for place := from; ; place++ {
-		place = r.tree.next(place, most)
-		if place < 0 || !tried.has(r.targets[place]) {
-			return place
+// next returns the first index, from from on, whose key is at most most and whose target the session has not tried; -1 if
+// there is none.
+func (p *priority) next(from int, most uint64, tried *Attempts) int {
+	for index := from; ; index++ {
+		index = p.tree.next(index, most)
+		if index < 0 || !tried.has(p.targets[index]) {
+			return index
 		}
 	}
 }
 
-// inTurn takes the next turn of those whose key is at most most; -1 if there is none.
-func (r *tier) inTurn(most uint64, tried *Attempts) int {
-	return r.byWeight.take(func(from int) int { return r.next(from, most, tried) })
+// nextInTurn takes the next turn of the targets whose key is at most most; -1 if there is none.
+func (p *priority) nextInTurn(most uint64, tried *Attempts) int {
+	return p.turns.next(func(from int) int { return p.next(from, most, tried) })
 }
 
-// onward is the next place after the one that was tried last.
-func (r *tier) onward(tried *Attempts, live bool) int {
+// nextAfterLast returns the next index after the target that the session tried last.
+func (p *priority) nextAfterLast(tried *Attempts, live bool) int {
 	most, from := uint64(keyDead), 0
 	if live {
-		most = keySecond
+		most = keyDemoted
 	}
-	if last := tried.Last().now.Load(); last != nil && last.tier == r {
-		from = last.place + 1
+	if last := tried.Last().active.Load(); last != nil && last.priority == p {
+		from = last.index + 1
 	}
-	place := r.next(from, most, tried)
-	if place < 0 && from > 0 {
-		place = r.next(0, most, tried)
+	index := p.next(from, most, tried)
+	if index < 0 && from > 0 {
+		index = p.next(0, most, tried)
 	}
-	return place
+	return index
 }
 
-// least is the least key of those who live and were not tried, or lives.
-func (r *tier) least(tried *Attempts) uint64 {
-	least := uint64(lives)
+// leastKey returns the least key of the live targets that the session has not tried, or maxAlive.
+func (p *priority) leastKey(tried *Attempts) uint64 {
+	least := uint64(maxAlive)
 	if tried.Len() == 0 {
-		return min(least, r.tree.least())
+		return min(least, p.tree.min())
 	}
-	for place := r.next(0, lives, tried); place >= 0; place = r.next(place+1, least, tried) {
-		least = min(least, r.tree.at(place))
+	for index := p.next(0, maxAlive, tried); index >= 0; index = p.next(index+1, least, tried) {
+		least = min(least, p.tree.key(index))
 	}
 	return least
 }
 
-// outdated reports whether the key of a place was not true any more. It is then.
-func (r *tier) outdated(place int) bool {
-	before := r.tree.at(place)
-	r.targets[place].show()
-	return r.tree.at(place) > before
+// isStale updates the key at index and reports whether it was too low.
+func (p *priority) isStale(index int) bool {
+	before := p.tree.key(index)
+	p.targets[index].updateKey()
+	return p.tree.key(index) > before
 }

@@ -7,41 +7,41 @@ import (
 	"sync/atomic"
 )
 
-// queue is the sessions that wait for a place on one of an app's targets, who came first first. Whoever makes room on a
-// target offers it; a place that is taken for a session that waits is reserved there and then, so that nobody who comes
-// later can take it away. Until an offer is over, the target is full for everybody else: who comes meanwhile waits behind
-// those who are there. Only who comes between the moment at which a place is free and the one at which it is offered goes
-// before them, as if it had come before that.
+// queue is the sessions that wait for a slot on a target of one app, first come, first served. Whoever frees a slot
+// offers the target to the queue. The queue reserves the slot for a waiting session at once, so that no later session
+// can take it. While a target is offered, it is full for all other sessions: they wait behind those that already
+// wait. Only a session that comes between the moment when a slot becomes free and the offer can take the slot, as if
+// it had come before.
 //
-// No offer is missed: a session is in the queue before it looks for room a last time, and room is seen by those who
-// look before it is offered.
+// No offer is missed: a session enters the queue before it looks for a free slot one last time, and a slot is free
+// for readers before it is offered.
 //
-// Who waits has tried every target that had room, so that most of them have tried the same: those are a group. An offer
-// looks at one of each group, however many there are in it.
+// A waiting session has tried every target that had a free slot, so most of them have tried the same targets. These
+// are one group. An offer looks at one session of each group, however many there are.
 type queue struct {
 	waiting atomic.Int64
 
-	mu      sync.Mutex // guards what follows, and the Tried of those who wait
-	groups  []*group   // no two that have tried the same; none is empty
+	mu      sync.Mutex // guards the fields below, and the Attempts of waiting sessions
+	groups  []*group   // no two have tried the same targets; none is empty
 	tickets uint64
 }
 
-// Waiter is a session that waits for a place.
+// Waiter is a session that waits for a slot.
 type Waiter struct {
 	queue   *queue
 	tried   *Attempts
 	granted func()
-	group   *group // nil: it does not wait any more
-	place   int    // in the group
+	group   *group // nil: it waits no longer
+	index   int    // in group.waiters
 	next    *Waiter
 }
 
-// Await has a session wait for whom Pick has given ErrFull. granted is called once a place is reserved for it, from any
-// goroutine, also before Await returns, and must not block: the next Pick of the session gives that place. If it comes
-// to no Pick, Cancel gives it back. tried is not to be touched before granted is called or Cancel returns. A session
-// that waits again takes the place in the queue that it had.
+// Await queues a session for which Pick has returned ErrFull. It calls granted once a slot is reserved for the
+// session, from any goroutine, maybe before Await returns; granted must not block. The next Pick of the session
+// returns the target of that slot. If there is no such Pick, Cancel gives the slot back. The caller must not touch
+// tried before granted is called or Cancel returns. A session that waits again keeps its position in the queue.
 func (s *Set) Await(tried *Attempts, source netip.Addr, granted func()) *Waiter {
-	q := &s.line.queue
+	q := &s.shared.queue
 	w := &Waiter{queue: q, tried: tried, granted: granted}
 	q.mu.Lock()
 	if tried.ticket == 0 {
@@ -49,9 +49,9 @@ func (s *Set) Await(tried *Attempts, source netip.Addr, granted func()) *Waiter 
 		tried.ticket = q.tickets
 	}
 	q.add(w)
-	t, trial := s.line.inForce.Load().pick(tried, source)
+	t, halfOpen := s.shared.active.Load().pick(tried, source)
 	if t != nil {
-		q.grant(w, t, trial)
+		q.grant(w, t, halfOpen)
 	}
 	q.mu.Unlock()
 	if t != nil {
@@ -60,15 +60,15 @@ func (s *Set) Await(tried *Attempts, source netip.Addr, granted func()) *Waiter 
 	return w
 }
 
-// Granted reports whether a place is reserved for the session, or its wait has ended.
+// Granted reports whether a slot is reserved for the session, or its wait has ended.
 func (w *Waiter) Granted() bool {
 	w.queue.mu.Lock()
 	defer w.queue.mu.Unlock()
 	return w.group == nil
 }
 
-// Cancel ends the wait. It reports whether granted was not called, and never will be. Otherwise the place is given back
-// if no Pick has taken it.
+// Cancel ends the wait. It reports whether granted was not called, and never will be. Otherwise it gives the slot
+// back if no Pick has taken it.
 func (w *Waiter) Cancel() bool {
 	w.queue.mu.Lock()
 	waited := w.group != nil
@@ -78,25 +78,24 @@ func (w *Waiter) Cancel() bool {
 	w.queue.mu.Unlock()
 	if t := w.tried.held; t != nil {
 		w.tried.held = nil
-		t.Abandoned(w.tried.trial)
+		t.Abandoned(w.tried.heldHalfOpen)
 		t.Release()
 		w.queue.offer(t)
 	}
 	return waited
 }
 
-// looksAtOnce is at how many groups an offer looks at most, one for each place and group, before others may use the queue
-// again.
-const looksAtOnce = 1024
+// maxLooksLocked bounds how many groups an offer looks at, once for each slot, before it unlocks the queue for a moment.
+const maxLooksLocked = 1024
 
-// offer gives what room a target has to those who wait. If somebody else is about to do so, that is left to them: they
-// go on until there is no room, or nobody who waits can use it.
+// offer gives the free slots of a target to waiting sessions. If another goroutine is offering the target, it does
+// nothing: that one continues until there is no free slot, or no waiting session can use it.
 func (q *queue) offer(t *Target) {
-	if q.waiting.Load() == 0 || !t.room() {
+	if q.waiting.Load() == 0 || !t.hasRoom() {
 		return
 	}
 	q.mu.Lock()
-	if t.offered.Load() || q.longest(t) == nil {
+	if t.offered.Load() || q.longestWaiting(t) == nil {
 		q.mu.Unlock()
 		return
 	}
@@ -105,7 +104,7 @@ func (q *queue) offer(t *Target) {
 		var granted *Waiter
 		if granted, more = q.grantSome(t); !more {
 			t.offered.Store(false)
-			t.update() // before another session is in the queue: it looks only once
+			t.updateActive() // before another session is queued: it looks only once
 		}
 		q.mu.Unlock()
 		for ; granted != nil; granted = granted.next {
@@ -117,27 +116,28 @@ func (q *queue) offer(t *Target) {
 	}
 }
 
-// grantSome gives places on t to those who have waited longest. It returns a list of them, by next, and whether there may
-// be more. The caller holds mu, and calls granted without it.
+// grantSome gives slots on t to the sessions that have waited longest. It returns a list of them, linked by next, and
+// whether there may be more. The caller holds mu, and calls their granted functions after unlocking it.
 func (q *queue) grantSome(t *Target) (granted *Waiter, more bool) {
 	end := &granted
-	for looks := 0; looks < looksAtOnce; looks += len(q.groups) {
-		w := q.longest(t)
-		if w == nil || !t.room() {
+	for looks := 0; looks < maxLooksLocked; looks += len(q.groups) {
+		w := q.longestWaiting(t)
+		if w == nil || !t.hasRoom() {
 			return granted, false
 		}
-		trial, ok := t.seize(false)
+		halfOpen, ok := t.tryReserve(false)
 		if !ok {
 			return granted, false
 		}
-		q.grant(w, t, trial)
+		q.grant(w, t, halfOpen)
 		*end, end = w, &w.next
 	}
 	return granted, true
 }
 
-// longest is who has waited longest of those who have not tried t; nil if there is none. The caller holds mu.
-func (q *queue) longest(t *Target) *Waiter {
+// longestWaiting returns the session that has waited longest of those that have not tried t; nil if there is none.
+// The caller holds mu.
+func (q *queue) longestWaiting(t *Target) *Waiter {
 	var longest *Waiter
 	for _, g := range q.groups {
 		w := g.waiters[0]
@@ -148,13 +148,13 @@ func (q *queue) longest(t *Target) *Waiter {
 	return longest
 }
 
-// grant gives w a place on t. The caller holds mu, and calls granted without it.
-func (q *queue) grant(w *Waiter, t *Target, trial bool) {
+// grant gives w a slot on t. The caller holds mu, and calls granted after unlocking it.
+func (q *queue) grant(w *Waiter, t *Target, halfOpen bool) {
 	q.remove(w)
-	w.tried.held, w.tried.trial = t, trial
+	w.tried.held, w.tried.heldHalfOpen = t, halfOpen
 }
 
-// add puts w among those who have tried the same, in the place that its ticket gives. The caller holds mu.
+// add puts w into its group, ordered by ticket. The caller holds mu.
 func (q *queue) add(w *Waiter) {
 	w.group = q.groupOf(w.tried)
 	heap.Push(w.group, w)
@@ -164,10 +164,10 @@ func (q *queue) add(w *Waiter) {
 // remove takes w out. The caller holds mu.
 func (q *queue) remove(w *Waiter) {
 	g := w.group
-	heap.Remove(g, w.place)
+	heap.Remove(g, w.index)
 	w.group = nil
 	if g.Len() == 0 {
-		q.disband(g)
+		q.dropGroup(g)
 	}
 	q.waiting.Add(-1)
 }

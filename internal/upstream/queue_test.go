@@ -14,39 +14,39 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// visit is a session of a test that waits.
+// visit is a waiting session.
 type visit struct {
 	tried   Attempts
 	waiter  *Waiter
 	granted atomic.Int32
 }
 
-// wait has a session wait that finds every target full.
+// wait queues a session that finds every target full.
 func wait(t *testing.T, s *Set, v *visit) *visit {
 	t.Helper()
-	if x, _, err := s.Pick(&v.tried, nobody); !errors.Is(err, ErrFull) {
+	if x, _, err := s.Pick(&v.tried, noClient); !errors.Is(err, ErrFull) {
 		t.Fatalf("%v, %v: want ErrFull", x, err)
 	}
-	v.waiter = s.Await(&v.tried, nobody, func() { v.granted.Add(1) })
+	v.waiter = s.Await(&v.tried, noClient, func() { v.granted.Add(1) })
 	return v
 }
 
-// got gives the target that a session was granted.
+// got returns the target on which the session was granted a slot.
 func (v *visit) got(t *testing.T, s *Set) *Target {
 	t.Helper()
 	if n := v.granted.Load(); n != 1 {
 		t.Fatalf("granted %d times", n)
 	}
 	v.granted.Store(0)
-	x, _, err := s.Pick(&v.tried, nobody)
+	x, _, err := s.Pick(&v.tried, noClient)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return x
 }
 
-// narrow is n targets for one session each, all taken.
-func narrow(t *testing.T, n int) (s *Set, taken []*Target) {
+// fullSet is n targets for one session each, all of them full.
+func fullSet(t *testing.T, n int) (s *Set, taken []*Target) {
 	t.Helper()
 	s = newSet(n, func(_ int, c *config.Target) { c.MaxSessions = 1 })
 	for range n {
@@ -55,8 +55,8 @@ func narrow(t *testing.T, n int) (s *Set, taken []*Target) {
 	return s, taken
 }
 
-func TestWhoWaitsLongestIsFirst(t *testing.T) {
-	s, taken := narrow(t, 1)
+func TestQueueIsFirstComeFirstServed(t *testing.T) {
+	s, taken := fullSet(t, 1)
 	var visits []*visit
 	for range 3 {
 		visits = append(visits, wait(t, s, new(visit)))
@@ -68,8 +68,8 @@ func TestWhoWaitsLongestIsFirst(t *testing.T) {
 				t.Fatal("a later one comes first")
 			}
 		}
-		// The place is the session's: who comes now does not get it.
-		if x, _, err := s.Pick(new(Attempts), nobody); !errors.Is(err, ErrFull) {
+		// The slot is reserved: a session that comes now does not get it.
+		if x, _, err := s.Pick(new(Attempts), noClient); !errors.Is(err, ErrFull) {
 			t.Fatalf("somebody else got %v, %v", x, err)
 		}
 		if x := v.got(t, s); x != taken[0] || v.tried.Len() != 1 {
@@ -83,9 +83,9 @@ func TestWhoWaitsLongestIsFirst(t *testing.T) {
 	none(t, s)
 }
 
-// A session that waits again, since its connect failed, goes before those who came after it.
-func TestWaitingAgainKeepsThePlace(t *testing.T) {
-	s, taken := narrow(t, 2)
+// A session whose connect failed waits again, ahead of those that came after it.
+func TestWaitingAgainKeepsThePosition(t *testing.T) {
+	s, taken := fullSet(t, 2)
 	first := wait(t, s, new(visit))
 	var others []*visit
 	for range 3 {
@@ -103,7 +103,7 @@ func TestWaitingAgainKeepsThePlace(t *testing.T) {
 	}
 	for _, v := range others[1:] {
 		if !v.waiter.Cancel() {
-			t.Error("a later one got the place")
+			t.Error("a later session got the slot")
 		}
 	}
 	taken[0].Release()
@@ -111,11 +111,11 @@ func TestWaitingAgainKeepsThePlace(t *testing.T) {
 	none(t, s)
 }
 
-// A place is offered to those who have not tried that target yet.
-func TestPlacesGoToThoseWhoCanUseThem(t *testing.T) {
-	s, taken := narrow(t, 2)
+// A slot is offered to sessions that have not tried the target yet.
+func TestSlotGoesToSessionThatHasNotTriedTheTarget(t *testing.T) {
+	s, taken := fullSet(t, 2)
 	first, second := new(visit), new(visit)
-	first.tried.take(taken[0])
+	first.tried.add(taken[0])
 	wait(t, s, first)
 	wait(t, s, second)
 	taken[0].Release()
@@ -132,38 +132,38 @@ func TestPlacesGoToThoseWhoCanUseThem(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	s, taken := narrow(t, 1)
+	s, taken := fullSet(t, 1)
 	first, second, third := wait(t, s, new(visit)), wait(t, s, new(visit)), wait(t, s, new(visit))
 	if !second.waiter.Cancel() || second.waiter.Cancel() {
 		t.Error("it did not wait until it was cancelled")
 	}
 	taken[0].Release()
-	// The first has its place, and does not want it any more: it goes on to the third.
+	// The first cancels after it was granted a slot: the slot goes to the third.
 	if first.waiter.Cancel() || first.granted.Load() != 1 || second.granted.Load() != 0 {
-		t.Error("the first was not granted its place, or the second was")
+		t.Error("the first was not granted its slot, or the second was")
 	}
 	third.got(t, s).Release()
 	none(t, s)
 }
 
-// A session that gives a place back that would have been a trial leaves the trial to another.
-func TestCancelledTrial(t *testing.T) {
+// A session that cancels after it was granted the half-open trial leaves the trial to another session.
+func TestCancelGivesBackTheHalfOpenTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, taken := narrow(t, 1)
+		s, taken := fullSet(t, 1)
 		taken[0].Failed(false, errConnect)
 		v := wait(t, s, new(visit))
 		time.Sleep(retry)
 		synctest.Wait()
 		taken[0].Release()
-		if taken[0].known() != onTrial || v.waiter.Cancel() || taken[0].known() != due {
-			t.Errorf("it is %s", taken[0].known())
+		if taken[0].currentHealth() != inTrial || v.waiter.Cancel() || taken[0].currentHealth() != retryDue {
+			t.Errorf("it is %s", taken[0].currentHealth())
 		}
 		none(t, s)
 	})
 }
 
-// Everything that makes room wakes those who wait.
-func TestWhatMakesRoom(t *testing.T) {
+// Every event that frees a slot offers it to waiting sessions.
+func TestEverythingThatFreesASlotOffersIt(t *testing.T) {
 	name := config.Address{Network: "tcp", Host: "web", Port: 80}
 	for what, do := range map[string]func(s *Set, taken []*Target){
 		"a session ends": func(_ *Set, taken []*Target) { taken[0].Release() },
@@ -204,9 +204,9 @@ func TestWhatMakesRoom(t *testing.T) {
 	}
 }
 
-// Room for many wakes many at once.
-func TestRoomForMany(t *testing.T) {
-	s, _ := narrow(t, 1)
+// Many free slots are granted to many sessions at once.
+func TestManyFreeSlotsGoToManySessions(t *testing.T) {
+	s, _ := fullSet(t, 1)
 	var visits []*visit
 	for range 100 {
 		visits = append(visits, wait(t, s, new(visit)))
@@ -215,7 +215,7 @@ func TestRoomForMany(t *testing.T) {
 	c[0].MaxSessions = 31
 	s2 := NewSet(c, s.policy.Policy, s)
 	if visits[0].granted.Load() != 0 {
-		t.Fatal("a set that is not in force makes room")
+		t.Fatal("a set that is not active makes room")
 	}
 	s2.Activate()
 	for i, v := range visits {
@@ -232,29 +232,29 @@ func TestRoomForMany(t *testing.T) {
 	}
 }
 
-// Between Pick and Await a place may be given back.
-func TestRoomBeforeTheWaitBegins(t *testing.T) {
-	s, taken := narrow(t, 1)
+// A slot that is freed between Pick and Await is granted.
+func TestSlotFreedBetweenPickAndAwait(t *testing.T) {
+	s, taken := fullSet(t, 1)
 	v := new(visit)
-	if _, _, err := s.Pick(&v.tried, nobody); !errors.Is(err, ErrFull) {
+	if _, _, err := s.Pick(&v.tried, noClient); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	taken[0].Release()
-	v.waiter = s.Await(&v.tried, nobody, func() { v.granted.Add(1) })
+	v.waiter = s.Await(&v.tried, noClient, func() { v.granted.Add(1) })
 	v.got(t, s).Release()
 	none(t, s)
 }
 
-// Whoever comes to a target that has more room than for itself offers it.
-func TestRoomIsSeen(t *testing.T) {
+// A session that picks a target with further free slots offers them.
+func TestPickOffersFurtherSlots(t *testing.T) {
 	s := newSet(1, func(_ int, c *config.Target) { c.MaxSessions = 3 })
 	x := s.All()[0]
 	for range 3 {
 		pick(t, s)
 	}
 	v := wait(t, s, new(visit))
-	x.sessions.Add(-2) // as by two who have not come to say so yet
-	x.show()
+	x.sessions.Add(-2) // as by two sessions that are about to call changed
+	x.updateKey()
 	pick(t, s)
 	v.got(t, s)
 	if x.Sessions() != 3 {
@@ -266,8 +266,8 @@ func TestRoomIsSeen(t *testing.T) {
 	none(t, s)
 }
 
-// Many sessions on few places: each gets one in the end, whatever happens to the targets meanwhile.
-func TestNobodyIsForgotten(t *testing.T) {
+// Many sessions share a few slots: each gets one in the end, whatever happens to the targets meanwhile.
+func TestEveryWaitingSessionGetsASlot(t *testing.T) {
 	for _, balance := range balances {
 		t.Run(balance, func(t *testing.T) { t.Parallel(); crowd(t, balance, false) })
 		t.Run(balance+", in unrest", func(t *testing.T) { t.Parallel(); crowd(t, balance, true) })
@@ -315,7 +315,7 @@ func crowd(t *testing.T, balance string, unrest bool) {
 			for n := range sessions {
 				tried.Reset()
 				for {
-					x, trial, err := s.Pick(&tried, source)
+					x, halfOpen, err := s.Pick(&tried, source)
 					if errors.Is(err, ErrFull) {
 						granted := make(chan struct{})
 						w := s.Await(&tried, source, func() { close(granted) })
@@ -343,7 +343,7 @@ func crowd(t *testing.T, balance string, unrest bool) {
 					}
 					failed := random.IntN(8) == 0
 					if failed {
-						x.Failed(trial, errConnect)
+						x.Failed(halfOpen, errConnect)
 					} else {
 						x.Connected(time.Duration(random.IntN(1e6)))
 					}

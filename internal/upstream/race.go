@@ -1,55 +1,81 @@
 package upstream
 
-import "time"
-
-// An address of a name that does not answer in time has a rival beside it, another address of the same name (RFC 8305,
-// section 5), and costs every session that time that is to begin with it. So an address that its rivals have overtaken
-// lossesInARow times is tried second for secondFor: it is picked when no other that lives can take the session, and as a
-// rival of others. Until it answers (a connection of a session stands, or a probe passes), each further loss does the same.
-const (
-	lossesInARow = 3
-	secondFor    = 10 * time.Minute
+import (
+	"math/rand/v2"
+	"time"
 )
 
-// LostRace says that the session, which may be the trial, gave up connecting because a rival that was begun later stands
-// already. It reports whether the target is tried second from now on.
-func (t *Target) LostRace(trial bool) (second bool) {
-	second = t.lose()
-	t.Abandoned(trial)
-	if second {
-		t.changed()
+// A session races a second address of a name against one that does not answer in time (Happy Eyeballs, RFC 8305,
+// section 5). A first address that never answers delays every session that begins with it. So an address that has
+// lost lossesToDemote races in a row is demoted for demotionTime: it is picked only if no other live target can take
+// the session, and as the second address in a race. Each further loss demotes it again, until it answers: a session
+// connects, or a probe passes.
+const (
+	lossesToDemote = 3
+	demotionTime   = 10 * time.Minute
+)
+
+// Race picks a second address to race against t: another endpoint of the same name, of the other address family, that
+// is alive and was not tried; a demoted one only if there is no other. It reserves a slot on it and adds it to tried;
+// it returns nil if there is none. The session reports the result as for a target that Pick gave.
+func (s *Set) Race(t *Target, tried *Attempts) (racing *Target, halfOpen bool) {
+	all := s.shared.active.Load().named[t.Address]
+	start := rand.IntN(len(all) + 1)
+	for _, demoted := range []bool{false, true} {
+		for i := range all {
+			x := all[(start+i)%len(all)]
+			if x.Addr.Addr().Is4() == t.Addr.Addr().Is4() || x.demoted.Load() != demoted || tried.has(x) {
+				continue
+			}
+			if halfOpen, ok := x.reserve(true); ok {
+				tried.add(x)
+				s.shared.queue.offer(x)
+				return x, halfOpen
+			}
+		}
 	}
-	return second
+	return nil, false
 }
 
-// DemotedFor is for how much longer the target is tried second; 0 if it is not.
+// LostRace reports that the session, which may make the half-open trial, gave up connecting because an address that
+// was tried later is connected. It returns whether the target is demoted by this.
+func (t *Target) LostRace(halfOpen bool) (demoted bool) {
+	demoted = t.countLostRace()
+	t.Abandoned(halfOpen)
+	if demoted {
+		t.changed()
+	}
+	return demoted
+}
+
+// DemotedFor returns for how much longer the target is demoted; 0 if it is not.
 func (t *Target) DemotedFor() time.Duration {
-	if !t.second.Load() {
+	if !t.demoted.Load() {
 		return 0
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return max(0, time.Until(t.secondUntil))
+	return max(0, time.Until(t.demotedUntil))
 }
 
-// lose counts a loss. It reports whether the target is second from now on, and was not before.
-func (s *state) lose() bool {
+// countLostRace returns whether the target is demoted by this.
+func (s *state) countLostRace() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gone || s.lost.Add(1) < lossesInARow || s.second.Swap(true) {
+	if s.retired || s.racesLost.Add(1) < lossesToDemote || s.demoted.Swap(true) {
 		return false
 	}
-	s.secondUntil = time.Now().Add(secondFor)
-	s.secondTimer = time.AfterFunc(secondFor, s.secondOver)
+	s.demotedUntil = time.Now().Add(demotionTime)
+	s.demotionTimer = time.AfterFunc(demotionTime, s.demotionTimeCame)
 	return true
 }
 
-// secondOver is called when a target has been second for long enough, or is too late to be stopped.
-func (s *state) secondOver() {
+// demotionTimeCame is called by demotionTimer, maybe after it was stopped.
+func (s *state) demotionTimeCame() {
 	s.mu.Lock()
-	over := s.second.Load() && !time.Now().Before(s.secondUntil)
+	over := s.demoted.Load() && !time.Now().Before(s.demotedUntil)
 	if over {
-		s.firstAgain()
+		s.endDemotion()
 	}
 	s.mu.Unlock()
 	if over {
@@ -57,22 +83,22 @@ func (s *state) secondOver() {
 	}
 }
 
-// won forgets the losses of a target that has answered. It reports whether that target was second.
-func (s *state) won() (was bool) {
-	if s.lost.Load() == 0 {
+// resetLostRaces is called when the target has answered. It returns whether the target was demoted.
+func (s *state) resetLostRaces() (was bool) {
+	if s.racesLost.Load() == 0 {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lost.Store(0)
-	return s.firstAgain()
+	s.racesLost.Store(0)
+	return s.endDemotion()
 }
 
-// firstAgain has the target be second no more. It reports whether it was. The caller holds mu.
-func (s *state) firstAgain() (was bool) {
-	if s.secondTimer != nil {
-		s.secondTimer.Stop()
-		s.secondTimer = nil
+// endDemotion returns whether the target was demoted. The caller holds mu.
+func (s *state) endDemotion() (was bool) {
+	if s.demotionTimer != nil {
+		s.demotionTimer.Stop()
+		s.demotionTimer = nil
 	}
-	return s.second.Swap(false)
+	return s.demoted.Swap(false)
 }

@@ -11,8 +11,8 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// doubled is the set of a name with an address of each family, IPv4 first, and a backup.
-func doubled(balance string) (s *Set, four, six, backup *Target) {
+// dualStack is the set of a name with an address of each family, IPv4 first, and a backup.
+func dualStack(balance string) (s *Set, four, six, backup *Target) {
 	name := config.Address{Network: "tcp", Host: "name.test", Port: 80}
 	s = NewSet([]config.Target{
 		{Address: name, Weight: 1},
@@ -25,67 +25,67 @@ func doubled(balance string) (s *Set, four, six, backup *Target) {
 	return s, all[0], all[1], all[2]
 }
 
-// overtake has a session begin with a target and its rival win.
-func overtake(s *Set, first *Target) (second bool) {
-	trial, _ := first.reserve(true)
+// loseRace is a session that tries a target first and connects to the racing address.
+func loseRace(s *Set, first *Target) (second bool) {
+	halfOpen, _ := first.reserve(true)
 	tried := &Attempts{}
-	tried.take(first)
-	rival, _ := s.Race(first, tried)
-	rival.Connected(time.Millisecond)
-	second = first.LostRace(trial)
+	tried.add(first)
+	racing, _ := s.Race(first, tried)
+	racing.Connected(time.Millisecond)
+	second = first.LostRace(halfOpen)
 	first.Release()
-	rival.Release()
+	racing.Release()
 	return second
 }
 
-// picks counts whom sessions go to first.
+// picks counts the first targets of sessions.
 func picks(t *testing.T, s *Set, n int) map[*Target]int {
 	t.Helper()
 	seen := map[*Target]int{}
 	for i := range n {
-		x, trial, err := s.Pick(&Attempts{}, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
+		x, halfOpen, err := s.Pick(&Attempts{}, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		seen[x]++
-		x.Abandoned(trial)
+		x.Abandoned(halfOpen)
 		x.Release()
 	}
 	return seen
 }
 
-// An address that lost three races in a row is tried second for ten minutes, whatever the balancer, and after that from
-// one loss to the next.
+// With every balancer: an address that lost three races in a row is demoted for ten minutes; after that, each further
+// loss demotes it again.
 func TestTargetThatLosesRacesIsDemoted(t *testing.T) {
 	for _, balance := range balances {
 		t.Run(balance, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, four, six, _ := doubled(balance)
+				s, four, six, _ := dualStack(balance)
 				for i := range 4 {
-					if second := overtake(s, six); second != (i == 2) {
+					if second := loseRace(s, six); second != (i == 2) {
 						t.Errorf("loss %d: second is %v", i+1, second)
 					}
 				}
 				if got := picks(t, s, 64); got[six] > 0 {
 					t.Errorf("%d of 64 sessions begin with it", got[six])
 				}
-				if c := six.Condition(); c.State != Alive || c.DemotedFor != secondFor {
+				if c := six.Condition(); c.State != Alive || c.DemotedFor != demotionTime {
 					t.Errorf("%+v", c)
 				}
 				tried := &Attempts{}
-				tried.take(four)
+				tried.add(four)
 				if x, _, err := s.Pick(tried, netip.Addr{}); x != six || err != nil {
 					t.Errorf("after the other comes %v, %v", x, err)
 				} else {
 					x.Release()
 				}
 				if x, _ := s.Race(four, &Attempts{}); x != six {
-					t.Errorf("the rival of the other is %v", x)
+					t.Errorf("the second address of the race is %v", x)
 				} else {
 					x.Release()
 				}
-				time.Sleep(secondFor - time.Nanosecond)
-				six.secondOver() // as by a timer that was too late to be stopped
+				time.Sleep(demotionTime - time.Nanosecond)
+				six.demotionTimeCame() // as by a timer that could not be stopped in time
 				if c := six.Condition(); c.DemotedFor != 1 {
 					t.Errorf("before ten minutes are over: %+v", c)
 				}
@@ -97,7 +97,7 @@ func TestTargetThatLosesRacesIsDemoted(t *testing.T) {
 				if got := picks(t, s, 64); balance != config.BalanceFirst && balance != config.BalanceNearest && got[six] == 0 {
 					t.Error("after ten minutes no session begins with it")
 				}
-				if !overtake(s, six) {
+				if !loseRace(s, six) {
 					t.Error("the next loss makes no difference")
 				}
 				for _, x := range s.All() {
@@ -111,16 +111,16 @@ func TestTargetThatLosesRacesIsDemoted(t *testing.T) {
 	}
 }
 
-// An answer makes it an address like the others: a connection that stands, or a probe that passes.
+// An answer ends the demotion: a session connects, or a probe passes.
 func TestDemotionEndsWhenTheTargetAnswers(t *testing.T) {
 	for what, answer := range map[string]func(*Target){
 		"a connection": func(x *Target) { x.Connected(time.Millisecond) },
 		"a probe":      func(x *Target) { x.Probed(nil) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s, _, six, _ := doubled(config.BalanceRoundRobin)
-			for range lossesInARow {
-				overtake(s, six)
+			s, _, six, _ := dualStack(config.BalanceRoundRobin)
+			for range lossesToDemote {
+				loseRace(s, six)
 			}
 			six.Probed(errors.New("no answer"))
 			if six.DemotedFor() == 0 {
@@ -133,23 +133,23 @@ func TestDemotionEndsWhenTheTargetAnswers(t *testing.T) {
 			if got := picks(t, s, 10); got[six] != 5 {
 				t.Errorf("%s: %d of 10 sessions begin with it", what, got[six])
 			}
-			for range lossesInARow - 1 { // in a row
-				overtake(s, six)
+			for range lossesToDemote - 1 { // in a row
+				loseRace(s, six)
 			}
 			answer(six)
-			if overtake(s, six) {
+			if loseRace(s, six) {
 				t.Errorf("%s: losses before the answer count", what)
 			}
 		})
 	}
 }
 
-// One that is second goes before backups and before the dead.
+// A demoted target is picked before backups and before dead targets.
 func TestDemotedTargetIsNotDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, four, six, backup := doubled(config.BalanceRoundRobin)
-		for range lossesInARow {
-			overtake(s, six)
+		s, four, six, backup := dualStack(config.BalanceRoundRobin)
+		for range lossesToDemote {
+			loseRace(s, six)
 		}
 		four.Failed(false, errConnect)
 		var tried Attempts

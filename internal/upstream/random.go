@@ -5,55 +5,56 @@ import (
 	"slices"
 )
 
-// draws is how often a target is drawn that will not do before those that do are gone through.
-const draws = 16
+// maxDraws bounds how often random draws again when it has drawn a target that cannot be picked. After that it goes
+// through the targets that can.
+const maxDraws = 16
 
-// draw chooses at random, by weight, among those who live and were not tried, but for one (-1: nobody); -1 if there is
-// none.
-func (r *tier) draw(tried *Attempts, but int) int {
-	if r.tree.least() > lives {
+// random picks by weight among the live targets that the session has not tried, except the one at index but (-1: no
+// exception). It returns -1 if there is none.
+func (p *priority) random(tried *Attempts, but int) int {
+	if p.tree.min() > maxAlive {
 		return -1
 	}
-	for range draws {
-		place := r.drawAny()
-		if place != but && r.tree.at(place) <= lives && !tried.has(r.targets[place]) {
-			return place
+	for range maxDraws {
+		index := p.randomAny()
+		if index != but && p.tree.key(index) <= maxAlive && !tried.has(p.targets[index]) {
+			return index
 		}
 	}
 	total := uint64(0)
-	for place := r.next(0, lives, tried); place >= 0; place = r.next(place+1, lives, tried) {
-		if place != but {
-			total += uint64(r.targets[place].Weight)
+	for index := p.next(0, maxAlive, tried); index >= 0; index = p.next(index+1, maxAlive, tried) {
+		if index != but {
+			total += uint64(p.targets[index].Weight)
 		}
 	}
 	if total == 0 {
 		return -1
 	}
-	at, last := r.upTo(total), -1
-	for place := r.next(0, lives, tried); place >= 0; place = r.next(place+1, lives, tried) {
-		if place == but {
+	at, last := p.randBelow(total), -1
+	for index := p.next(0, maxAlive, tried); index >= 0; index = p.next(index+1, maxAlive, tried) {
+		if index == but {
 			continue
 		}
-		weight := uint64(r.targets[place].Weight)
+		weight := uint64(p.targets[index].Weight)
 		if at < weight {
-			return place
+			return index
 		}
-		at, last = at-weight, place
+		at, last = at-weight, index
 	}
 	return last
 }
 
-// drawAny chooses at random, by weight.
-func (r *tier) drawAny() int {
-	place, found := slices.BinarySearch(r.sums, r.upTo(r.total))
+// randomAny picks by weight among all targets.
+func (p *priority) randomAny() int {
+	index, found := slices.BinarySearch(p.cumulative, p.randBelow(p.totalWeight))
 	if found {
-		place++
+		index++
 	}
-	return place
+	return index
 }
 
-// upTo is a number at random from 0 to n-1.
-func (r *tier) upTo(n uint64) uint64 {
-	number, _ := bits.Mul64(r.rand(), n)
+// randBelow returns a random number in [0, n).
+func (p *priority) randBelow(n uint64) uint64 {
+	number, _ := bits.Mul64(p.rand(), n)
 	return number
 }

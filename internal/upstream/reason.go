@@ -13,17 +13,17 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// Why a connect failed, in a word.
+// The reasons why a connect fails.
 const (
-	Refused     = "refused"     // nobody listens there
+	Refused     = "refused"     // nothing listens there
 	Timeout     = "timeout"     // no answer
-	Unreachable = "unreachable" // there is no way there
-	Reset       = "reset"       // the other end gave the connection up
-	Local       = "local"       // this machine is the one to blame: it tells nothing of the target
+	Unreachable = "unreachable" // no route
+	Reset       = "reset"       // the peer reset the connection
+	Local       = "local"       // the fault is this machine's; the target may be fine
 	Other       = "other"
 )
 
-// Reasons is every reason that ReasonOf gives.
+// Reasons is every reason that ReasonOf can return.
 var Reasons = [...]string{Refused, Timeout, Unreachable, Reset, Local, Other}
 
 var reasonsOf = []struct {
@@ -36,7 +36,7 @@ var reasonsOf = []struct {
 	{Timeout, []error{unix.ETIMEDOUT, context.DeadlineExceeded, os.ErrDeadlineExceeded}},
 }
 
-// ReasonOf gives the reason for which a connect failed with err.
+// ReasonOf returns the reason for which a connect failed with err.
 func ReasonOf(err error) string {
 	if linux.Exhausted(err) {
 		return Local
@@ -55,12 +55,12 @@ func ReasonOf(err error) string {
 	return Other
 }
 
-// NoAnswer is the error of a connect that was given up after this long.
+// NoAnswer is the error of a connect that timed out after this time.
 type NoAnswer time.Duration
 
 func (n NoAnswer) Error() string { return fmt.Sprintf("no answer within %v", time.Duration(n)) }
 
-// Is has it be a deadline that was exceeded.
+// Is makes errors.Is treat it as a deadline that was exceeded.
 func (n NoAnswer) Is(other error) bool { return other == os.ErrDeadlineExceeded }
 
 func reasonIndex(reason string) int {

@@ -8,7 +8,7 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// What a reload of an app costs: what may fail, and what may not.
+// The cost of a reload of an app, in two parts: what can fail, and the activation.
 func BenchmarkReload(b *testing.B) {
 	for _, n := range []int{10, 10000} {
 		targets := some(n, func(i int, t *config.Target) { t.Weight = 1 + i%5 })
@@ -33,7 +33,7 @@ func BenchmarkReload(b *testing.B) {
 	}
 }
 
-// What it costs that thousands of targets die and come back.
+// The cost of thousands of targets that die and come back.
 func BenchmarkDeath(b *testing.B) {
 	s := balanced(config.BalanceRoundRobin, some(10000, nil))
 	all := s.All()

@@ -18,7 +18,7 @@ func client(n int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)})
 }
 
-// homes is the target of each of n clients, by its address.
+// homes is the target of each of n clients.
 func homes(t *testing.T, s *Set, n int) []string {
 	t.Helper()
 	list := make([]string, n)
@@ -48,7 +48,7 @@ func TestSourceHashShares(t *testing.T) {
 	}
 }
 
-// Every node gives the same answer: whatever the order of its targets, and today as yesterday.
+// Every node picks the same target, whatever the order of its targets, and in every release.
 func TestSourceHashIsTheSameEverywhere(t *testing.T) {
 	unixTarget := config.Target{Address: config.Address{Network: "unix", Path: "/run/app.sock"}, Weight: 2}
 	targets := append(weighing(1, 1, 3), unixTarget)
@@ -61,7 +61,7 @@ func TestSourceHashIsTheSameEverywhere(t *testing.T) {
 	if !slices.Equal(homes(t, balanced(config.BalanceSourceHash, targets), 2000), want) {
 		t.Error("another order of the targets, and another answer")
 	}
-	// A target that is reached by a name is the same target.
+	// An address of a name is the same target as the literal address.
 	named := NewSet([]config.Target{targets[3], {Address: web, Weight: 1}, targets[1], targets[0]}, Policy{Balance: config.BalanceSourceHash}, nil)
 	named.Resolved(web, endpoints("10.0.0.1:80"))
 	if !slices.Equal(homes(t, named, 2000), want) {
@@ -73,9 +73,9 @@ func TestSourceHashIsTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// Whoever loses its target, and nobody else, gets another, and comes back when its target does: whether it is dead, full,
-// drained, or gone from the configuration; and likewise with a target that is added.
-func TestSourceHashMovesOnlyThoseItMust(t *testing.T) {
+// Only the clients of a target move if it is dead, full, drained or removed, and they come back with it. An added
+// target likewise takes over only its own clients.
+func TestSourceHashMovesOnlyClientsOfTheChangedTarget(t *testing.T) {
 	const clients = 5000
 	targets := weighing(3, 3, 1, 2, 5, 5, 1, 1)
 	for i := range targets {
@@ -121,8 +121,8 @@ func TestSourceHashMovesOnlyThoseItMust(t *testing.T) {
 	s.Retire()
 }
 
-// When few are left of many they are found another way: that gives the same answer, as if they were alone.
-func TestSourceHashAmongFew(t *testing.T) {
+// If few of many targets are left, findByCandidates picks the same target as if they were the only ones.
+func TestSourceHashFindByCandidates(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 3))
 	targets := some(1500, func(i int, c *config.Target) { c.Weight = 1 + i%3 })
 	s := balanced(config.BalanceSourceHash, targets)
@@ -133,7 +133,7 @@ func TestSourceHashAmongFew(t *testing.T) {
 			x.Drain(true)
 		}
 		left = left[:n]
-		r := s.line.inForce.Load().tiers[0]
+		r := s.shared.active.Load().priorities[0]
 		var alone []config.Target
 		for _, x := range left {
 			alone = append(alone, x.Target)
@@ -144,24 +144,24 @@ func TestSourceHashAmongFew(t *testing.T) {
 		}
 		for i := range 300 {
 			h := hashOf(client(i))
-			place := r.ring.find(h, r, new(Attempts))
-			if few := r.ring.findAmongFew(h, r, new(Attempts)); few != place {
-				t.Fatalf("of %d, client %d goes to %d, or %d", n, i, place, few)
+			index := r.ring.find(h, r, new(Attempts))
+			if few := r.ring.findByCandidates(h, r, new(Attempts)); few != index {
+				t.Fatalf("of %d, client %d goes to %d, or %d", n, i, index, few)
 			}
 			if n == 0 {
-				if place >= 0 {
-					t.Fatalf("of none, client %d goes to %d", i, place)
+				if index >= 0 {
+					t.Fatalf("of none, client %d goes to %d", i, index)
 				}
 				continue
 			}
-			if x := pickFrom(t, other, client(i)); x.endpoint != r.targets[place].endpoint {
-				t.Fatalf("of %d, client %d goes to %s, and to %s if they are alone", n, i, r.targets[place].Name, x.Name)
+			if x := pickFrom(t, other, client(i)); x.endpoint != r.targets[index].endpoint {
+				t.Fatalf("of %d, client %d goes to %s, and to %s if they are alone", n, i, r.targets[index].Name, x.Name)
 			}
 		}
 	}
 }
 
-// However many targets there are, and however heavy, the ring is bounded.
+// The ring is bounded, however many targets there are and whatever their weights.
 func TestRingIsBounded(t *testing.T) {
 	for _, c := range []struct{ targets, weight, points int }{
 		{1, 1, pointsEach}, {10000, 1, 10000 * pointsEach}, {10000, 256, maxPoints},
@@ -173,8 +173,8 @@ func TestRingIsBounded(t *testing.T) {
 	}
 }
 
-// Clients without an address take turns.
-func TestSourceHashOfNobody(t *testing.T) {
+// Clients without an address are spread by round-robin.
+func TestSourceHashWithoutAddressIsRoundRobin(t *testing.T) {
 	if got := letters(t, balanced(config.BalanceSourceHash, weighing(1, 1, 1)), 6); got != "abcabc" {
 		t.Error(got)
 	}

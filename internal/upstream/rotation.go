@@ -9,16 +9,16 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// rotation is every endpoint of a set as it stands at one moment. It does not change, but for the keys in its tiers.
+// rotation is every endpoint of a set at one moment. It is immutable, except the keys in its priorities.
 type rotation struct {
 	set        *Set
 	all        []*Target
-	named      map[config.Address][]*Target // those of each name that take sessions
-	tiers      []*tier                      // the ordinary targets, then the backups, each of them by the priority of SRV records
-	unresolved bool                         // a name that takes sessions has no address yet
+	named      map[config.Address][]*Target // endpoints of each name that take sessions
+	priorities []*priority                  // the ordinary targets, then the backups, both by the priority of SRV records
+	unresolved bool                         // a name that takes sessions has no answer yet
 }
 
-// endpoint is what tells the endpoints of an app apart.
+// endpoint identifies a target within an app.
 type endpoint struct {
 	addr netip.AddrPort
 	path string // of a unix socket
@@ -31,7 +31,7 @@ func (e endpoint) String() string {
 	return "unix:" + e.path
 }
 
-// endpointOf is where a target of the configuration is, unless it is a name.
+// endpointOf returns the endpoint of a target in the configuration; known is false if the target is a name.
 func endpointOf(a config.Address) (e endpoint, known bool) {
 	if a.Network == "unix" {
 		return endpoint{path: a.Path}, true
@@ -43,8 +43,8 @@ func endpointOf(a config.Address) (e endpoint, known bool) {
 	return endpoint{addr: netip.AddrPortFrom(ip.Unmap(), a.Port)}, true
 }
 
-// newRotation makes the rotation of a set. An address that several targets give is one endpoint: it belongs to the
-// target that is that address, or else to the first that gives it.
+// newRotation makes the rotation of a set. An address that several targets have is one endpoint: it belongs to the
+// target with this literal address, or else to the first name that has it.
 func newRotation(s *Set) *rotation {
 	r := &rotation{set: s, all: make([]*Target, 0, len(s.targets)), named: map[config.Address][]*Target{}}
 	taken := make(map[endpoint]bool, len(s.targets))
@@ -54,18 +54,18 @@ func newRotation(s *Set) *rotation {
 		}
 	}
 	type rank struct{ backup, priority int }
-	tiers := map[rank][]*Target{}
+	levels := map[rank][]*Target{}
 	add := func(c config.Target, e endpoint, name string, priority int) {
 		c.Weight = max(1, c.Weight)
 		t := &Target{Target: c, Name: name, Addr: e.addr, Path: e.path, endpoint: e, policy: s.policy}
-		t.state = s.line.stateOf(e)
+		t.state = s.shared.stateOf(e)
 		r.all = append(r.all, t)
 		if !c.Down {
 			at := rank{priority: priority}
 			if c.Backup {
 				at.backup = 1
 			}
-			tiers[at] = append(tiers[at], t)
+			levels[at] = append(levels[at], t)
 		}
 	}
 	for _, c := range s.targets {
@@ -95,41 +95,42 @@ func newRotation(s *Set) *rotation {
 			}
 		}
 	}
-	order := slices.SortedFunc(maps.Keys(tiers), func(a, b rank) int {
+	order := slices.SortedFunc(maps.Keys(levels), func(a, b rank) int {
 		return cmp.Or(cmp.Compare(a.backup, b.backup), cmp.Compare(a.priority, b.priority))
 	})
 	for _, at := range order {
-		r.tiers = append(r.tiers, newTier(s, tiers[at]))
+		r.priorities = append(r.priorities, newPriority(s, levels[at]))
 	}
 	return r
 }
 
-// pick chooses a target for a session and reserves a place on it; nil if there is none. It looks among those who live,
-// tier by tier, then among the dead. A session that has tried many does not go back to where none was left for it.
-func (r *rotation) pick(tried *Attempts, source netip.Addr) (t *Target, trial bool) {
-	for step := tried.course; step < 2*len(r.tiers); step++ {
-		tier, live := r.tiers[step%len(r.tiers)], step < len(r.tiers)
-		if t, trial := tier.pick(tried, source, live); t != nil {
-			return t, trial
+// pick chooses a target for a session and reserves a slot on it; it returns nil if there is none. It looks among the
+// live targets of each priority, then among the dead ones. A session that has tried many targets does not look again
+// where nothing was left for it.
+func (r *rotation) pick(tried *Attempts, source netip.Addr) (t *Target, halfOpen bool) {
+	for step := tried.phase; step < 2*len(r.priorities); step++ {
+		level, live := r.priorities[step%len(r.priorities)], step < len(r.priorities)
+		if t, halfOpen := level.pick(tried, source, live); t != nil {
+			return t, halfOpen
 		}
-		if tried.aimless() {
-			tried.course = step + 1
+		if tried.sequential() {
+			tried.phase = step + 1
 		}
 	}
-	for _, tier := range r.tiers {
-		if t, trial := tier.search(tried); t != nil {
-			return t, trial
+	for _, level := range r.priorities {
+		if t, halfOpen := level.scan(tried); t != nil {
+			return t, halfOpen
 		}
 	}
 	return nil, false
 }
 
-// full reports whether there is a target that was not tried and has all the sessions that it may have, or had when pick
-// looked.
+// full reports whether there is a target that the session has not tried and that has reached max_sessions, or had
+// when pick looked.
 func (r *rotation) full(tried *Attempts) bool {
-	for _, tier := range r.tiers {
-		for place, t := range tier.targets {
-			if tier.tree.at(place) <= keyFull && !tried.has(t) {
+	for _, level := range r.priorities {
+		for index, t := range level.targets {
+			if level.tree.key(index) <= keyFull && !tried.has(t) {
 				return true
 			}
 		}

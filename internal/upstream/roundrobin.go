@@ -5,27 +5,27 @@ import (
 	"sync/atomic"
 )
 
-// turns is a rotation: places take turns by their weights, evenly spread, each exactly its share of a cycle. Turns that
-// are passed over are lost, so that those that are not share them by weight again.
+// roundRobin is weighted round-robin: each index gets exactly its share of the turns of a cycle, evenly spread. A
+// turn of an index that cannot be used is skipped, so the others share it by weight.
 //
-// A cycle is a number of rounds. A round gives each place, in order, at most one turn: a place of weight w has one in w
-// rounds of a cycle, as far apart as rounds allow, and places of equal weight are staggered. More rounds make it
-// smoother, and longer to find a turn: there are as many as keep the way to the next turn short.
-type turns struct {
-	next   atomic.Uint64 // round times places, plus place
-	places uint64
-	rounds uint64
-	shares []share // nil if all weights are equal: there is one round then
+// A cycle has a number of rounds. In a round each index, in order, has at most one turn: an index of weight w has a
+// turn in w rounds of a cycle, as far apart as possible, and indices of equal weight are staggered. More rounds are
+// smoother, but it takes longer to find a turn; init chooses as many as keep the way to the next turn short.
+type roundRobin struct {
+	position atomic.Uint64 // round*size + index of the next turn
+	size     uint64        // number of indices
+	rounds   uint64
+	shares   []share // nil if all weights are equal: there is one round then
 }
 
-// share says which rounds a place has a turn in.
+// share says in which rounds an index has a turn.
 type share struct{ weight, offset uint64 }
 
-// smoothness is how many places are looked at for a turn, on average, for the sake of a smoother rotation.
+// smoothness is how many indices next may look at, on average, to find a turn.
 const smoothness = 16
 
-// layOut makes a rotation of places with these weights, from the first turn on.
-func (x *turns) layOut(weights []int) {
+// init makes a cycle for these weights and starts with its first turn.
+func (x *roundRobin) init(weights []int) {
 	common, total, most, peers := 0, 0, 0, map[int]int{}
 	for _, w := range weights {
 		common = gcd(common, w)
@@ -33,7 +33,7 @@ func (x *turns) layOut(weights []int) {
 		most = max(most, w)
 		peers[w]++
 	}
-	x.places, x.rounds = uint64(len(weights)), 1
+	x.size, x.rounds = uint64(len(weights)), 1
 	if len(peers) <= 1 {
 		return
 	}
@@ -48,38 +48,38 @@ func (x *turns) layOut(weights []int) {
 	}
 }
 
-// take takes the next turn of those places that find gives: the first from a place on, or -1. It returns the place, or
-// -1 if there is none.
-func (x *turns) take(find func(from int) int) int {
+// next takes the next turn of the indices that can be used, and returns its index, or -1 if there is none. usable
+// returns the first index, at or after from, that can be used, or -1.
+func (x *roundRobin) next(usable func(from int) int) int {
 	for {
-		turn := x.next.Load()
-		place, after := x.look(turn, find)
-		if place < 0 || x.next.CompareAndSwap(turn, after) {
-			return place
+		turn := x.position.Load()
+		index, after := x.find(turn, usable)
+		if index < 0 || x.position.CompareAndSwap(turn, after) {
+			return index
 		}
 	}
 }
 
-// follow goes on where another rotation is.
-func (x *turns) follow(before *turns) {
-	turn := before.next.Load()
-	x.next.Store(turn/before.places*x.places + min(turn%before.places, x.places))
+// continueFrom starts at the position of another cycle.
+func (x *roundRobin) continueFrom(before *roundRobin) {
+	turn := before.position.Load()
+	x.position.Store(turn/before.size*x.size + min(turn%before.size, x.size))
 }
 
-// look finds the next turn from one on, and the turn after it.
-func (x *turns) look(turn uint64, find func(from int) int) (place int, after uint64) {
-	round, from := turn/x.places, int(turn%x.places)
+// find returns the index of the next turn at or after turn, and the turn after that one.
+func (x *roundRobin) find(turn uint64, usable func(from int) int) (index int, after uint64) {
+	round, from := turn/x.size, int(turn%x.size)
 	for {
-		soonest := uint64(math.MaxUint64) // rounds until any of the places has a turn
-		for place = find(from); place >= 0; place = find(place + 1) {
-			wait := x.wait(place, round)
+		soonest := uint64(math.MaxUint64) // rounds until any index has a turn
+		for index = usable(from); index >= 0; index = usable(index + 1) {
+			wait := x.roundsUntilTurn(index, round)
 			if wait == 0 {
-				return place, round*x.places + uint64(place) + 1
+				return index, round*x.size + uint64(index) + 1
 			}
 			soonest = min(soonest, wait)
 		}
 		switch {
-		case from > 0: // the places before it have not been asked
+		case from > 0: // the indices before from were not looked at
 			round, from = round+1, 0
 		case soonest == math.MaxUint64:
 			return -1, 0
@@ -89,12 +89,12 @@ func (x *turns) look(turn uint64, find func(from int) int) (place int, after uin
 	}
 }
 
-// wait is how many rounds a place has to wait for a turn; 0 if it has one in this round.
-func (x *turns) wait(place int, round uint64) uint64 {
+// roundsUntilTurn returns for how many rounds an index has no turn; 0 if it has one in this round.
+func (x *roundRobin) roundsUntilTurn(index int, round uint64) uint64 {
 	if x.shares == nil {
 		return 0
 	}
-	s := x.shares[place]
+	s := x.shares[index]
 	at := (s.weight*(round%x.rounds) + s.offset) % x.rounds
 	if at < s.weight {
 		return 0

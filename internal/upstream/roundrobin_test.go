@@ -6,31 +6,31 @@ import (
 	"testing"
 )
 
-// everyone is a find of turns.take that passes nobody over.
-func everyone(places int) func(int) int {
+// anyIndex is the argument of roundRobin.next if every index can be used.
+func anyIndex(indices int) func(int) int {
 	return func(from int) int {
-		if from >= places {
+		if from >= indices {
 			return -1
 		}
 		return from
 	}
 }
 
-// cycleOf is the places that have the turns of one cycle.
+// cycleOf is the indices of the turns of one cycle.
 func cycleOf(weights []int) (cycle []int) {
-	var x turns
-	x.layOut(weights)
+	var x roundRobin
+	x.init(weights)
 	common, total := 0, 0
 	for _, w := range weights {
 		common, total = gcd(common, w), total+w
 	}
 	for range total / common {
-		cycle = append(cycle, x.take(everyone(len(weights))))
+		cycle = append(cycle, x.next(anyIndex(len(weights))))
 	}
 	return cycle
 }
 
-func TestTurns(t *testing.T) {
+func TestRoundRobinTurns(t *testing.T) {
 	for _, c := range []struct {
 		weights []int
 		want    string
@@ -48,36 +48,36 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// Each place has exactly its share of a cycle, and no place waits much longer for its next turn than evenly: by one turn
-// for each of the others at most. That is what smooth means.
-func TestTurnsAreExactAndSmooth(t *testing.T) {
+// Each index has exactly its share of a cycle, and waits for its next turn at most one turn of each other index
+// longer than if turns were evenly spread. That is the meaning of smooth.
+func TestRoundRobinIsExactAndSmooth(t *testing.T) {
 	for _, weights := range [][]int{
 		{3, 2, 1}, {10, 1}, {256, 1, 1}, {7, 5, 3, 2}, {1, 2, 4, 8, 16}, {9, 9, 1, 1, 1}, {5, 2, 1},
 		slices.Concat(slices.Repeat([]int{1}, 500), []int{256, 100, 3}),
 	} {
 		cycle := cycleOf(weights)
 		for i, w := range weights {
-			places := []int{}
+			indices := []int{}
 			for at, index := range slices.Concat(cycle, cycle) {
 				if index == i {
-					places = append(places, at)
+					indices = append(indices, at)
 				}
 			}
-			if len(places) != 2*w {
-				t.Errorf("%v: place %d has %d turns, want %d", weights, i, len(places)/2, w)
+			if len(indices) != 2*w {
+				t.Errorf("%v: index %d has %d turns, want %d", weights, i, len(indices)/2, w)
 			}
 			even := float64(len(cycle)) / float64(w)
-			for k := 1; k < len(places); k++ {
-				if gap := float64(places[k] - places[k-1]); gap > even+float64(len(weights)) {
-					t.Errorf("%v: place %d waits %v turns, evenly it would be %.1f", weights, i, gap, even)
+			for k := 1; k < len(indices); k++ {
+				if gap := float64(indices[k] - indices[k-1]); gap > even+float64(len(weights)) {
+					t.Errorf("%v: index %d waits %v turns, evenly it would be %.1f", weights, i, gap, even)
 				}
 			}
 		}
 	}
 }
 
-// The heavy place of a few never has more turns in a row than it has to.
-func TestTurnsDoNotBunch(t *testing.T) {
+// A heavy index among few has no more turns in a row than necessary.
+func TestRoundRobinDoesNotBunch(t *testing.T) {
 	for _, c := range []struct {
 		weights []int
 		most    int
@@ -86,8 +86,8 @@ func TestTurnsDoNotBunch(t *testing.T) {
 	} {
 		cycle := cycleOf(c.weights)
 		row, longest := 0, 0
-		for i, place := range slices.Concat(cycle, cycle) {
-			if i > 0 && place != cycle[(i-1)%len(cycle)] {
+		for i, index := range slices.Concat(cycle, cycle) {
+			if i > 0 && index != cycle[(i-1)%len(cycle)] {
 				row = 0
 			}
 			row++
@@ -99,19 +99,19 @@ func TestTurnsDoNotBunch(t *testing.T) {
 	}
 }
 
-// Those that are not passed over share the turns by their weights, exactly, however many are passed over; and the way to
-// the next turn is short.
-func TestTurnsAmongTheLeft(t *testing.T) {
+// The indices that can be used share the turns exactly by weight, however many are skipped, and the next turn is
+// found quickly.
+func TestRoundRobinSkipsByWeight(t *testing.T) {
 	weights := make([]int, 10000)
 	for i := range weights {
 		weights[i] = 1 + i*7%256
 	}
-	var x turns
-	x.layOut(weights)
+	var x roundRobin
+	x.init(weights)
 	for _, left := range [][]int{{4711}, {3, 9999}, {17, 18, 5000, 9000}} {
 		total := 0
-		for _, place := range left {
-			total += weights[place]
+		for _, index := range left {
+			total += weights[index]
 		}
 		asked := 0
 		find := func(from int) int {
@@ -124,36 +124,36 @@ func TestTurnsAmongTheLeft(t *testing.T) {
 		}
 		counts := map[int]int{}
 		for range total {
-			counts[x.take(find)]++
+			counts[x.next(find)]++
 		}
-		for _, place := range left {
-			if got, want := counts[place], weights[place]; got != want {
-				t.Errorf("of %v, %d had %d turns, want %d", left, place, got, want)
+		for _, index := range left {
+			if got, want := counts[index], weights[index]; got != want {
+				t.Errorf("of %v, %d had %d turns, want %d", left, index, got, want)
 			}
 		}
 		if each := asked / total; each > 4*(len(left)+1) {
 			t.Errorf("of %v, it took %d looks to find a turn", left, each)
 		}
 	}
-	if x.take(func(int) int { return -1 }) != -1 {
-		t.Error("a turn of nobody")
+	if x.next(func(int) int { return -1 }) != -1 {
+		t.Error("a turn without a usable index")
 	}
 }
 
-func TestTurnsGoOn(t *testing.T) {
-	var before, after turns
-	before.layOut([]int{1, 1, 1, 1})
+func TestRoundRobinContinues(t *testing.T) {
+	var before, after roundRobin
+	before.init([]int{1, 1, 1, 1})
 	for range 7 {
-		before.take(everyone(4))
+		before.next(anyIndex(4))
 	}
-	after.layOut([]int{1, 1, 1, 1, 1})
-	after.follow(&before)
-	if got := after.take(everyone(5)); got != 3 {
+	after.init([]int{1, 1, 1, 1, 1})
+	after.continueFrom(&before)
+	if got := after.next(anyIndex(5)); got != 3 {
 		t.Errorf("the next is %d, want 3", got)
 	}
-	after.layOut([]int{1, 1})
-	after.follow(&before)
-	if got := after.take(everyone(2)); got != 0 {
+	after.init([]int{1, 1})
+	after.continueFrom(&before)
+	if got := after.next(anyIndex(2)); got != 0 {
 		t.Errorf("the next is %d, want 0", got)
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// Whatever the balancer: no session goes to a target that it has tried, that is down, drained or full, nor to a backup
-// or a dead one while another can take it. When none is left, the error says why.
-func TestEveryBalanceKeepsTheRules(t *testing.T) {
+// With every balancer: no session goes to a target that it has tried, or that is down, drained or full, nor to a
+// backup or a dead target while another can take it. When none is left, the error says why.
+func TestEveryBalancerKeepsTheRules(t *testing.T) {
 	for _, balance := range balances {
 		t.Run(balance, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -35,14 +35,14 @@ func TestEveryBalanceKeepsTheRules(t *testing.T) {
 				var tried Attempts
 				got := ""
 				for {
-					x, trial, err := s.Pick(&tried, source)
+					x, halfOpen, err := s.Pick(&tried, source)
 					if err != nil {
 						if !errors.Is(err, ErrNone) {
 							t.Error(err)
 						}
 						break
 					}
-					if trial {
+					if halfOpen {
 						t.Error("a trial")
 					}
 					got += letter(x)
@@ -61,11 +61,11 @@ func TestEveryBalanceKeepsTheRules(t *testing.T) {
 				trials := 0
 				tried.Reset()
 				for {
-					_, trial, err := s.Pick(&tried, source)
+					_, halfOpen, err := s.Pick(&tried, source)
 					if err != nil {
 						break
 					}
-					if trial {
+					if halfOpen {
 						trials++
 					}
 				}
@@ -77,22 +77,22 @@ func TestEveryBalanceKeepsTheRules(t *testing.T) {
 	}
 }
 
-// A session that goes through thousands of targets tries each once, and does not take long to find the next.
-func TestEveryBalanceGoesThroughAll(t *testing.T) {
+// A session that goes through thousands of targets tries each once, and each next one is found quickly.
+func TestEveryBalancerGoesThroughAllTargets(t *testing.T) {
 	const n = 1000
 	for _, balance := range balances {
 		for _, fails := range []error{errConnect, errLocal} {
 			s := balanced(balance, some(n, func(i int, c *config.Target) { c.Weight = 1 + i%3; c.Backup = i%2 == 0 }))
 			var tried Attempts
 			for {
-				x, trial, err := s.Pick(&tried, netip.MustParseAddr("192.0.2.1"))
+				x, halfOpen, err := s.Pick(&tried, netip.MustParseAddr("192.0.2.1"))
 				if err != nil {
 					break
 				}
 				if (tried.Len() <= n/2) == x.Backup {
 					t.Fatalf("%s: try %d is a backup: %v", balance, tried.Len(), x.Backup)
 				}
-				x.Failed(trial, fails)
+				x.Failed(halfOpen, fails)
 				x.Release()
 			}
 			seen := map[*state]bool{}
@@ -108,28 +108,28 @@ func TestEveryBalanceGoesThroughAll(t *testing.T) {
 	}
 }
 
-// What was tried is forgotten with a reset, and what it was like.
-func TestTriedIsReset(t *testing.T) {
-	s := newSet(2*aimless, func(_ int, c *config.Target) { c.MaxSessions = 1 })
+// Reset forgets the targets that were tried.
+func TestAttemptsReset(t *testing.T) {
+	s := newSet(2*maxBalanced, func(_ int, c *config.Target) { c.MaxSessions = 1 })
 	var tried Attempts
-	for range 2 * aimless {
-		if _, _, err := s.Pick(&tried, nobody); err != nil {
+	for range 2 * maxBalanced {
+		if _, _, err := s.Pick(&tried, noClient); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if tried.Last() == nil || tried.Len() != 2*aimless {
+	if tried.Last() == nil || tried.Len() != 2*maxBalanced {
 		t.Errorf("%d were tried", tried.Len())
 	}
-	s.Await(&tried, nobody, func() {}).Cancel()
+	s.Await(&tried, noClient, func() {}).Cancel()
 	tried.Reset()
-	if tried.Len() != 0 || tried.Last() != nil || tried.ticket != 0 || tried.course != 0 || tried.has(s.All()[0]) {
+	if tried.Len() != 0 || tried.Last() != nil || tried.ticket != 0 || tried.phase != 0 || tried.has(s.All()[0]) {
 		t.Errorf("after a reset: %+v", tried)
 	}
 }
 
-// Whatever the balancer, sessions side by side leave nothing behind and keep to the limits; picking never fails while a
-// target lives.
-func TestEveryBalanceSideBySide(t *testing.T) {
+// With every balancer: concurrent sessions give back all slots and keep the limits, and Pick does not fail while a
+// target is alive.
+func TestEveryBalancerConcurrently(t *testing.T) {
 	for _, balance := range balances {
 		t.Run(balance, func(t *testing.T) {
 			t.Parallel()
@@ -141,16 +141,16 @@ func TestEveryBalanceSideBySide(t *testing.T) {
 					var tried Attempts
 					for range 2000 {
 						tried.Reset()
-						x, trial, err := s.Pick(&tried, netip.AddrFrom4([4]byte{10, 0, byte(worker), byte(random.IntN(256))}))
+						x, halfOpen, err := s.Pick(&tried, netip.AddrFrom4([4]byte{10, 0, byte(worker), byte(random.IntN(256))}))
 						if err != nil {
 							t.Error(err)
 							return
 						}
 						switch i := int(x.Addr.Addr().As4()[3]); {
 						case i >= 10 && random.IntN(4) == 0:
-							x.Failed(trial, errConnect)
+							x.Failed(halfOpen, errConnect)
 						case random.IntN(8) == 0:
-							x.Abandoned(trial)
+							x.Abandoned(halfOpen)
 						default:
 							x.Connected(time.Duration(random.IntN(1e7)))
 						}
@@ -163,9 +163,9 @@ func TestEveryBalanceSideBySide(t *testing.T) {
 			}
 			all.Wait()
 			none(t, s)
-			for _, tier := range s.line.inForce.Load().tiers {
+			for _, level := range s.shared.active.Load().priorities {
 				if balance != config.BalanceNearest {
-					checkTree(t, tier.tree, func(place int) uint64 { return tier.targets[place].key() })
+					checkTree(t, level.tree, func(index int) uint64 { return level.targets[index].key() })
 				}
 			}
 			s.Retire()

@@ -13,7 +13,7 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-func TestPickTakesTurns(t *testing.T) {
+func TestPickIsRoundRobin(t *testing.T) {
 	if got := letters(t, newSet(3, nil), 7); got != "abcabca" {
 		t.Error(got)
 	}
@@ -26,7 +26,7 @@ func TestPickByWeight(t *testing.T) {
 	}
 }
 
-func TestPickPassesOverTheDeadEvenly(t *testing.T) {
+func TestPickSkipsDeadTargetsEvenly(t *testing.T) {
 	s := newSet(4, nil)
 	s.All()[1].Failed(false, errConnect)
 	s.All()[2].Failed(false, errConnect)
@@ -41,7 +41,7 @@ func TestPickTriesEveryTargetOnce(t *testing.T) {
 	var tried Attempts
 	all := ""
 	for range 3 {
-		got, _, err := s.Pick(&tried, nobody)
+		got, _, err := s.Pick(&tried, noClient)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,13 +52,13 @@ func TestPickTriesEveryTargetOnce(t *testing.T) {
 	if all != "bca" { // the dead one when no live one is left
 		t.Error(all)
 	}
-	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrNone) {
+	if _, _, err := s.Pick(&tried, noClient); !errors.Is(err, ErrNone) {
 		t.Errorf("a fourth try: %v", err)
 	}
 	none(t, s)
 }
 
-func TestPickBackupOnlyWithoutOthers(t *testing.T) {
+func TestPickUsesBackupsLast(t *testing.T) {
 	s := newSet(3, func(i int, t *config.Target) { t.Backup = i == 0 })
 	if got := letters(t, s, 4); got != "bcbc" {
 		t.Error(got)
@@ -70,7 +70,7 @@ func TestPickBackupOnlyWithoutOthers(t *testing.T) {
 	}
 }
 
-func TestPickNeverOneThatIsDown(t *testing.T) {
+func TestPickSkipsTargetsThatAreDown(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.Down = i == 0 })
 	if got := letters(t, s, 3); got != "bbb" {
 		t.Error(got)
@@ -79,16 +79,16 @@ func TestPickNeverOneThatIsDown(t *testing.T) {
 		t.Error(s.All()[0].State())
 	}
 	var tried Attempts
-	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried, nobody); !errors.Is(err, ErrNone) {
+	if _, _, err := newSet(1, func(_ int, t *config.Target) { t.Down = true }).Pick(&tried, noClient); !errors.Is(err, ErrNone) {
 		t.Error(err)
 	}
 }
 
-func TestPickPassesOverTheFull(t *testing.T) {
+func TestPickSkipsFullTargets(t *testing.T) {
 	s := newSet(2, func(i int, t *config.Target) { t.MaxSessions = 1 })
 	first, second := pick(t, s), pick(t, s)
 	var tried Attempts
-	if _, _, err := s.Pick(&tried, nobody); !errors.Is(err, ErrFull) {
+	if _, _, err := s.Pick(&tried, noClient); !errors.Is(err, ErrFull) {
 		t.Errorf("with all full: %v", err)
 	}
 	first.Release()
@@ -99,7 +99,7 @@ func TestPickPassesOverTheFull(t *testing.T) {
 	second.Release()
 }
 
-func TestPickSharesExactlyBetweenMany(t *testing.T) {
+func TestPickSharesExactlyAmongConcurrentSessions(t *testing.T) {
 	s := newSet(3, func(i int, t *config.Target) { t.Weight = i + 1 })
 	var all sync.WaitGroup
 	var mu sync.Mutex
@@ -108,7 +108,7 @@ func TestPickSharesExactlyBetweenMany(t *testing.T) {
 		all.Go(func() {
 			for range 600 {
 				var tried Attempts
-				got, _, err := s.Pick(&tried, nobody)
+				got, _, err := s.Pick(&tried, noClient)
 				if err != nil {
 					t.Error(err)
 					return
@@ -135,7 +135,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 		all.Go(func() {
 			for range 500 {
 				var tried Attempts
-				got, _, err := s.Pick(&tried, nobody)
+				got, _, err := s.Pick(&tried, noClient)
 				if err != nil {
 					if !errors.Is(err, ErrFull) {
 						t.Error(err)
@@ -155,7 +155,7 @@ func TestMaxSessionsHoldsUnderContention(t *testing.T) {
 	none(t, s)
 }
 
-func TestTrial(t *testing.T) {
+func TestHalfOpenTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(2, nil)
 		a := s.All()[0]
@@ -172,31 +172,31 @@ func TestTrial(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
-			trial, other := pick(t, s), pick(t, s)
-			if trial != a {
-				trial, other = other, trial
+			halfOpen, other := pick(t, s), pick(t, s)
+			if halfOpen != a {
+				halfOpen, other = other, halfOpen
 			}
-			if trial != a || other == a {
-				t.Fatalf("when the trial is due: %s and %s, want one session to a", trial.Name, other.Name)
+			if halfOpen != a || other == a {
+				t.Fatalf("when the trial is due: %s and %s, want one session to a", halfOpen.Name, other.Name)
 			}
-			if trial.Failed(true, errConnect) {
+			if halfOpen.Failed(true, errConnect) {
 				t.Fatal("a failed trial is no news")
 			}
-			trial.Release()
+			halfOpen.Release()
 			other.Release()
 		}
 		time.Sleep(10 * retry)
 		synctest.Wait()
-		trial := pick(t, s)
-		if trial != a {
-			trial = pick(t, s)
+		halfOpen := pick(t, s)
+		if halfOpen != a {
+			halfOpen = pick(t, s)
 		}
-		trial.Abandoned(true)
-		trial.Release()
-		if trial = pick(t, s); trial != a {
-			trial = pick(t, s)
+		halfOpen.Abandoned(true)
+		halfOpen.Release()
+		if halfOpen = pick(t, s); halfOpen != a {
+			halfOpen = pick(t, s)
 		}
-		if trial != a || !trial.Connected(time.Millisecond) || a.State() != Alive {
+		if halfOpen != a || !halfOpen.Connected(time.Millisecond) || a.State() != Alive {
 			t.Fatal("a trial that connects does not bring the target back")
 		}
 		if a.Connected(time.Millisecond) {
@@ -208,27 +208,27 @@ func TestTrial(t *testing.T) {
 	})
 }
 
-// Sessions that come to a dead target for want of a live one tell nothing of its trial.
-func TestOthersDoNotDisturbATrial(t *testing.T) {
+// A session that uses a dead target because no live one is left does not change its half-open trial.
+func TestOtherSessionsDoNotChangeTheHalfOpenTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(1, nil)
 		s.All()[0].Failed(false, errConnect)
 		time.Sleep(retry)
 		synctest.Wait()
-		session := func() (trial bool) {
+		session := func() (halfOpen bool) {
 			t.Helper()
 			var tried Attempts
-			got, trial, err := s.Pick(&tried, nobody)
+			got, halfOpen, err := s.Pick(&tried, noClient)
 			if err != nil {
 				t.Fatal(err)
 			}
 			got.Release()
-			return trial
+			return halfOpen
 		}
 		if !session() {
 			t.Fatal("the first session is not the trial")
 		}
-		for _, says := range []func(bool){s.All()[0].Abandoned, func(trial bool) { s.All()[0].Failed(trial, errConnect) }} {
+		for _, says := range []func(bool){s.All()[0].Abandoned, func(halfOpen bool) { s.All()[0].Failed(halfOpen, errConnect) }} {
 			if session() {
 				t.Fatal("a second trial")
 			}
@@ -244,7 +244,7 @@ func TestOthersDoNotDisturbATrial(t *testing.T) {
 	})
 }
 
-func TestASetKeepsWhatIsKnown(t *testing.T) {
+func TestNewSetKeepsState(t *testing.T) {
 	before := newSet(3, nil)
 	held := pick(t, before)
 	before.All()[1].Failed(false, errConnect)
@@ -272,8 +272,8 @@ func TestASetKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// Only the set in force says who is picked; one that never is, changes nothing.
-func TestOneSetIsInForce(t *testing.T) {
+// Only the active set decides picks; a set that is never activated changes nothing.
+func TestOneSetIsActive(t *testing.T) {
 	before := newSet(1, nil)
 	dropped := NewSet(some(2, nil)[1:], before.policy.Policy, before)
 	after := NewSet(some(3, nil)[2:], before.policy.Policy, before)
@@ -284,14 +284,14 @@ func TestOneSetIsInForce(t *testing.T) {
 	if got := letters(t, dropped, 1) + letters(t, after, 1) + letters(t, before, 1); got != "ccc" {
 		t.Errorf("after: %s", got)
 	}
-	inForce := after.line.inForce.Load()
+	inForce := after.shared.active.Load()
 	after.Activate()
-	if after.line.inForce.Load() != inForce {
+	if after.shared.active.Load() != inForce {
 		t.Error("enforcing it again makes it anew")
 	}
 }
 
-func TestRotationGoesOnThroughReloads(t *testing.T) {
+func TestRoundRobinContinuesThroughReloads(t *testing.T) {
 	s := newSet(4, nil)
 	if got := letters(t, s, 2); got != "ab" {
 		t.Fatal(got)
@@ -306,8 +306,8 @@ func TestRotationGoesOnThroughReloads(t *testing.T) {
 	}
 }
 
-// A set that is made, and not in force yet, takes in what happens until it is.
-func TestWhatHappensBeforeASetIsInForce(t *testing.T) {
+// A set that is not active yet follows the state of its targets until it is.
+func TestEventsBeforeASetIsActive(t *testing.T) {
 	before := NewSet([]config.Target{{Address: web}}, Policy{Retry: retry}, nil)
 	after := NewSet([]config.Target{{Address: web, Weight: 2}}, Policy{Retry: retry}, before)
 	after.Resolved(web, endpoints("10.1.0.1:80"))
@@ -319,8 +319,8 @@ func TestWhatHappensBeforeASetIsInForce(t *testing.T) {
 		t.Errorf("it has %d sessions and is %s", x.Sessions(), x.State())
 	}
 	before.Resolved(web, endpoints("10.1.0.2:80"))
-	if x := after.All()[0]; len(after.All()) != 1 || !x.Same(held) || x.now.Load() != x {
-		t.Error("an answer to the set before changes the one in force")
+	if x := after.All()[0]; len(after.All()) != 1 || !x.Same(held) || x.active.Load() != x {
+		t.Error("an answer to the set before changes the active one")
 	}
 	held.Release()
 	none(t, after)

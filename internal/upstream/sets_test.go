@@ -16,27 +16,27 @@ const retry = 10 * time.Second
 
 var (
 	errConnect = errors.New("no way")
-	nobody     netip.Addr // a client without an address
+	noClient   netip.Addr // a client without an address
 )
 
-// balances is every balancer.
+// balances are the names of all balancers.
 var balances = []string{
 	config.BalanceRoundRobin, config.BalanceLeastSessions, config.BalanceRandom,
 	config.BalanceSourceHash, config.BalanceFirst, config.BalanceNearest,
 }
 
-// nth is the address of the nth target: they are called a, b, c and so on in tests.
+// nth is the address of the nth target; tests call them a, b, c and so on.
 func nth(n int) config.Address {
 	return config.Address{Network: "tcp", Host: fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255), Port: 80}
 }
 
-// letter is what the target is called in tests.
+// letter is the name that tests give the target.
 func letter(t *Target) string {
 	ip := t.Addr.Addr().As4()
 	return string(rune('a' + ip[3]))
 }
 
-// some makes n targets as change makes them.
+// some makes n targets, changed by change.
 func some(n int, change func(i int, t *config.Target)) (targets []config.Target) {
 	for i := range n {
 		t := config.Target{Address: nth(i), Weight: 1}
@@ -57,11 +57,11 @@ func newSet(n int, change func(i int, t *config.Target)) *Set {
 	return NewSet(some(n, change), Policy{Retry: retry}, nil)
 }
 
-// seeded has a set choose by numbers that are the same each time.
+// seeded makes the choices of a set reproducible.
 func seeded(s *Set) *Set {
 	random := rand.New(rand.NewPCG(1, 2))
-	for _, tier := range s.line.inForce.Load().tiers {
-		tier.rand = random.Uint64
+	for _, level := range s.shared.active.Load().priorities {
+		level.rand = random.Uint64
 	}
 	return s
 }
@@ -69,7 +69,7 @@ func seeded(s *Set) *Set {
 // pick picks for a new session.
 func pick(t testing.TB, s *Set) *Target {
 	t.Helper()
-	return pickFrom(t, s, nobody)
+	return pickFrom(t, s, noClient)
 }
 
 func pickFrom(t testing.TB, s *Set, source netip.Addr) *Target {
@@ -82,7 +82,7 @@ func pickFrom(t testing.TB, s *Set, source netip.Addr) *Target {
 	return got
 }
 
-// letters picks n times, for sessions that connect and end, and joins what the targets are called.
+// letters picks n times, for sessions that connect and end, and joins the letters of the targets.
 func letters(t testing.TB, s *Set, n int) string {
 	t.Helper()
 	var all strings.Builder
@@ -94,7 +94,7 @@ func letters(t testing.TB, s *Set, n int) string {
 	return all.String()
 }
 
-// none checks that no session has a target, and that nobody waits.
+// none checks that no session holds a slot or waits.
 func none(t *testing.T, s *Set) {
 	t.Helper()
 	for _, x := range s.All() {
@@ -102,7 +102,7 @@ func none(t *testing.T, s *Set) {
 			t.Errorf("%s still has %d sessions", x.Name, n)
 		}
 	}
-	if n := s.line.queue.waiting.Load(); n != 0 || len(s.line.queue.groups) != 0 {
+	if n := s.shared.queue.waiting.Load(); n != 0 || len(s.shared.queue.groups) != 0 {
 		t.Errorf("%d still wait", n)
 	}
 }

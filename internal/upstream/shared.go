@@ -5,46 +5,47 @@ import (
 	"sync/atomic"
 )
 
-// line is what the sets of one app have in common, through all its reloads.
-type line struct {
-	inForce atomic.Pointer[rotation]
-	queue   queue
+// shared is the state of an app that all its sets share, through all reloads.
+type shared struct {
+	active atomic.Pointer[rotation] // the rotation that every Pick goes by
+	queue  queue
 
-	mu     sync.Mutex          // guards what follows
-	turn   int                 // how many rotations have been in force
-	states map[endpoint]*state // of the rotation in force, and what should be known of endpoints that come back
+	mu         sync.Mutex          // guards the fields below
+	generation int                 // number of rotations that have been active
+	states     map[endpoint]*state // of the endpoints of the active rotation, and of removed ones that have sessions or are drained
 }
 
-// remembered is how many endpoints that are gone, and have no session either, are known for being drained.
-const remembered = 100
+// maxDrainedKept bounds how many endpoints are kept that are in no configuration and have no session, because they
+// are drained.
+const maxDrainedKept = 100
 
-// stateOf gives what is known of an endpoint. The caller holds mu.
-func (l *line) stateOf(e endpoint) *state {
+// stateOf returns the state of an endpoint. The caller holds mu.
+func (l *shared) stateOf(e endpoint) *state {
 	if s := l.states[e]; s != nil {
 		return s
 	}
 	return &state{}
 }
 
-// enforce puts a rotation in force. The caller holds mu.
-func (l *line) enforce(r *rotation) {
-	before := l.inForce.Load()
+// activate makes r the active rotation. The caller holds mu.
+func (l *shared) activate(r *rotation) {
+	before := l.active.Load()
 	states := make(map[endpoint]*state, len(r.all))
 	for _, t := range r.all {
 		states[t.endpoint] = t.state
-		t.enter(t)
-		t.show()
+		t.activate(t)
+		t.updateKey()
 	}
 	if before != nil {
-		for i := range min(len(r.tiers), len(before.tiers)) {
-			r.tiers[i].follow(before.tiers[i])
+		for i := range min(len(r.priorities), len(before.priorities)) {
+			r.priorities[i].continueFrom(before.priorities[i])
 		}
 	}
-	l.inForce.Store(r)
-	l.turn++
+	l.active.Store(r)
+	l.generation++
 	if before != nil {
 		for _, t := range before.all {
-			t.leave(t)
+			t.deactivate(t)
 		}
 	}
 	idle := 0
@@ -53,7 +54,7 @@ func (l *line) enforce(r *rotation) {
 			continue
 		}
 		if s.sessions.Load() == 0 {
-			if !s.drained.Load() || idle == remembered {
+			if !s.drained.Load() || idle == maxDrainedKept {
 				continue
 			}
 			idle++
@@ -65,7 +66,7 @@ func (l *line) enforce(r *rotation) {
 		if l.queue.waiting.Load() == 0 {
 			return
 		}
-		if t.tier != nil {
+		if t.priority != nil {
 			l.queue.offer(t)
 		}
 	}

@@ -1,57 +1,57 @@
 package upstream
 
-// reserve takes a place for a session; live, if it was picked as one that lives. The session may become the trial of a
-// dead target that is due for one. It fails if the target cannot take the session, or not any more, or is being offered to
-// those who wait.
-func (t *Target) reserve(live bool) (trial, ok bool) {
+// reserve takes a slot for a session. live is set if the session picked the target as a live one. If the target is
+// due for its half-open trial, the session makes it. reserve fails if the target cannot take the session (any more),
+// or is being offered to waiting sessions.
+func (t *Target) reserve(live bool) (halfOpen, ok bool) {
 	if t.offered.Load() {
 		return false, false
 	}
-	return t.seize(live)
+	return t.tryReserve(live)
 }
 
-// seize is reserve for those to whom the target is being offered.
-func (t *Target) seize(live bool) (trial, ok bool) {
+// tryReserve is reserve for waiting sessions.
+func (t *Target) tryReserve(live bool) (halfOpen, ok bool) {
 	if t.drained.Load() || t.Barred() {
 		return false, false
 	}
-	was := t.known()
+	was := t.currentHealth()
 	if was != alive {
-		was, _ = t.happen(t.policy, trialBegan, nil)
-		trial = was == due
+		was, _ = t.handle(t.policy, onPicked, nil)
+		halfOpen = was == retryDue
 	}
-	if live && was != alive && !trial || !t.occupy(int64(t.MaxSessions)) {
-		if trial {
-			t.happen(t.policy, trialAbandoned, nil)
-			t.update()
+	if live && was != alive && !halfOpen || !t.acquire(int64(t.MaxSessions)) {
+		if halfOpen {
+			t.handle(t.policy, onTrialAbandoned, nil)
+			t.updateActive()
 		}
 		return false, false
 	}
-	if t.policy.measures {
-		t.time.owe()
+	if t.policy.byLatency {
+		t.latency.begin()
 	}
-	if trial || t.MaxSessions > 0 || t.policy.counts {
-		t.update()
+	if halfOpen || t.MaxSessions > 0 || t.policy.bySessions {
+		t.updateActive()
 	}
-	return trial, true
+	return halfOpen, true
 }
 
-// Release gives back the place that Pick reserved.
+// Release gives back the slot that Pick has reserved.
 func (t *Target) Release() {
 	t.sessions.Add(-1)
-	if now := t.now.Load(); now != nil && (now.MaxSessions > 0 || now.policy.counts) {
+	if now := t.active.Load(); now != nil && (now.MaxSessions > 0 || now.policy.bySessions) {
 		t.changed()
 	}
 }
 
-// show brings what the target's tier knows of it up to date.
-func (t *Target) show() {
-	if t.tier != nil {
-		t.tier.tree.set(t.place, t.key)
+// updateKey updates the key of the target in the tree of its priority.
+func (t *Target) updateKey() {
+	if t.priority != nil {
+		t.priority.tree.set(t.index, t.key)
 	}
 }
 
-// key is what the tree of the tier is to have of the target.
+// key returns the key of the target: see the keys in balance.go.
 func (t *Target) key() uint64 {
 	switch {
 	case t.drained.Load() || t.Barred():
@@ -59,12 +59,12 @@ func (t *Target) key() uint64 {
 	case t.full(), t.offered.Load():
 		return keyFull
 	}
-	switch t.known() {
-	case dead, onTrial:
+	switch t.currentHealth() {
+	case dead, inTrial:
 		return keyDead
 	}
-	if t.second.Load() {
-		return keySecond
+	if t.demoted.Load() {
+		return keyDemoted
 	}
 	if t.policy.rank == nil {
 		return 0
@@ -72,16 +72,16 @@ func (t *Target) key() uint64 {
 	return t.policy.rank(t)
 }
 
-// full reports whether the target has all the sessions that it may have.
+// full reports whether the target has reached max_sessions.
 func (t *Target) full() bool {
 	return t.MaxSessions > 0 && t.sessions.Load() >= int64(t.MaxSessions)
 }
 
-// room reports whether the target can take a session, if only as one that is dead.
-func (t *Target) room() bool { return !t.drained.Load() && !t.Barred() && !t.full() }
+// hasRoom reports whether the target can take a session, be it dead or alive.
+func (t *Target) hasRoom() bool { return !t.drained.Load() && !t.Barred() && !t.full() }
 
-// occupy takes one of most places; 0 is no limit.
-func (s *state) occupy(most int64) bool {
+// acquire takes one of most slots; most is 0 if there is no limit.
+func (s *state) acquire(most int64) bool {
 	if most == 0 {
 		s.sessions.Add(1)
 		return true
@@ -97,19 +97,19 @@ func (s *state) occupy(most int64) bool {
 	}
 }
 
-// update brings up to date what the rotation in force knows of the endpoint.
-func (s *state) update() {
-	if t := s.now.Load(); t != nil {
-		t.show()
+// updateActive updates the key of the endpoint in the active rotation.
+func (s *state) updateActive() {
+	if t := s.active.Load(); t != nil {
+		t.updateKey()
 	}
 }
 
-// changed is update, and offers what room there is to those who wait.
+// changed is updateActive, and then offers free slots to waiting sessions.
 func (s *state) changed() {
-	t := s.now.Load()
-	if t == nil || t.tier == nil {
+	t := s.active.Load()
+	if t == nil || t.priority == nil {
 		return
 	}
-	t.show()
-	t.tier.queue.offer(t)
+	t.updateKey()
+	t.priority.queue.offer(t)
 }

@@ -7,13 +7,13 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// What may be reserved, whoever asks: picking looks at what a tier knows, which may be out of date.
+// reserve checks the target itself, because Pick goes by keys that may be out of date.
 func TestReserve(t *testing.T) {
 	for _, c := range []struct {
 		health        health
 		drained, full bool
-		live          bool // picked as one that lives
-		trial, ok     bool
+		live          bool // picked as a live target
+		halfOpen, ok  bool
 		then          health
 	}{
 		{health: alive, live: true, ok: true, then: alive},
@@ -24,12 +24,12 @@ func TestReserve(t *testing.T) {
 		{health: dead, live: false, ok: true, then: dead},
 		{health: dead, live: false, drained: true, then: dead},
 		{health: dead, live: false, full: true, then: dead},
-		{health: due, live: true, ok: true, trial: true, then: onTrial},
-		{health: due, live: false, ok: true, trial: true, then: onTrial},
-		{health: due, live: true, drained: true, then: due},
-		{health: due, live: true, full: true, then: due},
-		{health: onTrial, live: true, then: onTrial},
-		{health: onTrial, live: false, ok: true, then: onTrial},
+		{health: retryDue, live: true, ok: true, halfOpen: true, then: inTrial},
+		{health: retryDue, live: false, ok: true, halfOpen: true, then: inTrial},
+		{health: retryDue, live: true, drained: true, then: retryDue},
+		{health: retryDue, live: true, full: true, then: retryDue},
+		{health: inTrial, live: true, then: inTrial},
+		{health: inTrial, live: false, ok: true, then: inTrial},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSet(1, func(_ int, t *config.Target) {
@@ -44,35 +44,35 @@ func TestReserve(t *testing.T) {
 			}
 			x.Drain(c.drained)
 			before := x.Sessions()
-			trial, ok := x.reserve(c.live)
-			if trial != c.trial || ok != c.ok || x.known() != c.then {
-				t.Errorf("%+v: trial %v, ok %v, then %s", c, trial, ok, x.known())
+			halfOpen, ok := x.reserve(c.live)
+			if halfOpen != c.halfOpen || ok != c.ok || x.currentHealth() != c.then {
+				t.Errorf("%+v: trial %v, ok %v, then %s", c, halfOpen, ok, x.currentHealth())
 			}
 			if got := x.Sessions() - before; got != 0 && !ok || got != 1 && ok {
-				t.Errorf("%+v: %d places taken", c, got)
+				t.Errorf("%+v: %d slots taken", c, got)
 			}
-			if x.tier.tree.at(0) != x.key() && !c.full {
-				t.Errorf("%+v: the tier knows %x, and it is %x", c, x.tier.tree.at(0), x.key())
+			if x.priority.tree.key(0) != x.key() && !c.full {
+				t.Errorf("%+v: the tree has key %x, want %x", c, x.priority.tree.key(0), x.key())
 			}
 			s.Retire()
 		})
 	}
 }
 
-// What a tier knows may be wrong for a moment, while others change it: no session ends for that.
-func TestPickIsNotMisled(t *testing.T) {
+// Keys may be wrong for a moment while others change them: no session fails for that.
+func TestPickWithStaleKeys(t *testing.T) {
 	for _, balance := range balances {
 		s := balanced(balance, some(fan+1, nil))
-		tier := s.line.inForce.Load().tiers[0]
+		level := s.shared.active.Load().priorities[0]
 		for _, x := range s.All()[:fan] {
 			x.Drain(true)
 		}
-		for i := range tier.tree.levels[1] {
-			tier.tree.levels[1][i].Store(keyNone)
+		for i := range level.tree.levels[1] {
+			level.tree.levels[1][i].Store(keyNone)
 		}
 		pick(t, s).Release()
 		s = balanced(balance, some(fan+1, func(_ int, c *config.Target) { c.MaxSessions = 1 }))
-		tier = s.line.inForce.Load().tiers[0]
+		level = s.shared.active.Load().priorities[0]
 		for i, x := range s.All() {
 			switch i % 3 {
 			case 0:
@@ -82,13 +82,13 @@ func TestPickIsNotMisled(t *testing.T) {
 			}
 		}
 		for range 3 {
-			if x := pick(t, s); x.place%3 != 2 {
+			if x := pick(t, s); x.index%3 != 2 {
 				t.Errorf("%s: one that is drained or full", balance)
 			}
 		}
-		if x, _, err := s.Pick(new(Attempts), nobody); err == nil {
+		if x, _, err := s.Pick(new(Attempts), noClient); err == nil {
 			t.Errorf("%s: %s cannot take the session", balance, x.Name)
 		}
-		checkTree(t, tier.tree, func(place int) uint64 { return tier.targets[place].key() })
+		checkTree(t, level.tree, func(index int) uint64 { return level.targets[index].key() })
 	}
 }

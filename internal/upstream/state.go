@@ -6,105 +6,107 @@ import (
 	"time"
 )
 
-// retryGrowth bounds how far the time to the next trial connection grows: to this many times the first.
+// retryGrowth bounds the exponential back-off of half-open trials: the wait grows to this many times the first one.
 const retryGrowth = 10
 
-// state is what is found out about an endpoint, and outlives changes of the configuration.
+// state is what the app knows about an endpoint. It outlives changes of the configuration.
 type state struct {
-	sessions atomic.Int64
-	health   atomic.Uint32 // a health; changes under mu
-	drained  atomic.Bool
-	offered  atomic.Bool            // its places are for those who wait, until they are served; changes under mu of the queue
-	lost     atomic.Int32           // races in a row, each to a rival; changes under mu
-	second   atomic.Bool            // it is tried second; changes under mu
-	barred   atomic.Pointer[string] // why it may not be connected to; nil: it may. Changes under mu
-	time     times
-	total    atomic.Int64 // sessions that were connected
-	early    atomic.Int64 // of those, the ones that it ended early
-	failures [len(Reasons)]atomic.Int64
+	sessions  atomic.Int64
+	health    atomic.Uint32 // a health; changes under mu
+	drained   atomic.Bool
+	offered   atomic.Bool            // its slots are for waiting sessions until the offer ends; changes under queue.mu
+	racesLost atomic.Int32           // in a row; changes under mu
+	demoted   atomic.Bool            // changes under mu; see race.go
+	barred    atomic.Pointer[string] // why no session may go there; nil: it is not barred. Changes under mu
+	latency   latency
+	total     atomic.Int64 // sessions that were connected
+	early     atomic.Int64 // sessions of total that the target ended early
+	failures  [len(Reasons)]atomic.Int64
 
-	// now is the target that the rotation in force has for the endpoint; nil if it has none.
-	now atomic.Pointer[Target]
+	// active is the target that the active rotation has for the endpoint; nil if it has none.
+	active atomic.Pointer[Target]
 
-	mu    sync.Mutex // guards what follows
-	since time.Time  // of the last change of State
-	err   error      // the last that the target gave while it was dead
-	wait  time.Duration
-	retry time.Time // when a dead target is due for a trial; zero if it gets none
-	timer *time.Timer
-	gone  bool // no trial will come
+	mu         sync.Mutex    // guards the fields below
+	since      time.Time     // of the last change of State
+	err        error         // the last error of the dead target
+	backoff    time.Duration // between half-open trials
+	retryAt    time.Time     // when a dead target is due for a half-open trial; zero: none is scheduled
+	retryTimer *time.Timer
+	retired    bool // there will be no half-open trial and no demotion
 
-	secondUntil time.Time
-	secondTimer *time.Timer // nil unless it is second
+	demotedUntil  time.Time
+	demotionTimer *time.Timer // nil: not demoted
 
-	passed, failed         int // probes in a row
-	passedEver, failedEver int64
-	probed                 time.Time // last
-	probeErr               error     // of the last probe
+	passedInRow, failedInRow int   // probes
+	passedTotal, failedTotal int64 // probes
+	lastProbe                time.Time
+	lastProbeErr             error // nil: it passed
 }
 
-func (s *state) known() health { return health(s.health.Load()) }
+func (s *state) currentHealth() health { return health(s.health.Load()) }
 
-// happen takes an event, whose error is err if it has one, through the state machine. It returns what the health was
-// before, and the effect. The policy is that of the target that the event came to; the one in force goes before it.
-func (s *state) happen(p *policy, e event, err error) (was health, with effect) {
+// handle applies an event to the health. err is the error of the event, or nil. It returns the health before the
+// event, and the effect. p is the policy of the target that the event came from; the policy of the active target has
+// precedence.
+func (s *state) handle(p *policy, e event, err error) (was health, with effect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.step(p, e, err)
+	return s.handleLocked(p, e, err)
 }
 
-// step is happen for those who hold mu.
-func (s *state) step(p *policy, e event, err error) (was health, with effect) {
-	if t := s.now.Load(); t != nil {
+// handleLocked is handle for callers that hold mu.
+func (s *state) handleLocked(p *policy, e event, err error) (was health, with effect) {
+	if t := s.active.Load(); t != nil {
 		p = t.policy
 	}
-	was = s.known()
-	next := steps[e][was]
+	was = s.currentHealth()
+	next := transitions[e][was]
 	s.health.Store(uint32(next.to))
 	if err != nil && next.to != alive {
 		s.err = err
 	}
-	switch next.with {
-	case killed:
-		s.since, s.passed = time.Now(), 0
-		s.time.forget()
-		s.wait = p.Retry
-		s.schedule(p, s.wait)
-	case waits:
-		s.wait = min(2*s.wait, retryGrowth*p.Retry)
-		s.schedule(p, s.wait)
+	switch next.effect {
+	case diedNow:
+		s.since, s.passedInRow = time.Now(), 0
+		s.latency.reset()
+		s.backoff = p.Retry
+		s.scheduleRetry(p, s.backoff)
+	case backedOff:
+		s.backoff = min(2*s.backoff, retryGrowth*p.Retry)
+		s.scheduleRetry(p, s.backoff)
 	case revived:
-		s.since, s.failed = time.Now(), 0
-		s.unschedule()
+		s.since, s.failedInRow = time.Now(), 0
+		s.cancelRetry()
 	}
-	return was, next.with
+	return was, next.effect
 }
 
-// schedule has retryCame happen after a while, unless probes do it. The caller holds mu.
-func (s *state) schedule(p *policy, after time.Duration) {
-	s.unschedule()
-	if p.Probed || s.gone {
+// scheduleRetry makes a half-open trial due after a while, unless probes bring the target back. The caller holds mu.
+func (s *state) scheduleRetry(p *policy, after time.Duration) {
+	s.cancelRetry()
+	if p.Probed || s.retired {
 		return
 	}
-	s.retry = time.Now().Add(after)
-	s.timer = time.AfterFunc(after, s.tryAgain)
+	s.retryAt = time.Now().Add(after)
+	s.retryTimer = time.AfterFunc(after, s.retryTimeCame)
 }
 
-func (s *state) unschedule() {
-	s.retry = time.Time{}
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
+// cancelRetry cancels the half-open trial that is scheduled. The caller holds mu.
+func (s *state) cancelRetry() {
+	s.retryAt = time.Time{}
+	if s.retryTimer != nil {
+		s.retryTimer.Stop()
+		s.retryTimer = nil
 	}
 }
 
-// tryAgain is called when the time of a trial has come, or is too late to be stopped.
-func (s *state) tryAgain() {
+// retryTimeCame is called by retryTimer, maybe after it was stopped.
+func (s *state) retryTimeCame() {
 	s.mu.Lock()
-	t := s.now.Load()
-	came := t != nil && s.timer != nil && !time.Now().Before(s.retry)
+	t := s.active.Load()
+	came := t != nil && s.retryTimer != nil && !time.Now().Before(s.retryAt)
 	if came {
-		s.step(t.policy, retryCame, nil)
+		s.handleLocked(t.policy, onRetryTime, nil)
 	}
 	s.mu.Unlock()
 	if came {
@@ -112,34 +114,34 @@ func (s *state) tryAgain() {
 	}
 }
 
-// judge counts a probe and has what that adds up to happen.
-func (s *state) judge(p *policy, err error) (with effect) {
+// countProbe counts the result of a probe and applies onRise or onFall if there were enough in a row.
+func (s *state) countProbe(p *policy, err error) (with effect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.now.Load(); t != nil {
+	if t := s.active.Load(); t != nil {
 		p = t.policy
 	}
-	s.probed, s.probeErr = time.Now(), err
+	s.lastProbe, s.lastProbeErr = time.Now(), err
 	if err == nil {
-		s.passedEver++
-		s.passed, s.failed = s.passed+1, 0
-		if s.passed >= p.Rise {
-			_, with = s.step(p, risen, nil)
+		s.passedTotal++
+		s.passedInRow, s.failedInRow = s.passedInRow+1, 0
+		if s.passedInRow >= p.Rise {
+			_, with = s.handleLocked(p, onRise, nil)
 		}
 		return with
 	}
-	s.failedEver++
-	s.passed, s.failed = 0, s.failed+1
-	if s.failed >= p.Fall {
-		_, with = s.step(p, fallen, err)
-	} else if s.known() != alive {
+	s.failedTotal++
+	s.passedInRow, s.failedInRow = 0, s.failedInRow+1
+	if s.failedInRow >= p.Fall {
+		_, with = s.handleLocked(p, onFall, err)
+	} else if s.currentHealth() != alive {
 		s.err = err
 	}
 	return with
 }
 
-// drain reports whether that changed anything.
-func (s *state) drain(on bool) bool {
+// setDrained reports whether it changed anything.
+func (s *state) setDrained(on bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.drained.Swap(on) == on {
@@ -149,8 +151,8 @@ func (s *state) drain(on bool) bool {
 	return true
 }
 
-// bar reports whether that changed anything.
-func (s *state) bar(why string) bool {
+// setBarred reports whether the target was not barred before, or is no longer.
+func (s *state) setBarred(why string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.barred.Load()
@@ -160,49 +162,49 @@ func (s *state) bar(why string) bool {
 		s.barred.Store(&why)
 	}
 	changed := (was == nil) != (why == "")
-	if changed && s.known() == alive {
+	if changed && s.currentHealth() == alive {
 		s.since = time.Now()
 	}
 	return changed
 }
 
-// enter makes t the target in force for the endpoint.
-func (s *state) enter(t *Target) {
+// activate makes t the active target of the endpoint.
+func (s *state) activate(t *Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.now.Swap(t)
-	s.gone = false
+	before := s.active.Swap(t)
+	s.retired = false
 	if s.since.IsZero() || before != nil && before.Down != t.Down {
 		s.since = time.Now()
 	}
 	switch {
 	case t.policy.Probed:
-		s.step(t.policy, retryEnded, nil)
-		s.unschedule()
-	case s.known() == dead:
-		s.wait = min(max(s.wait, t.policy.Retry), retryGrowth*t.policy.Retry)
-		if s.timer == nil || time.Until(s.retry) > s.wait {
-			s.schedule(t.policy, s.wait)
+		s.handleLocked(t.policy, onProbing, nil)
+		s.cancelRetry()
+	case s.currentHealth() == dead:
+		s.backoff = min(max(s.backoff, t.policy.Retry), retryGrowth*t.policy.Retry)
+		if s.retryTimer == nil || time.Until(s.retryAt) > s.backoff {
+			s.scheduleRetry(t.policy, s.backoff)
 		}
 	}
 }
 
-// leave is called when no target in force stands for the endpoint any more, if t was the last.
-func (s *state) leave(t *Target) {
+// deactivate is called when no active target has the endpoint any more. It does nothing if t is not the last that had it.
+func (s *state) deactivate(t *Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.now.CompareAndSwap(t, nil) {
-		s.gone = true
-		s.unschedule()
-		s.firstAgain()
+	if s.active.CompareAndSwap(t, nil) {
+		s.retired = true
+		s.cancelRetry()
+		s.endDemotion()
 	}
 }
 
-// retire is called when no session comes to the app any more.
+// retire is called when the app is removed.
 func (s *state) retire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gone = true
-	s.unschedule()
-	s.firstAgain()
+	s.retired = true
+	s.cancelRetry()
+	s.endDemotion()
 }

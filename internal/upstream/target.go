@@ -1,23 +1,25 @@
-// Package upstream is one app's targets: their state, the marks that sessions leave on them, and choosing one.
+// Package upstream is the targets of one app: their health, choosing one for a session (load balancing), and the
+// queue for a free slot.
 //
-// What connects and probes show of a target is its health, a state machine whose table is in health.go:
+// The health of a target is the result of the connects to it and of its probes. It is a state machine; health.go has
+// its table:
 //
-//	         connect failed, probes failed (fall)
+//	         connect failed, Fall probes failed
 //	alive ────────────────────────────────────────▶ dead ◀──────────────────┐
-//	  ▲                                               │ retry came           │ trial failed:
+//	  ▲                                               │ retry time came      │ trial failed:
 //	  │                                               ▼                      │ the wait doubles
-//	  │  connect stood, probes passed (rise)         due ──── trial began ──▶ on trial
+//	  │  connected, Rise probes passed            retryDue ───── picked ───▶ inTrial
 //	  └───────────────────────────────────────── any of these ◀── abandoned ──┘
 //
-// A dead target keeps its place in the rotation. It is passed over while a live one can take the session, and is tried
-// in its turn when no live one is left. Without probes it also gets one trial connection at a time when its retry time
-// has come: it is then picked as if it lived. With probes it has no trials.
+// A dead target stays in the rotation. The balancer skips it while a live target can take the session; if none can,
+// dead targets are tried in turn. Without probes, a dead target also gets a half-open trial, as in a circuit breaker:
+// when its retry time has come, one session at a time picks it as if it were alive. With probes there are no
+// half-open trials.
 //
-// What the operator wants lies above that: a target that is drained takes no new sessions until that is taken back, and
-// one that the configuration has down takes none at all. One that turned out to be the proxy itself is barred: it is dead
-// for that reason. Their health goes on being kept.
+// Three more states are independent of the health, which is still tracked: an operator drains a target (Drain), the
+// configuration takes it down, or it turns out to be the proxy itself (Bar). It takes no new sessions then.
 //
-// A Target is one address. A target of the configuration that is a name stands for as many as the name has.
+// A Target is one address. A name in the configuration is as many targets as it has addresses.
 package upstream
 
 import (
@@ -27,44 +29,44 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// State is what a target can be.
+// State is the state of a target as users see it.
 type State string
 
 // The states of a target.
 const (
 	Alive    State = "alive"
 	Dead     State = "dead"     // or barred
-	Draining State = "draining" // the operator says so
-	Down     State = "down"     // the configuration says so
+	Draining State = "draining" // by an operator
+	Down     State = "down"     // by the configuration
 )
 
-// Target is one endpoint that sessions can go to, as one configuration has it. It is safe for concurrent use.
+// Target is one endpoint of an app, in one configuration. It is safe for concurrent use.
 //
-// Pick reserves a place on it for one session. The session then says exactly one of Connected, Failed and Abandoned,
-// and Release once it is over.
+// Pick reserves a slot on it for one session. The session then calls exactly one of Connected, Failed, Abandoned and
+// LostRace, and Release once it has ended.
 type Target struct {
-	config.Target        // as configured; the weight is the endpoint's own
-	Name          string // what it is called: its address, after "NAME/" if it comes of a name
+	config.Target        // as configured, with the weight of the endpoint
+	Name          string // its address, after "NAME/" if it is one address of a name
 	Addr          netip.AddrPort
 	Path          string // of a unix socket; Addr is not valid then
 
 	endpoint endpoint
 	policy   *policy
-	tier     *tier // nil if it is down
-	place    int   // in the tier
+	priority *priority // nil: it is down
+	index    int       // in priority.targets
 	*state
 }
 
-// Same reports whether two targets, of different sets maybe, are the same endpoint of one app.
+// Same reports whether two targets, maybe of different sets, are the same endpoint of one app.
 func (t *Target) Same(other *Target) bool { return t.state == other.state }
 
-// Identity is what targets have in common that are the Same. It can be compared, and be the key of a map.
+// Identity is equal for targets that are the Same. It can be the key of a map.
 type Identity struct{ of *state }
 
-// Identity tells which endpoint of which app the target is.
+// Identity returns which endpoint of which app the target is.
 func (t *Target) Identity() Identity { return Identity{t.state} }
 
-// State tells how the target is now.
+// State returns the current state.
 func (t *Target) State() State {
 	switch {
 	case t.Down:
@@ -77,66 +79,66 @@ func (t *Target) State() State {
 	return Alive
 }
 
-// Barred reports whether the target may not be connected to: see Bar.
+// Barred reports whether Bar keeps all sessions away from the target.
 func (t *Target) Barred() bool { return t.barred.Load() != nil }
 
-// Dead reports whether connects or probes have found the target dead, whatever the operator wants of it.
-func (t *Target) Dead() bool { return t.known() != alive }
+// Dead reports whether the target is dead by its connects or probes; Drain, Bar and the configuration do not count.
+func (t *Target) Dead() bool { return t.currentHealth() != alive }
 
-// Sessions is how many sessions hold a place, those still connecting included.
+// Sessions is the number of sessions that hold a slot, including those that are still connecting.
 func (t *Target) Sessions() int64 { return t.sessions.Load() }
 
-// Connected says that the session's connection stands, and how long that took. It reports whether that brought a dead
-// target back.
+// Connected reports that the session is connected, and how long the connect took. It returns whether that brought a
+// dead target back.
 func (t *Target) Connected(took time.Duration) (back bool) {
 	t.total.Add(1)
-	t.time.answer(took)
-	if t.known() != alive {
-		_, with := t.happen(t.policy, connectStood, nil)
+	t.latency.observe(took)
+	if t.currentHealth() != alive {
+		_, with := t.handle(t.policy, onConnected, nil)
 		back = with == revived
 	}
-	if first := t.won(); first || back || t.policy.measures {
+	if first := t.resetLostRaces(); first || back || t.policy.byLatency {
 		t.changed()
 	}
 	return back
 }
 
-// Failed says that the session, which may be the trial of a dead target, could not connect. It reports whether that
-// found a live target dead. An error whose reason is Local tells nothing of the target.
-func (t *Target) Failed(trial bool, err error) (died bool) {
+// Failed reports that the connect of the session failed; halfOpen is from Pick. It returns whether that made a live
+// target dead. An error whose reason is Local is no result for the target.
+func (t *Target) Failed(halfOpen bool, err error) (died bool) {
 	reason := ReasonOf(err)
 	t.failures[reasonIndex(reason)].Add(1)
 	if reason == Local {
-		t.Abandoned(trial)
+		t.Abandoned(halfOpen)
 		return false
 	}
-	t.time.giveUp()
-	e := connectFailed
-	if trial {
-		e = trialFailed
+	t.latency.cancel()
+	e := onConnectFailed
+	if halfOpen {
+		e = onTrialFailed
 	}
-	_, with := t.happen(t.policy, e, err)
+	_, with := t.handle(t.policy, e, err)
 	t.changed()
-	return with == killed
+	return with == diedNow
 }
 
-// ClosedEarly counts a session that was connected and that the target then ended at once: it accepts connections and has
-// nothing to say to them.
+// ClosedEarly counts a session that was connected and that the target ended at once: the target accepts connections
+// and does not serve them.
 func (t *Target) ClosedEarly() { t.early.Add(1) }
 
-// Abandoned says that the session, which may be the trial, gave up connecting for a reason that tells nothing of the
-// target.
-func (t *Target) Abandoned(trial bool) {
-	t.time.giveUp()
-	if trial {
-		t.happen(t.policy, trialAbandoned, nil)
+// Abandoned reports that the session gave up connecting for a reason that is no fault of the target; halfOpen is from
+// Pick.
+func (t *Target) Abandoned(halfOpen bool) {
+	t.latency.cancel()
+	if halfOpen {
+		t.handle(t.policy, onTrialAbandoned, nil)
 	}
-	if trial || t.policy.measures {
+	if halfOpen || t.policy.byLatency {
 		t.changed()
 	}
 }
 
-// Change is what a probe's verdict changes.
+// Change is the effect of a probe on the health.
 type Change int
 
 // The changes.
@@ -146,14 +148,14 @@ const (
 	Back
 )
 
-// Probed says what a probe has found: err is nil if it passed. It takes Policy.Rise passes in a row to bring a dead
-// target back, and Policy.Fall failures in a row to find a live one dead.
+// Probed reports the result of a probe: err is nil if it passed. Policy.Rise passes in a row bring a dead target back,
+// Policy.Fall failures in a row make a live one dead.
 func (t *Target) Probed(err error) Change {
-	if err == nil && t.won() {
+	if err == nil && t.resetLostRaces() {
 		defer t.changed()
 	}
-	switch t.judge(t.policy, err) {
-	case killed:
+	switch t.countProbe(t.policy, err) {
+	case diedNow:
 		t.changed()
 		return Died
 	case revived:
@@ -163,27 +165,27 @@ func (t *Target) Probed(err error) Change {
 	return Unchanged
 }
 
-// Drain has the target take no new sessions, or takes that back. Open sessions go on.
+// Drain keeps new sessions from the target, or undoes that. Open sessions continue.
 func (t *Target) Drain(on bool) {
-	if t.drain(on) {
+	if t.setDrained(on) {
 		t.changed()
 	}
 }
 
-// Bar has the target take no sessions and be dead, whatever connects and probes find, for a reason that they cannot find:
-// it is the proxy itself. An empty reason takes that back. Open sessions go on. It reports whether the target was not
-// barred before, or is not any more.
+// Bar keeps all sessions from the target, whose state is dead then, for a reason that no connect or probe can find:
+// it is the proxy itself. An empty reason undoes that. Open sessions continue. Bar reports whether the target was not
+// barred before, or is no longer.
 func (t *Target) Bar(why string) (changed bool) {
-	changed = t.bar(why)
+	changed = t.setBarred(why)
 	if changed {
 		t.changed()
 	}
 	return changed
 }
 
-// Retry is how long a dead target still has to wait for its trial connection; 0 if there will be none.
+// Retry is the time until the half-open trial of a dead target; 0 if none is scheduled.
 func (t *Target) Retry() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return max(0, time.Until(t.retry))
+	return max(0, time.Until(t.retryAt))
 }

@@ -2,32 +2,32 @@ package upstream
 
 import "hash/maphash"
 
-// group is those who wait and have tried the same targets: what one of them cannot use none can. They are a heap
-// (container/heap), who has waited longest first.
+// group is the waiting sessions that have tried the same targets: if one of them cannot use a target, none can. It is
+// a heap (container/heap) with the session that has waited longest on top.
 type group struct {
-	mark    uint64 // of what they have tried: see Tried.mark
-	waiters []*Waiter
-	place   int // in the queue
+	fingerprint uint64 // of the targets that they have tried
+	waiters     []*Waiter
+	index       int // in queue.groups
 }
 
-// groupOf is the group of those who have tried the same; a new one, which is empty, if there is none. The caller holds mu.
+// groupOf returns the group of the sessions that have tried the same targets, or a new, empty one. The caller holds mu.
 func (q *queue) groupOf(tried *Attempts) *group {
-	mark := tried.mark()
+	mark := tried.fingerprint()
 	for _, g := range q.groups {
-		if g.mark == mark && g.waiters[0].tried.same(tried) {
+		if g.fingerprint == mark && g.waiters[0].tried.sameAs(tried) {
 			return g
 		}
 	}
-	g := &group{mark: mark, place: len(q.groups)}
+	g := &group{fingerprint: mark, index: len(q.groups)}
 	q.groups = append(q.groups, g)
 	return g
 }
 
-// disband takes out a group that is empty. The caller holds mu.
-func (q *queue) disband(g *group) {
+// dropGroup removes an empty group. The caller holds mu.
+func (q *queue) dropGroup(g *group) {
 	last := len(q.groups) - 1
-	q.groups[g.place] = q.groups[last]
-	q.groups[g.place].place = g.place
+	q.groups[g.index] = q.groups[last]
+	q.groups[g.index].index = g.index
 	q.groups[last] = nil
 	q.groups = q.groups[:last]
 }
@@ -41,13 +41,13 @@ func (g *group) Less(i, j int) bool { return g.waiters[i].tried.ticket < g.waite
 // Swap implements heap.Interface.
 func (g *group) Swap(i, j int) {
 	g.waiters[i], g.waiters[j] = g.waiters[j], g.waiters[i]
-	g.waiters[i].place, g.waiters[j].place = i, j
+	g.waiters[i].index, g.waiters[j].index = i, j
 }
 
 // Push implements heap.Interface.
 func (g *group) Push(x any) {
 	w := x.(*Waiter)
-	w.place = len(g.waiters)
+	w.index = len(g.waiters)
 	g.waiters = append(g.waiters, w)
 }
 
@@ -60,20 +60,20 @@ func (g *group) Pop() any {
 	return w
 }
 
-var markSeed = maphash.MakeSeed()
+var fingerprintSeed = maphash.MakeSeed()
 
-// mark is a number that is the same for those who have tried the same targets, in whatever order, and hardly ever for
-// others.
-func (t *Attempts) mark() uint64 {
+// fingerprint is a hash of the set of targets that were tried; their order does not matter. Different sets rarely
+// share one.
+func (t *Attempts) fingerprint() uint64 {
 	mark := uint64(0)
 	for _, x := range t.targets {
-		mark += maphash.Comparable(markSeed, x.state)
+		mark += maphash.Comparable(fingerprintSeed, x.state)
 	}
 	return mark
 }
 
-// same reports whether both are the same targets.
-func (t *Attempts) same(other *Attempts) bool {
+// sameAs reports whether two sessions have tried the same targets.
+func (t *Attempts) sameAs(other *Attempts) bool {
 	if len(t.targets) != len(other.targets) {
 		return false
 	}
