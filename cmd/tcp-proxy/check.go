@@ -44,7 +44,7 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-// summarize prints an app: a line for its name, one for its ports and one for its targets.
+// summarize prints three lines about an app: its name, its ports, and its targets.
 func summarize(out io.Writer, app config.App) {
 	const shown = 8
 	ports := make([]string, 0, shown)
@@ -59,7 +59,7 @@ func summarize(out io.Writer, app config.App) {
 		list(ports, len(app.Ports)), list(targets, len(app.Targets)))
 }
 
-// list joins names and says how many of all are not among them.
+// list joins names, and adds how many there are beside them. all is the number of all.
 func list(names []string, all int) string {
 	text := strings.Join(names, ", ")
 	if more := all - len(names); more > 0 {

@@ -36,7 +36,7 @@ func newReload() *cobra.Command {
 	return cmd
 }
 
-// newDrain makes drain, or undrain if it is not on.
+// newDrain makes the command drain, or undrain if on is false.
 func newDrain(on bool) *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
@@ -86,7 +86,7 @@ func newDrain(on bool) *cobra.Command {
 	return cmd
 }
 
-// names gives the apps of the proxy, or the targets of the app that is the only argument, for a shell to complete.
+// names returns the completions of an argument: the apps of the proxy, or the targets of the app in args.
 func (r *remote) names(ctx context.Context, args []string) (names []string) {
 	c, err := r.client()
 	if err != nil {
@@ -108,13 +108,13 @@ func (r *remote) names(ctx context.Context, args []string) (names []string) {
 		}
 	}
 	for i, name := range names {
-		names[i] = sanitize.Text(name, sanitize.Limit) // a shell takes each line for one
+		names[i] = sanitize.Text(name, sanitize.Limit) // the shell reads one a line
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// asked gives what came of asking the proxy its exit code: a bad configuration has one of its own.
+// asked adds the exit code to an error of a request: exitConfig if the configuration was refused.
 func asked(err error) error {
 	var refused *client.Refused
 	if errors.As(err, &refused) && refused.Code == http.StatusUnprocessableEntity {

@@ -9,11 +9,11 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// mostNotes is how many elements of "ports" are noted one by one.
+// mostNotes is the number of notes that are printed; further ones are counted.
 const mostNotes = 10
 
-// noteEphemeral prints a note for each element of "ports" with ports that the kernel may give to connections that go out:
-// while one is given, the proxy cannot listen there. Where that is not known there is no note.
+// noteEphemeral prints a note for each element of "ports" that has ephemeral ports: the kernel may give them to outgoing
+// connections (ip(7)), and the proxy then cannot listen there. It prints none if the range cannot be read.
 func noteEphemeral(out io.Writer, cfg *config.Config) {
 	ephemeral, err := linux.ReadEphemeral()
 	if err != nil {
@@ -44,7 +44,7 @@ func noteEphemeral(out io.Writer, cfg *config.Config) {
 	}
 }
 
-// numbers writes ports that ascend as the kernel does: 40000,40002-40010.
+// numbers formats ascending ports like the sysctl ip_local_reserved_ports: 40000,40002-40010.
 func numbers(ports []uint16) string {
 	var parts []string
 	for i := 0; i < len(ports); {

@@ -1,5 +1,5 @@
-// Command tcp-proxy is a layer-4 proxy: it listens on the ports of each app and carries every connection to one of the
-// app's targets.
+// Command tcp-proxy is a layer-4 proxy: it listens on the ports of each app, and relays every connection to one of the app's
+// targets.
 package main
 
 import (
@@ -14,14 +14,14 @@ import (
 	"tcp-proxy/internal/logging"
 )
 
-// Exit codes; exitConfig is EX_CONFIG of sysexits.h, which tells a service manager that trying again will not help.
+// Exit codes. exitConfig is EX_CONFIG of sysexits.h: a service manager need not restart the service.
 const (
 	exitFailure = 1
 	exitUsage   = 2
 	exitConfig  = 78
 )
 
-// failure is an error with the exit code it ends the process with.
+// failure is an error with the exit code of the process.
 type failure struct {
 	code int
 	err  error
@@ -32,8 +32,7 @@ func (f failure) Unwrap() error { return f.err }
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// run does what the arguments say and returns the exit code. An error that is not a failure comes from cobra and is one
-// of usage.
+// run executes the command line and returns the exit code. An error that is not a failure is a usage error of cobra.
 func run(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -41,7 +40,7 @@ func run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	signal.Ignore(unix.SIGPIPE) // the exit code is right even if who reads why has gone
+	signal.Ignore(unix.SIGPIPE) // the exit code must be right also if the reader of standard error is gone
 	var f failure
 	if errors.As(err, &f) {
 		logging.Fail(err)

@@ -37,13 +37,13 @@ func (s *settings) run() error {
 	if err != nil {
 		return err
 	}
-	told, release := onSignals()
+	signals, release := onSignals()
 	defer release()
 	log, err := logging.New(os.Stderr, cfg.Log)
 	if err != nil {
 		return failure{exitConfig, err}
 	}
-	defer log.Close() // there is nobody to tell that it stands still
+	defer log.Close() // its error, that the log is blocked, cannot be logged
 	log.TakeStandard()
 	manager, err := systemd.NewNotifier()
 	if err != nil {
@@ -53,34 +53,34 @@ func (s *settings) run() error {
 	if err != nil {
 		return failure{exitConfig, err}
 	}
-	d, err := daemon.New(told.Stop, cfg, daemon.Source{Read: s.load, File: s.file}, version, log, manager, sockets)
+	d, err := daemon.New(signals.Stop, cfg, daemon.Source{Read: s.load, File: s.file}, version, log, manager, sockets)
 	switch {
-	case err != nil && told.Stop.Err() != nil:
-		return nil // stopped before it has started
+	case err != nil && signals.Stop.Err() != nil:
+		return nil // stopped by a signal before it has started
 	case errors.Is(err, proxy.ErrLeadsBack):
 		return failure{exitConfig, err}
 	case err != nil:
 		return failure{exitFailure, err}
 	}
-	if err := d.Run(told); err != nil {
+	if err := d.Run(signals); err != nil {
 		return failure{exitFailure, fmt.Errorf("tcp-proxy: %w", err)}
 	}
 	return nil
 }
 
-// lastResort is how long the daemon may take to end when it was told to hurry.
+// lastResort is the time after the second SIGINT when the process exits in any case.
 const lastResort = 10 * time.Second
 
-// onSignals tells a daemon to stop on the first SIGTERM or SIGINT, to hurry on a SIGINT after that, and to reload on
-// SIGHUP; one reload that has not begun yet stands for all. A daemon that does not hurry is ended after lastResort. release
-// gives the signals back.
-func onSignals() (told daemon.Signals, release func()) {
+// onSignals turns signals into those of a daemon: the first SIGTERM or SIGINT into Stop, a later SIGINT into Hurry, and SIGHUP
+// into Reload, where several before a reload begins are one. lastResort after Hurry it ends the process. release ends the
+// handling of signals.
+func onSignals() (requests daemon.Signals, release func()) {
 	stop, stopNow := context.WithCancel(context.Background())
 	hurry, hurryNow := context.WithCancel(context.Background())
 	reload := make(chan struct{}, 1)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	signal.Ignore(unix.SIGPIPE) // who reads the log may go away, and the proxy goes on
+	signal.Ignore(unix.SIGPIPE) // the proxy goes on if the reader of the log is gone
 	go func() {
 		for sig := range signals {
 			if sig == unix.SIGHUP {

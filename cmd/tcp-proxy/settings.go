@@ -12,13 +12,13 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// settings are what the command line says of the configuration: which file, and what goes before it.
+// settings are the flags about the configuration: its file, and values that override the file.
 type settings struct {
 	file  string
 	flags *pflag.FlagSet
 }
 
-// overrides are the flags that go before a key of the file.
+// overrides are the flags that override a key of the file.
 var overrides = []struct{ flag, key string }{
 	{"max-workers", "max_workers"},
 	{"engine", "engine"},
@@ -35,8 +35,7 @@ func (s *settings) addTo(cmd *cobra.Command) {
 	s.flags.String("log-format", "", "the format of the log: "+config.Words("log.format"))
 }
 
-// load reads the configuration, puts the flags that were given before what it says, and checks it against the limits
-// of this process.
+// load reads the configuration, overrides values by the given flags, and checks it against the limits of this process.
 func (s *settings) load() (*config.Config, error) {
 	cfg, err := config.Load(s.file)
 	if err != nil {
@@ -56,7 +55,7 @@ func (s *settings) load() (*config.Config, error) {
 	return cfg, nil
 }
 
-// fits reports an error if this process cannot hold the descriptors that the configuration may need.
+// fits reports an error if the configuration may need more descriptors than this process can have (RLIMIT_NOFILE).
 func (s *settings) fits(cfg *config.Config) error {
 	limit, err := linux.DescriptorLimit()
 	if err != nil {

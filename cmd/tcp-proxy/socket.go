@@ -7,13 +7,13 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// Where a proxy is looked for that the command line does not name: what the first of these configurations says that
-// says anything, and the packaged one's socket if none does.
+// If the command line does not say which proxy to connect to, the unix socket in the first of these files that has one is
+// used, otherwise usualSocket, the one of the packages.
 var usualConfigs = []string{"config.json", "/etc/tcp-proxy/config.json"}
 
 const usualSocket = "/run/tcp-proxy/admin.sock"
 
-// remote is how a command finds the proxy that runs.
+// remote is the flags by which a command finds the running proxy.
 type remote struct{ socket, file string }
 
 func (r *remote) addTo(cmd *cobra.Command) {
@@ -21,7 +21,7 @@ func (r *remote) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.file, "config-file", "", "the configuration of the running proxy (default: config.json, else /etc/tcp-proxy/config.json)")
 }
 
-// client makes a client of the proxy.
+// client makes a client of the running proxy.
 func (r *remote) client() (*client.Client, error) {
 	if r.socket != "" {
 		return client.New(r.socket), nil
@@ -38,7 +38,7 @@ func (r *remote) client() (*client.Client, error) {
 		return client.New(path), nil
 	}
 	for _, file := range usualConfigs {
-		// A file that is not there, or not one of ours, says nothing; nor does one with a mistake, which is not what runs.
+		// A file that is missing or invalid is ignored: it cannot be the configuration of the running proxy.
 		if cfg, err := config.Load(file); err == nil && socketOf(cfg) != "" {
 			return client.New(socketOf(cfg)), nil
 		}
@@ -46,7 +46,7 @@ func (r *remote) client() (*client.Client, error) {
 	return client.New(usualSocket), nil
 }
 
-// socketOf gives the first unix socket of the admin API, or "".
+// socketOf returns the path of the first unix socket of the admin API, or "".
 func socketOf(cfg *config.Config) string {
 	for _, a := range cfg.Admin.Listen {
 		if a.Network == "unix" {

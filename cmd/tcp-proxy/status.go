@@ -15,7 +15,7 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// statusEvery is how far apart the snapshots are that rates are made of.
+// statusEvery is the interval between snapshots, over which rates are measured.
 const statusEvery = time.Second
 
 func newStatus() *cobra.Command {
@@ -57,7 +57,7 @@ func newStatus() *cobra.Command {
 	return cmd
 }
 
-// shown is a status on its way to somebody.
+// shown prints the status.
 type shown struct {
 	client *client.Client
 	out    io.Writer
@@ -65,7 +65,7 @@ type shown struct {
 	before *proxy.Snapshot
 }
 
-// bodies prints what the API gives, once or every second.
+// bodies prints the responses of the API, one or one every second.
 func (s *shown) bodies(ctx context.Context, again bool) error {
 	for {
 		status, err := s.client.Status(ctx)
@@ -81,7 +81,7 @@ func (s *shown) bodies(ctx context.Context, again bool) error {
 	}
 }
 
-// once shows two snapshots as one, with the rates between them.
+// once takes two snapshots, and prints the second with the rates between them.
 func (s *shown) once(ctx context.Context) error {
 	first, err := s.client.Status(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *shown) once(ctx context.Context) error {
 	return err
 }
 
-// text gives a new snapshot, which is the one before of the next.
+// text takes a snapshot and formats it, with the rates since the one before.
 func (s *shown) text(ctx context.Context) (string, error) {
 	status, err := s.client.Status(ctx)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *shown) text(ctx context.Context) (string, error) {
 	return text, nil
 }
 
-// pause waits until it is time for the next snapshot, or until woken; it reports whether there is to be one.
+// pause waits for statusEvery, or until woken has a value. It reports false if the context is done.
 func pause(ctx context.Context, woken <-chan os.Signal) bool {
 	timer := time.NewTimer(statusEvery)
 	defer timer.Stop()

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a terminal is told (xterm's control sequences): a screen of its own without a cursor, and back.
+// Control sequences of xterm. enterScreen switches to the alternate screen and hides the cursor; leaveScreen undoes that.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l"
 	leaveScreen = "\x1b[?25h\x1b[?1049l"
@@ -20,15 +20,15 @@ const (
 	restOfPage  = "\x1b[J"
 )
 
-// watch shows the status every second, in place on a terminal, else one after the other. A proxy that cannot be asked
-// is said to be so, and asked again: it may be on its way back.
+// watch prints the status every second: on a terminal in place, otherwise one after the other. If a request fails, it prints
+// the error and goes on, since the proxy may be restarting.
 func (s *shown) watch(ctx context.Context) error {
 	_, _, terminal := sizeOf(s.out)
 	if terminal {
 		if _, err := io.WriteString(s.out, enterScreen); err != nil {
 			return err
 		}
-		defer io.WriteString(s.out, leaveScreen) // there is nobody left to tell
+		defer io.WriteString(s.out, leaveScreen) // an error of the terminal cannot be shown
 	}
 	resized := make(chan os.Signal, 1)
 	signal.Notify(resized, unix.SIGWINCH)
@@ -56,7 +56,7 @@ func (s *shown) watch(ctx context.Context) error {
 	}
 }
 
-// page draws a text over what a screen of that many rows shows. What does not fit is counted.
+// page formats a text to overwrite a screen with that many rows. Lines that do not fit are counted.
 func page(text string, rows int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if rows > 1 && len(lines) > rows {
@@ -66,7 +66,7 @@ func page(text string, rows int) string {
 	return home + strings.Join(lines, restOfLine+"\n") + restOfLine + restOfPage
 }
 
-// sizeOf gives the size of the terminal that something is written to, if it is one.
+// sizeOf returns the size of the terminal that w writes to, if it is one.
 func sizeOf(w io.Writer) (columns, rows int, terminal bool) {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -79,17 +79,16 @@ func sizeOf(w io.Writer) (columns, rows int, terminal bool) {
 	return int(size.Col), int(size.Row), true
 }
 
-// widthOf is how wide a text may be: 0, as wide as it likes, where there is no terminal.
+// widthOf returns the columns of a terminal; 0, for no limit, if w is not one.
 func widthOf(w io.Writer) int {
 	columns, _, terminal := sizeOf(w)
 	if terminal && columns == 0 {
-		return 80 // it does not say
+		return 80 // the terminal does not report its size
 	}
 	return columns
 }
 
-// colourful reports whether to write in colour: to a terminal that can, and whose user does not object
-// (https://no-color.org).
+// colourful reports whether to use colours: on a terminal that has them, unless NO_COLOR is set (https://no-color.org).
 func colourful(w io.Writer) bool {
 	_, _, terminal := sizeOf(w)
 	return terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

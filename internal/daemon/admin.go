@@ -11,10 +11,10 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// lastAnswers is how long a request to the admin API may take that is on when the daemon has stopped.
-const lastAnswers = 2 * time.Second
+// answerTimeout is the time that the admin API has for unfinished requests after the proxy has stopped.
+const answerTimeout = 2 * time.Second
 
-// node is the daemon as the admin API sees it: its server, but for reloads, which Run does.
+// node implements admin.Node by the daemon's server, except for reloads, which Run does.
 type node struct {
 	*proxy.Server
 	daemon *Daemon
@@ -23,8 +23,8 @@ type node struct {
 // Reload implements admin.Node.
 func (n *node) Reload(ctx context.Context) (proxy.Changes, error) { return n.daemon.Reload(ctx) }
 
-// prepareAdmin listens on the addresses of the admin API that are new in a configuration. Those that cannot be listened
-// on are errors with their places.
+// prepareAdmin listens on the addresses of the admin API that are new in a configuration. Its errors have the positions in
+// the file of the addresses that failed.
 func (d *Daemon) prepareAdmin(cfg *config.Config) (*admin.Plan, error) {
 	plan, err := d.admin.Prepare(cfg.Admin.Listen)
 	if err == nil {
@@ -41,10 +41,10 @@ func (d *Daemon) prepareAdmin(cfg *config.Config) (*admin.Plan, error) {
 	return nil, errors.Join(errs...)
 }
 
-// closeAdmin ends the admin API. It is the last to go, so that it tells of the stop as long as that takes. Who is told to
-// hurry does not wait for answers that are under way.
+// closeAdmin ends the admin API. It is closed last, so that it can report the stop while that goes on. It does not wait for
+// unfinished requests once hurry is done.
 func (d *Daemon) closeAdmin(hurry context.Context) {
-	ctx, cancel := context.WithTimeout(hurry, lastAnswers)
+	ctx, cancel := context.WithTimeout(hurry, answerTimeout)
 	defer cancel()
 	d.admin.Close(ctx)
 }

@@ -1,5 +1,5 @@
-// Package daemon puts the parts together: a server of the configuration that starts, keeps its service manager told, and
-// stops in good order. Signals and exit codes are the caller's.
+// Package daemon runs the proxy and its admin API: it starts them, notifies the service manager, reloads the configuration,
+// and stops in order. The caller handles signals and exit codes.
 package daemon
 
 import (
@@ -19,47 +19,47 @@ import (
 	"tcp-proxy/internal/watch"
 )
 
-// Daemon is a proxy that listens. Make it with New, then Run it.
+// Daemon is the proxy and its admin API. New listens, Run serves.
 type Daemon struct {
-	log     *logging.Logger
-	source  Source
-	server  *proxy.Server
-	admin   *admin.Server
-	first   *admin.Plan // what New has prepared, until Run
-	manager *systemd.Notifier
-	deaf    atomic.Bool // the manager could not be told something
+	log         *logging.Logger
+	source      Source
+	server      *proxy.Server
+	admin       *admin.Server
+	first       *admin.Plan // of New, until Run commits it
+	manager     *systemd.Notifier
+	notifyFails atomic.Bool // the last notification failed
 
-	orders chan order    // reloads that other goroutines want
-	ended  chan struct{} // closed when Run takes no more of them
+	commands chan command  // reloads that other goroutines request
+	ended    chan struct{} // closed when Run takes no more commands
 
-	// What follows is Run's alone.
-	cfg     *config.Config // the active one
-	refused error          // what was wrong with the last reload; nil if it was not refused
-	untold  untold         // refused reloads that the log is not told of yet
-	limit   time.Duration  // of a reload
-	under   *reload        // that is under way; nil: none
-	missed  bool           // the file has changed while a reload was stuck
-	status  string         // as the service manager knows it
-	unready bool           // it has not been told that the last start or reload is over
-	watch   *watch.File    // nil while a change of the file does not bring a reload
+	// Only Run uses what follows.
+	cfg          *config.Config // the active one
+	refused      error          // why the last reload was refused; nil if it was not
+	throttle     throttle       // of the log entries about refused reloads
+	timeout      time.Duration  // of a reload
+	current      *reload        // the one in progress; nil: none
+	fileMissed   bool           // the file has changed while a reload was stuck
+	status       string         // the last one that was sent to the service manager
+	readyPending bool           // READY=1 has yet to be sent for the last start or reload
+	watch        *watch.File    // nil if a change of the file does not start a reload
 }
 
-// Source is where the configuration comes from.
+// Source is the source of the configuration.
 type Source struct {
-	Read func() (*config.Config, error) // reads it again
-	File string                         // to watch for changes
+	Read func() (*config.Config, error) // reads it
+	File string                         // the file to watch for changes
 }
 
-// Signals are what Run is told from outside.
+// Signals request something of Run.
 type Signals struct {
 	Stop   context.Context // done: stop
-	Hurry  context.Context // done: and do not wait for open sessions
-	Reload <-chan struct{} // read the configuration again
+	Hurry  context.Context // done: do not wait for open sessions then
+	Reload <-chan struct{} // a value: reload the configuration
 }
 
-// New listens on every port of the configuration, using the sockets that systemd has handed over, and on the addresses
-// of the admin API. On an error nothing is left behind but what was handed over. It gives up when the context is done. The
-// version is that of the program.
+// New listens on every port of the configuration, for which it uses the sockets that systemd has passed, and on the
+// addresses of the admin API. With an error it leaves open only the sockets that were passed. It returns early when the
+// context is done. version is that of the program.
 func New(ctx context.Context, cfg *config.Config, source Source, version string, log *logging.Logger, manager *systemd.Notifier,
 	sockets []systemd.Socket) (*Daemon, error) {
 	inherited := make([]listen.Inherited, len(sockets))
@@ -67,14 +67,14 @@ func New(ctx context.Context, cfg *config.Config, source Source, version string,
 		inherited[i] = listen.Inherited{Name: s.Name, Listener: s.Listener}
 	}
 	d := &Daemon{
-		log:     log,
-		source:  source,
-		manager: manager,
-		orders:  make(chan order),
-		ended:   make(chan struct{}),
-		cfg:     cfg,
-		limit:   reloadTimeout,
-		untold:  untold{every: errorsEvery},
+		log:      log,
+		source:   source,
+		manager:  manager,
+		commands: make(chan command),
+		ended:    make(chan struct{}),
+		cfg:      cfg,
+		timeout:  reloadTimeout,
+		throttle: throttle{every: errorsEvery},
 	}
 	seen := &node{daemon: d}
 	d.admin = admin.New(seen, version, log)
@@ -90,23 +90,23 @@ func New(ctx context.Context, cfg *config.Config, source Source, version string,
 	return d, nil
 }
 
-// Run serves until it is told to stop. Then it stops accepting, lets open sessions finish for the drain time-out or
-// until it is told to hurry, ends the rest, and returns when everything is given back.
-func (d *Daemon) Run(told Signals) error {
+// Run serves until signals.Stop is done. Then it stops accepting, lets open sessions finish until drain_timeout has passed or
+// signals.Hurry is done, ends the others, and returns when all resources are given back.
+func (d *Daemon) Run(signals Signals) error {
 	d.first.Commit()
-	defer d.closeAdmin(told.Hurry)
+	defer d.closeAdmin(signals.Hurry)
 	if err := d.server.Start(); err != nil {
-		cut, cancel := context.WithCancel(told.Hurry)
+		atOnce, cancel := context.WithCancel(signals.Hurry)
 		cancel()
-		return errors.Join(fmt.Errorf("start: %w", err), d.server.Stop(cut))
+		return errors.Join(fmt.Errorf("start: %w", err), d.server.Stop(atOnce))
 	}
 	size := proxy.SizeOf(d.cfg)
 	d.log.Info("ready: "+size.String(), logging.Fields{"workers": size.Workers, "engine": size.Engine})
-	d.tellReady()
+	d.notifyReady()
 
-	fed, cancel := context.WithCancel(context.Background())
+	serving, cancel := context.WithCancel(context.Background())
 	var feeding sync.WaitGroup // for feedWatchdog
-	feeding.Go(func() { d.feedWatchdog(fed) })
+	feeding.Go(func() { d.feedWatchdog(serving) })
 	defer feeding.Wait()
 	defer cancel()
 	d.watchFile()
@@ -114,49 +114,49 @@ func (d *Daemon) Run(told Signals) error {
 
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
-	for told.Stop.Err() == nil {
-		d.await(told, tick.C)
+	for signals.Stop.Err() == nil {
+		d.await(signals, tick.C)
 	}
 	close(d.ended)
-	d.leaveReload()
-	d.tellUntold()
-	return d.stop(told.Hurry)
+	d.abandonReload()
+	d.logHeld()
+	return d.stop(signals.Hurry)
 }
 
-// await does the next thing that there is to do. While a reload is under way no other one begins.
-func (d *Daemon) await(told Signals, tick <-chan time.Time) {
-	signalled, changed, orders := told.Reload, d.fileChanged(), (<-chan order)(d.orders)
+// await waits for the next event and handles it. While a reload is in progress no other one begins.
+func (d *Daemon) await(signals Signals, tick <-chan time.Time) {
+	signalled, changed, commands := signals.Reload, d.fileChanged(), (<-chan command)(d.commands)
 	var ready <-chan prepared
-	var late <-chan time.Time
-	if r := d.under; r != nil {
+	var deadline <-chan time.Time
+	if r := d.current; r != nil {
 		ready = r.ready
-		if !r.givenUp {
-			signalled, changed, orders, late = nil, nil, nil, r.late.C
+		if !r.timedOut {
+			signalled, changed, commands, deadline = nil, nil, nil, r.deadline.C
 		}
 	}
 	select {
 	case <-tick:
-		d.tellStatus()
+		d.notifyStatus()
 	case <-signalled:
 		d.beginReload(nil, false)
 	case <-changed:
 		d.beginReload(nil, true)
-	case o := <-orders:
-		d.beginReload(&o, false)
+	case c := <-commands:
+		d.beginReload(&c, false)
 	case p := <-ready:
 		d.finishReload(p)
-	case <-late:
-		d.giveUpReload()
-	case <-d.untold.due():
-		d.tellUntold()
-	case <-told.Stop.Done():
+	case <-deadline:
+		d.timeOutReload()
+	case <-d.throttle.due():
+		d.logHeld()
+	case <-signals.Stop.Done():
 	}
 }
 
 func (d *Daemon) stop(hurry context.Context) error {
 	d.log.Info("stopping: no new sessions", logging.Fields{"drain_timeout": d.cfg.DrainTimeout.String()})
 	d.server.Stopping()
-	d.told(d.manager.Stopping("stopping"))
+	d.notified(d.manager.Stopping("stopping"))
 	draining, cancel := drainContext(hurry, d.cfg.DrainTimeout)
 	var extending sync.WaitGroup // for extend
 	extending.Go(func() { d.extend(draining) })
@@ -169,8 +169,8 @@ func (d *Daemon) stop(hurry context.Context) error {
 	return nil
 }
 
-// drainContext is done when open sessions have had their time to finish: with context.DeadlineExceeded after the timeout,
-// and with context.Canceled when the daemon is told to hurry, or at once if the timeout is 0.
+// drainContext is done when open sessions are to be ended: with context.DeadlineExceeded after the timeout, and with
+// context.Canceled when hurry is done, or at once if the timeout is 0.
 func drainContext(hurry context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout > 0 {
 		return context.WithTimeout(hurry, timeout)

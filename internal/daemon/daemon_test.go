@@ -129,7 +129,7 @@ func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Sock
 // startLimited does the same with a limit of the time that a reload may take.
 func startLimited(t *testing.T, m *manager, cfg *config.Config, limit time.Duration) *running {
 	t.Helper()
-	return startWith(t, m, cfg, func(d *Daemon) { d.limit = limit })
+	return startWith(t, m, cfg, func(d *Daemon) { d.timeout = limit })
 }
 
 // startWith does the same with a daemon that was changed before it runs.

@@ -13,22 +13,22 @@ import (
 	"tcp-proxy/internal/watch"
 )
 
-// How long a reload may take.
+// The time-outs of a reload.
 const (
-	reloadTimeout  = time.Minute            // to read the configuration and to prepare what it asks for
-	abandonTimeout = 250 * time.Millisecond // to come to an end when the daemon stops; then it is left alone
+	reloadTimeout  = time.Minute            // for reading the configuration and preparing it
+	abandonTimeout = 250 * time.Millisecond // for its end when the daemon stops; after that the daemon does not wait for it
 )
 
-// Why a reload came to nothing, other than for what is in the configuration.
+// The errors of reloads for other reasons than the configuration.
 var (
 	errStopping = errors.New("the proxy is stopping")
 	errStuck    = errors.New("the previous reload has not finished: it is blocked in a system call")
-	errTooLong  = errors.New("the configuration could not be read and prepared in time")
+	errTimedOut = errors.New("the configuration could not be read and prepared in time")
 )
 
-// order is a reload that somebody waits for.
-type order struct {
-	done chan outcome // has room for one
+// command is a request of a reload by another goroutine, which waits for the outcome.
+type command struct {
+	done chan outcome // capacity 1
 }
 
 type outcome struct {
@@ -36,39 +36,39 @@ type outcome struct {
 	err     error
 }
 
-// Reload reads the configuration again, makes it the active one, and returns what that has changed. It may be called from any
-// goroutine, and waits while another reload is on. With an error all goes on as before: it is config.Errors if there
-// are errors in the file. When the context is done it returns, whatever becomes of the reload.
+// Reload reads the configuration, makes it the active one, and returns what has changed. It may be called from any goroutine,
+// and waits while another reload is in progress. With an error the active configuration is the same as before; for errors in
+// the file it is config.Errors. When the context is done it returns, but the reload goes on.
 func (d *Daemon) Reload(ctx context.Context) (proxy.Changes, error) {
-	o := order{make(chan outcome, 1)}
+	c := command{make(chan outcome, 1)}
 	select {
-	case d.orders <- o:
+	case d.commands <- c:
 	case <-d.ended:
 		return proxy.Changes{}, errStopping
 	case <-ctx.Done():
 		return proxy.Changes{}, ctx.Err()
 	}
 	select {
-	case result := <-o.done:
+	case result := <-c.done:
 		return result.changes, result.err
 	case <-ctx.Done():
 		return proxy.Changes{}, ctx.Err()
 	}
 }
 
-// reload is one that is under way. What may take long is done by a goroutine, so that Run serves signals, orders and the
-// service manager meanwhile.
+// reload is a reload in progress. A goroutine does what may take long, so that Run handles signals, commands and the service
+// manager meanwhile.
 type reload struct {
-	begun   time.Time
-	order   *order // who waits for it; nil: nobody
-	changed bool   // it is for a change of the file, and says nothing if that means nothing
-	cancel  context.CancelCauseFunc
-	late    *time.Timer
-	ready   chan prepared // has room for one
-	givenUp bool          // it took too long, and that was told: what comes of it is thrown away
+	begun    time.Time
+	command  *command // that requested it; nil: a signal or a change of the file
+	changed  bool     // it is for a change of the file: if the content means the same, nothing is logged or notified
+	cancel   context.CancelCauseFunc
+	deadline *time.Timer
+	ready    chan prepared // capacity 1
+	timedOut bool          // it was reported as refused: what it prepares is abandoned
 }
 
-// prepared is a configuration that can be activated, or why there is none.
+// prepared is a configuration that can be activated, or the error why not.
 type prepared struct {
 	cfg    *config.Config // nil if it could not be read
 	server *proxy.Plan
@@ -76,33 +76,33 @@ type prepared struct {
 	err    error
 }
 
-// beginReload reads the configuration again, for somebody who waits or nobody, and prepares what it asks for. The caller
-// is Run, and no reload is under way, but for one that was given up.
-func (d *Daemon) beginReload(o *order, changed bool) {
+// beginReload starts a goroutine that reads the configuration and prepares it. c is the command that requested it, or nil;
+// changed says that the file has changed. No reload is in progress, except one that has timed out.
+func (d *Daemon) beginReload(c *command, changed bool) {
 	if !changed {
-		d.tellReloading()
+		d.notifyReloading()
 	}
-	if d.under != nil {
-		d.missed = d.missed || changed
+	if d.current != nil {
+		d.fileMissed = d.fileMissed || changed
 		if !changed {
-			d.endReload(o, proxy.Changes{}, d.refuse(errStuck, changed))
+			d.endReload(c, proxy.Changes{}, d.refuse(errStuck, changed))
 		}
 		return
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	d.under = &reload{
-		begun:   time.Now(),
-		order:   o,
-		changed: changed,
-		cancel:  cancel,
-		late:    time.NewTimer(d.limit),
-		ready:   make(chan prepared, 1),
+	d.current = &reload{
+		begun:    time.Now(),
+		command:  c,
+		changed:  changed,
+		cancel:   cancel,
+		deadline: time.NewTimer(d.timeout),
+		ready:    make(chan prepared, 1),
 	}
-	go d.prepare(ctx, d.cfg, d.under.ready)
+	go d.prepare(ctx, d.cfg, d.current.ready)
 }
 
-// prepare is the goroutine of a reload. It reads nothing of the daemon that changes, and ends when it is through, whoever
-// waits for it.
+// prepare is the goroutine of a reload. It reads only those fields of the daemon that do not change. It may outlive the daemon
+// if a system call blocks.
 func (d *Daemon) prepare(ctx context.Context, before *config.Config, ready chan<- prepared) {
 	var p prepared
 	if p.cfg, p.err = d.source.Read(); p.err == nil {
@@ -120,14 +120,14 @@ func (d *Daemon) prepare(ctx context.Context, before *config.Config, ready chan<
 			p.admin = nil
 		}
 	}
-	if p.err == nil && ctx.Err() != nil { // nobody may be left to take it
+	if p.err == nil && ctx.Err() != nil { // there may be no receiver any more
 		p.abandon()
 		p.err = context.Cause(ctx)
 	}
 	ready <- p
 }
 
-// logStays reports an error if a configuration asks for what a running log cannot become.
+// logStays reports an error if a configuration changes what cannot change in a running log.
 func logStays(before, after *config.Config) error {
 	if was := before.Log.Format; after.Log.Format != was {
 		return after.Errorf("log.format", "changing it to %q from %q needs a restart", after.Log.Format, was)
@@ -135,25 +135,25 @@ func logStays(before, after *config.Config) error {
 	return nil
 }
 
-// abandon gives back what was prepared.
+// abandon gives back what was prepared, if there was no error.
 func (p *prepared) abandon() {
 	if p.err != nil {
 		return
 	}
 	p.admin.Abandon()
-	_ = p.server.Abandon() // its ports were never accepted on
+	_ = p.server.Abandon() // an error of closing sockets that were never used does not matter
 }
 
-// finishReload activates what was prepared.
+// finishReload activates what was prepared, or reports why not.
 func (d *Daemon) finishReload(p prepared) {
-	r := d.under
-	d.under = nil
-	r.late.Stop()
+	r := d.current
+	d.current = nil
+	r.deadline.Stop()
 	defer r.cancel(nil)
-	if r.givenUp {
+	if r.timedOut {
 		p.abandon()
-		if d.missed {
-			d.missed = false
+		if d.fileMissed {
+			d.fileMissed = false
 			d.beginReload(nil, true)
 		}
 		return
@@ -163,59 +163,59 @@ func (d *Daemon) finishReload(p prepared) {
 			p.abandon()
 			return
 		}
-		d.tellReloading()
+		d.notifyReloading()
 	}
 	if p.err != nil {
-		d.endReload(r.order, proxy.Changes{}, d.refuse(p.err, r.changed))
+		d.endReload(r.command, proxy.Changes{}, d.refuse(p.err, r.changed))
 		return
 	}
 	changes, err := d.activate(p, r)
-	d.endReload(r.order, changes, err)
+	d.endReload(r.command, changes, err)
 }
 
-// endReload tells those who wait for a reload what has become of it.
-func (d *Daemon) endReload(o *order, changes proxy.Changes, err error) {
-	d.tellReady()
-	if o != nil {
-		o.done <- outcome{changes, err}
+// endReload notifies the service manager, and the caller of Reload if there is one, that a reload has ended.
+func (d *Daemon) endReload(c *command, changes proxy.Changes, err error) {
+	d.notifyReady()
+	if c != nil {
+		c.done <- outcome{changes, err}
 	}
 }
 
-// giveUpReload ends the wait for a reload that takes too long.
-func (d *Daemon) giveUpReload() {
-	r := d.under
-	r.cancel(errTooLong)
-	r.givenUp = true
+// timeOutReload refuses a reload that takes too long.
+func (d *Daemon) timeOutReload() {
+	r := d.current
+	r.cancel(errTimedOut)
+	r.timedOut = true
 	if r.changed {
-		d.tellReloading()
+		d.notifyReloading()
 	}
-	d.endReload(r.order, proxy.Changes{}, d.refuse(errTooLong, r.changed))
+	d.endReload(r.command, proxy.Changes{}, d.refuse(errTimedOut, r.changed))
 }
 
-// leaveReload ends the wait for a reload because the daemon stops. What it has prepared by then is given back; if it is
-// not through with that in time, it is left alone, and gives it back itself.
-func (d *Daemon) leaveReload() {
-	r := d.under
+// abandonReload ends the reload in progress, if any, because the daemon stops, and gives back what it has prepared. If its
+// goroutine does not end in time, the goroutine gives that back itself.
+func (d *Daemon) abandonReload() {
+	r := d.current
 	if r == nil {
 		return
 	}
-	d.under = nil
-	r.late.Stop()
+	d.current = nil
+	r.deadline.Stop()
 	r.cancel(errStopping)
-	if !r.givenUp && !r.changed {
-		d.endReload(r.order, proxy.Changes{}, errStopping)
+	if !r.timedOut && !r.changed {
+		d.endReload(r.command, proxy.Changes{}, errStopping)
 	}
-	patience := time.NewTimer(abandonTimeout)
-	defer patience.Stop()
+	timeout := time.NewTimer(abandonTimeout)
+	defer timeout.Stop()
 	select {
 	case p := <-r.ready:
 		p.abandon()
-	case <-patience.C:
+	case <-timeout.C:
 		d.log.Warn("abandoning the reload in progress: it is blocked in a system call", nil)
 	}
 }
 
-// activate makes a configuration that was prepared the active one.
+// activate makes a prepared configuration the active one.
 func (d *Daemon) activate(p prepared, r *reload) (proxy.Changes, error) {
 	changes, err := p.server.Commit()
 	if err != nil {
@@ -234,34 +234,34 @@ func (d *Daemon) activate(p prepared, r *reload) (proxy.Changes, error) {
 		"changes": changes.String(),
 		"took":    time.Since(r.begun).Round(time.Microsecond).String(),
 	}
-	if n := d.untold.forget(); n > 0 {
+	if n := d.throttle.forget(); n > 0 {
 		fields[logging.LeftOutKey] = n
 	}
 	d.log.Info("reloaded: "+size.String(), fields)
 	return changes, nil
 }
 
-// refuse records and logs why the last reload was refused, and returns that. A change of the file that gives the same errors
-// as the reload before is not logged again.
+// refuse records and logs why the last reload was refused, and returns that error. If the file has changed but has the same
+// errors as before, they are not logged again.
 func (d *Daemon) refuse(err error, changed bool) error {
 	again := changed && d.refused != nil && d.refused.Error() == err.Error()
 	d.refused = err
 	d.server.ReloadRefused(err)
-	if errs := problems(err); !again && d.untold.pass(errs, time.Now()) {
-		d.tellRefused(errs, 0)
+	if errs := problems(err); !again && d.throttle.pass(errs, time.Now()) {
+		d.logRefused(errs, 0)
 	}
 	return err
 }
 
-// tellUntold logs the refused reload that is held, if there is one.
-func (d *Daemon) tellUntold() {
-	if d.untold.held != nil {
-		d.tellRefused(d.untold.take(time.Now()))
+// logHeld logs the refused reload that the throttle holds, if there is one.
+func (d *Daemon) logHeld() {
+	if d.throttle.held != nil {
+		d.logRefused(d.throttle.take(time.Now()))
 	}
 }
 
-// tellRefused logs the errors of a refused reload, and how many refused ones before it were not logged.
-func (d *Daemon) tellRefused(errs []error, leftOut uint64) {
+// logRefused logs the errors of a refused reload. leftOut is the number of refused ones before it that were not logged.
+func (d *Daemon) logRefused(errs []error, leftOut uint64) {
 	for i, err := range errs {
 		fields := logging.Fields{logging.EventKey: logging.ReloadRefused}
 		if i == 0 && leftOut > 0 {
@@ -271,7 +271,7 @@ func (d *Daemon) tellRefused(errs []error, leftOut uint64) {
 	}
 }
 
-// problems gives the errors that err consists of.
+// problems returns the errors that err joins.
 func problems(err error) []error {
 	var many interface{ Unwrap() []error }
 	if errors.As(err, &many) {
@@ -280,7 +280,7 @@ func problems(err error) []error {
 	return []error{err}
 }
 
-// watchFile begins or ends watching the file of the configuration, as that says.
+// watchFile begins or ends watching the configuration file, as the active configuration says.
 func (d *Daemon) watchFile() {
 	wanted := d.cfg.Reload == config.ReloadAuto
 	switch {
@@ -306,7 +306,7 @@ func (d *Daemon) unwatchFile() {
 	d.watch = nil
 }
 
-// fileChanged is the channel that tells of a change; nil, which never does, while the file is not watched.
+// fileChanged returns a channel that gets a value when the file changes; nil while the file is not watched.
 func (d *Daemon) fileChanged() <-chan struct{} {
 	if d.watch == nil {
 		return nil

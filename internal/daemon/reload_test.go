@@ -102,7 +102,7 @@ func TestAReloadIsGivenUp(t *testing.T) {
 	r := startLimited(t, m, cfg, 50*time.Millisecond)
 	m.hears("READY=1")
 	reading, goOn := r.slowly()
-	if _, err := r.daemon.Reload(context.Background()); !errors.Is(err, errTooLong) {
+	if _, err := r.daemon.Reload(context.Background()); !errors.Is(err, errTimedOut) {
 		t.Errorf("a reload that takes too long: %v", err)
 	}
 	<-reading
@@ -122,7 +122,7 @@ func TestAReloadIsGivenUp(t *testing.T) {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errStuck) && !errors.Is(err, errTooLong) {
+		if !errors.Is(err, errStuck) && !errors.Is(err, errTimedOut) {
 			t.Fatal(err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestAReloadComesTooLate(t *testing.T) {
 		<-wait
 		return after, nil
 	})
-	if _, err := r.daemon.Reload(context.Background()); !errors.Is(err, errTooLong) {
+	if _, err := r.daemon.Reload(context.Background()); !errors.Is(err, errTimedOut) {
 		t.Fatal(err)
 	}
 	<-begun

@@ -9,18 +9,17 @@ import (
 	"tcp-proxy/internal/logging"
 )
 
-// What the service manager is told, and how often.
+// The intervals of notifications (sd_notify(3)).
 const (
-	statusEvery  = time.Second      // how the service is doing, if that has changed
-	extendEvery  = 5 * time.Second  // while sessions may finish: that stopping is not over
-	extendBy     = 30 * time.Second // and takes no longer than this from then on
-	proofTimeout = 5 * time.Second  // how long the server may take to prove that it makes progress
+	statusEvery  = time.Second      // STATUS=, if it has changed
+	extendEvery  = 5 * time.Second  // EXTEND_TIMEOUT_USEC=, while open sessions may finish
+	extendBy     = 30 * time.Second // its value
+	aliveTimeout = 5 * time.Second  // of a liveness check of the server
 )
 
-// told takes what came of telling the service manager something, and reports whether it was told. A manager that cannot
-// be told is logged once, until it can be again.
-func (d *Daemon) told(err error) bool {
-	if d.deaf.Swap(err != nil) || err == nil {
+// notified takes the result of a notification, and reports whether it was sent. It logs the first of consecutive failures.
+func (d *Daemon) notified(err error) bool {
+	if d.notifyFails.Swap(err != nil) || err == nil {
 		return err == nil
 	}
 	d.log.Warn("notifying systemd failed", logging.Fields{logging.ErrorKey: err})
@@ -36,33 +35,32 @@ func (d *Daemon) statusText() string {
 	return text
 }
 
-// tellStatus tells the service manager how the service is doing, unless it knows; and that it is ready, if that could not
-// be told when it became so.
-func (d *Daemon) tellStatus() {
-	if d.unready {
-		d.tellReady()
+// notifyStatus sends the status if it has changed, or READY=1 if that could not be sent before.
+func (d *Daemon) notifyStatus() {
+	if d.readyPending {
+		d.notifyReady()
 		return
 	}
 	if text := d.statusText(); text != d.status {
 		d.status = text
-		d.told(d.manager.Status(text))
+		d.notified(d.manager.Status(text))
 	}
 }
 
-// tellReloading tells the service manager that a reload begins: tellReady has to follow.
-func (d *Daemon) tellReloading() { d.told(d.manager.Reloading()) }
+// notifyReloading sends that a reload begins. notifyReady must follow.
+func (d *Daemon) notifyReloading() { d.notified(d.manager.Reloading()) }
 
-// tellReady tells the service manager that the service has started, or has finished reloading. A manager that cannot be
-// told now is told later: it waits for that.
-func (d *Daemon) tellReady() {
+// notifyReady sends that the service has started, or that a reload has ended. If that fails, notifyStatus sends it again: the
+// manager waits for it.
+func (d *Daemon) notifyReady() {
 	d.status = d.statusText()
-	d.unready = !d.told(d.manager.Ready(d.status))
+	d.readyPending = !d.notified(d.manager.Ready(d.status))
 }
 
-// feedWatchdog gives the watchdog its signs of life until the context is done.
+// feedWatchdog sends WATCHDOG=1 while the server is alive, until the context is done.
 func (d *Daemon) feedWatchdog(ctx context.Context) {
-	d.told(d.manager.Watchdog(ctx, func() bool {
-		limited, cancel := context.WithTimeout(ctx, proofTimeout)
+	d.notified(d.manager.Watchdog(ctx, func() bool {
+		limited, cancel := context.WithTimeout(ctx, aliveTimeout)
 		defer cancel()
 		err := d.server.Alive(limited)
 		if err != nil && ctx.Err() == nil {
@@ -72,13 +70,13 @@ func (d *Daemon) feedWatchdog(ctx context.Context) {
 	}))
 }
 
-// extend asks the service manager for time, and says what for, until the context is done.
+// extend extends the stop time-out of the service manager, and sends the number of open sessions, until the context is done.
 func (d *Daemon) extend(draining context.Context) {
 	tick := time.NewTicker(extendEvery)
 	defer tick.Stop()
 	for {
-		d.told(d.manager.ExtendTimeout(extendBy))
-		d.told(d.manager.Status(fmt.Sprintf("stopping; open sessions: %d", d.server.Status().Sessions)))
+		d.notified(d.manager.ExtendTimeout(extendBy))
+		d.notified(d.manager.Status(fmt.Sprintf("stopping; open sessions: %d", d.server.Status().Sessions)))
 		select {
 		case <-tick.C:
 		case <-draining.Done():

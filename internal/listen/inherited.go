@@ -13,19 +13,19 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// Inherited is a listening socket that was made before this process, by a service manager. The server that has it keeps it
-// open until it stops, whether a configuration uses it or not. While no port uses it, connections wait in its backlog.
+// Inherited is a listening socket that the service manager has made and passed. The server keeps it open until it stops, also
+// if no port of the configuration uses it; connections then wait in its backlog.
 type Inherited struct {
 	Name     string
 	Listener net.Listener
 }
 
-// String names the socket for people.
+// String describes the socket for messages.
 func (s Inherited) String() string {
 	return fmt.Sprintf("%q on %s %s", s.Name, s.Listener.Addr().Network(), sanitize.Text(s.Listener.Addr().String(), sanitize.Limit))
 }
 
-// Serves reports whether a port of the configuration means this socket: by its name, or by its address.
+// Serves reports whether the socket serves a port of the configuration: by its name, or by its address.
 func (s Inherited) Serves(p config.Port) bool {
 	switch at := s.Listener.Addr().(type) {
 	case *net.UnixAddr:
@@ -46,8 +46,8 @@ func Serving(all []Inherited, p config.Port) (sockets []Inherited) {
 	return sockets
 }
 
-// sameAddress reports whether a socket that listens at "at" is what a port of the configuration asks for. A port that
-// asks for every address has it in either family's "every address".
+// sameAddress reports whether a socket that listens at "at" serves a port of the configuration with the address want. If
+// want has only a port number, a socket of 0.0.0.0 or of [::] serves it.
 func sameAddress(at, want netip.AddrPort) bool {
 	ip := at.Addr().Unmap()
 	switch {
@@ -59,7 +59,7 @@ func sameAddress(at, want netip.AddrPort) bool {
 	return ip == want.Addr()
 }
 
-// duplicate returns another listener of the same socket, whose accepted connections have the keepalive that Accepted sets.
+// duplicate returns another listener of the same socket. Its connections have the keepalive that Accepted sets.
 func (s Inherited) duplicate() (net.Listener, error) {
 	l, err := Duplicate(s.Listener)
 	if tcp, ok := l.(*net.TCPListener); ok {
@@ -68,7 +68,8 @@ func (s Inherited) duplicate() (net.Listener, error) {
 	return l, err
 }
 
-// Duplicate returns another listener of the same socket. Closing one leaves the other, and a unix socket's path, alone.
+// Duplicate returns another listener of the same socket. Closing one does not close the other, or remove the path of a unix
+// socket.
 func Duplicate(of net.Listener) (net.Listener, error) {
 	filer, ok := of.(interface{ File() (*os.File, error) })
 	if !ok {
@@ -82,8 +83,8 @@ func Duplicate(of net.Listener) (net.Listener, error) {
 	return l, errors.Join(err, file.Close())
 }
 
-// Accepted returns a function that sets, on the descriptor of a listening socket, what the connections accepted from it
-// inherit (tcp(7)). l is the listener that was made of the socket.
+// Accepted returns a function that sets options on the descriptor of a listening socket, which accepted connections inherit
+// (tcp(7)): keepalive and TCP_NODELAY. l is the listener of the socket.
 func Accepted(l net.Listener, keepalive linux.Keepalive) func(fd int) error {
 	if l.Addr().Network() == "unix" {
 		return func(int) error { return nil }
@@ -96,8 +97,8 @@ func Accepted(l net.Listener, keepalive linux.Keepalive) func(fd int) error {
 	}
 }
 
-// madeListener is a TCP listener that was made of a descriptor. Package net sets a keepalive of its own on the connections
-// that such a listener accepts, and has no option against it. Accept sets the port's keepalive again.
+// madeListener is a TCP listener that was made of a descriptor. For such a listener, package net sets its own keepalive on
+// accepted connections, and has no option to prevent that. Accept sets the keepalive of the port after it.
 type madeListener struct {
 	*net.TCPListener
 	keepalive atomic.Pointer[linux.Keepalive] // set before Accept

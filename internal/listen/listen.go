@@ -1,6 +1,6 @@
-// Package listen makes listening sockets, and plans the way from the sockets that are open to those that a configuration
-// asks for, so that no client is refused at an address that both have. It serves the ports of apps and the addresses of the
-// admin API alike. It accepts nothing.
+// Package listen makes listening sockets, for the ports of apps and for the addresses of the admin API. It plans the change
+// from the open sockets to those of a new configuration, so that no client is refused at an address that both have. It does
+// not accept connections.
 package listen
 
 import (
@@ -19,14 +19,14 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// Options are what new sockets are made with.
+// Options are the options of new sockets.
 type Options struct {
-	Mode      fs.FileMode   // of a unix socket; 0: what the umask leaves
-	KeepAlive time.Duration // of connections that package net accepts: see net.ListenConfig
+	Mode      fs.FileMode   // of a unix socket; 0: 0777 without the bits of the umask
+	KeepAlive time.Duration // as in net.ListenConfig
 }
 
-// open makes the listening socket of a port, with no options set but those of package net and, if it is shared,
-// SO_REUSEPORT, which lets it listen beside other sockets that have it too.
+// open makes the listening socket of a port. With shared it sets SO_REUSEPORT, so that the socket can listen beside others
+// that have this option too (socket(7)).
 func (o Options) open(port config.Port, shared bool) (net.Listener, error) {
 	if port.Network == "unix" {
 		return linux.ListenUnix(port.Path, o.Mode)
@@ -44,14 +44,14 @@ func (o Options) open(port config.Port, shared bool) (net.Listener, error) {
 	if addr := port.Addr.Addr(); addr.IsValid() {
 		address = port.Addr.String()
 		if addr.Is4() {
-			network = "tcp4" // package net would listen on every address of IPv6, too, for 0.0.0.0
+			network = "tcp4" // with "tcp", package net listens on [::] for 0.0.0.0
 		}
 	}
 	l, err := lc.Listen(context.Background(), network, address)
 	return l, bare(err)
 }
 
-// bare takes away what package net wraps around an error of the system. The caller names the address itself.
+// bare returns the error of the system without the text of package net around it. The caller adds the address.
 func bare(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
@@ -67,14 +67,14 @@ type Failure struct {
 	Err   error
 }
 
-// Failures are the error of a Prepare that could not listen on some ports.
+// Failures is the error of Prepare if some ports cannot be listened on.
 type Failures []Failure
 
 func (f Failures) Error() string {
 	return fmt.Sprintf("listen on %s: %v", f[0].Port, f[0].Err)
 }
 
-// nameHolders adds the process that holds the address to the errors of addresses in use. It looks for all of them at once.
+// nameHolders adds to each EADDRINUSE the process that holds the address. It looks for all of them in one pass.
 func (f Failures) nameHolders() {
 	var which []int
 	var at []netip.AddrPort

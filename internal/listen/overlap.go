@@ -12,22 +12,22 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// A configuration may ask for a TCP port that has addresses in common with one that it gives up: "5001" instead of
-// "127.0.0.1:5001", or the other way round. Clients of the common addresses must not be refused meanwhile:
+// A new TCP port may have addresses in common with a port that the configuration no longer has: "5001" instead of
+// "127.0.0.1:5001", or the reverse. Clients of the common addresses must not be refused during the change:
 //
-//   - The same address in other words: the socket that is open serves the new port.
-//   - The new port has more addresses: it gets a socket beside the one that is open, which serves the new port too. The
-//     kernel gives a connection to the socket with the more specific address.
-//   - The new port has fewer addresses: it gets a socket, and the one that is open is closed after Grace, when no
-//     connection to the common addresses can be waiting at it any more.
+//   - If both have the same addresses, the open socket serves the new port.
+//   - If the new port has more addresses, it gets a socket beside the open one, which serves the new port too. The kernel
+//     gives a connection to the socket with the more specific address.
+//   - If the new port has fewer addresses, it gets a socket, and the open one is closed after Grace, when no connection to
+//     the common addresses can be in its backlog any more.
 
-// Grace is how long a socket that MakesWay stays open beside the new one: the time that connections which were begun with
-// it take to come through. Nothing else is prepared meanwhile: another socket of the same address would share its
-// connections.
+// Grace is the time that a socket for which MakesWay is true stays open beside the new one: connections whose handshake began
+// with it are accepted. Nothing else is prepared meanwhile, since another socket of the same address would get a part of
+// its connections.
 const Grace = 250 * time.Millisecond
 
-// stale returns the open TCP sockets that the plan gives up unless a new port uses them, by port number. Inherited
-// sockets are not among them: they stay open.
+// stale returns the open TCP sockets that the new configuration does not have, by port number. They are closed unless a new
+// port uses them. Inherited sockets are not among them: they stay open.
 func (p *Plan) stale() map[uint16][]Socket {
 	stale := map[uint16][]Socket{}
 	for key, open := range p.open {
@@ -39,7 +39,7 @@ func (p *Plan) stale() map[uint16][]Socket {
 	return stale
 }
 
-// takeOver has a stale socket of the same address serve a port. It reports false if there is none.
+// takeOver makes a stale socket with the same addresses serve a port. It reports false if there is none.
 func (p *Plan) takeOver(index int, asked config.Port, stale []Socket) bool {
 	for _, x := range stale {
 		if asked.Network == "tcp" && !p.moved(x) && covers(x.Port.Addr, asked.Addr) && covers(asked.Addr, x.Port.Addr) {
@@ -51,7 +51,7 @@ func (p *Plan) takeOver(index int, asked config.Port, stale []Socket) bool {
 	return false
 }
 
-// openBeside makes a socket for a port, beside the stale sockets that have addresses in common with it.
+// openBeside makes a socket for a port, if necessary beside stale sockets that have addresses in common with it.
 func (p *Plan) openBeside(index int, asked config.Port, stale []Socket) (net.Listener, error) {
 	l, err := p.wanted.Options.open(asked, false)
 	if errors.Is(err, unix.EADDRINUSE) && makeRoom(asked, stale) {
@@ -62,8 +62,8 @@ func (p *Plan) openBeside(index int, asked config.Port, stale []Socket) (net.Lis
 	return l, err
 }
 
-// makeRoom lets a new socket of a port listen beside the stale ones that have addresses in common with it. It reports
-// false if there are none.
+// makeRoom sets SO_REUSEPORT on the stale sockets that have addresses in common with a port, so that a new socket can listen
+// beside them. It reports false if there are none.
 func makeRoom(asked config.Port, stale []Socket) bool {
 	room := false
 	for _, x := range stale {
@@ -74,7 +74,7 @@ func makeRoom(asked config.Port, stale []Socket) bool {
 	return room
 }
 
-// absorb has the stale sockets serve a port that has all their addresses.
+// absorb makes the stale sockets serve a port that has all their addresses.
 func (p *Plan) absorb(index int, asked config.Port, stale []Socket) {
 	n := 1
 	for _, x := range stale {
@@ -91,8 +91,8 @@ func (p *Plan) moved(x Socket) bool {
 	return ok
 }
 
-// MakesWay reports whether an open socket that the plan gives up has an address that a new one has: it is closed after
-// Grace, and not at once.
+// MakesWay reports whether an open socket that is to be closed has all addresses of a new one. It is then closed after Grace,
+// not at once.
 func (p *Plan) MakesWay(open Key) bool {
 	old := p.open[open].Port
 	for _, n := range p.New {
@@ -103,7 +103,7 @@ func (p *Plan) MakesWay(open Key) bool {
 	return false
 }
 
-// covers reports whether a socket that listens at a takes every connection to b.
+// covers reports whether a socket that listens at a gets every connection to b.
 func covers(a, b netip.AddrPort) bool {
 	switch ip := a.Addr(); {
 	case a.Port() != b.Port():

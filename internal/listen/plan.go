@@ -8,50 +8,50 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// Key tells the listening sockets of a server apart. A port of the configuration is one socket, or several: as many as
-// systemd hands over by the port's name, and those that the port took over from ports before it (overlap.go).
+// Key identifies a listening socket of a server. A port of the configuration has one socket, or several: those that systemd
+// has passed with the port's name, and those that it took over from earlier ports (overlap.go).
 type Key struct {
 	config.Port
 	Index int
 }
 
-// Socket is a listening socket that is open.
+// Socket is an open listening socket.
 type Socket struct {
 	Key     Key
-	Port    config.Port                      // the port that it was made for; Key has the port that it serves now
+	Port    config.Port                      // the port that it was made for; Key has the one that it serves now
 	Control func(f func(fd int) error) error // calls f with its descriptor
 }
 
-// Wanted says what is to be listened on, and what is there already.
+// Wanted is the ports to listen on, and the sockets that there are.
 type Wanted struct {
-	Ports     []config.Port // one that is listed twice is one port, the first
+	Ports     []config.Port // if one is listed twice, only the first counts
 	Open      []Socket
 	Inherited []Inherited
 	Options   Options
 }
 
-// Plan is the way from the sockets that are open to those that are wanted. Prepare does all that can fail. The server
-// that carries the plan out accepts on the new sockets, and gives each open socket to the port that Next names, or closes
-// it. A plan that is not carried out wants Close.
+// Plan is the change from the open sockets to those that are wanted. Prepare does everything that may fail. A server that
+// carries out the plan accepts on the new sockets, and makes each open socket serve the port that Next returns, or closes it.
+// If a plan is not carried out, Close must be called.
 type Plan struct {
 	New []New
 
 	wanted Wanted
-	ports  map[Key]int    // every socket that is wanted, with the index of its port
-	open   map[Key]Socket // those of Wanted.Open
-	moves  map[Key]Key    // open sockets that serve another port from then on
+	ports  map[Key]int    // every wanted socket, with the index of its port in Wanted.Ports
+	open   map[Key]Socket // Wanted.Open
+	moves  map[Key]Key    // open sockets that will serve another port
 }
 
-// New is a socket that a plan has made.
+// New is a socket that Prepare has made.
 type New struct {
 	Key      Key
 	Index    int // of its port in Wanted.Ports
 	Listener net.Listener
 }
 
-// Prepare listens on the ports that are wanted and are not open. If some cannot be listened on, the error is Failures,
-// with all of them up to config.MaxErrors and one more; if the context is done first, it is the context's. With an error
-// nothing is left open but what was before.
+// Prepare listens on the wanted ports that are not open. If it cannot listen on some, the error is Failures, with at most one
+// more than config.MaxErrors. If the context is done first, the error is the context's. With an error it closes the sockets
+// that it has made.
 func Prepare(ctx context.Context, wanted Wanted) (*Plan, error) {
 	p := &Plan{wanted: wanted, ports: map[Key]int{}, open: map[Key]Socket{}, moves: map[Key]Key{}}
 	for _, s := range wanted.Open {
@@ -98,8 +98,7 @@ func (p *Plan) isOpen(key Key) bool {
 	return ok
 }
 
-// listen makes the sockets of a port that are not open yet. It uses the stale sockets of the same port number where they
-// have addresses in common with the port.
+// listen makes the sockets of a port that are not open yet. stale is the stale sockets with the same port number.
 func (p *Plan) listen(index int, asked config.Port, stale []Socket) error {
 	sockets := p.inherited(asked)
 	if len(sockets) == 0 && asked.Network == "systemd" {
@@ -128,8 +127,8 @@ func (p *Plan) listen(index int, asked config.Port, stale []Socket) error {
 	return nil
 }
 
-// Next tells what becomes of an open socket: the key that it has from then on, and the index of its port. It reports
-// false if the socket is to be closed.
+// Next returns the new key of an open socket, and the index of its port in Wanted.Ports. It reports false if the socket is to
+// be closed.
 func (p *Plan) Next(open Key) (key Key, index int, ok bool) {
 	key = open
 	if to, moves := p.moves[open]; moves {

@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journalSocket is where journald takes entries (systemd-journald.service(8)).
+// journalSocket is journald's socket for entries (systemd-journald.service(8)).
 const journalSocket = "/run/systemd/journal/socket"
 
-// How long an entry waits for a journal that is full, and for one that was full for the last entry.
+// The time that Send waits while the journal is full: normally, and if the last entry was not sent for that reason.
 const (
 	journalTimeout = 100 * time.Millisecond
 	journalGlance  = time.Millisecond
@@ -27,7 +27,7 @@ const (
 // letter.
 type Field struct{ Name, Value string }
 
-// StderrIsJournal reports whether what this process writes to its standard error goes to the journal.
+// StderrIsJournal reports whether the standard error of this process is connected to the journal.
 func StderrIsJournal() bool {
 	is, err := journal.StderrIsJournalStream()
 	return is && err == nil
@@ -35,18 +35,17 @@ func StderrIsJournal() bool {
 
 // Journal sends entries with fields to journald (systemd.io/JOURNAL_NATIVE_PROTOCOL). It is safe for concurrent use.
 //
-// It stands in for journal.Send of go-systemd, which waits for a full journal without end, and on a socket that nothing
-// need ever wake.
+// It replaces journal.Send of go-systemd, which waits without a time-out while the journal is full.
 type Journal struct {
 	path string
 
 	mu   sync.Mutex // guards what follows
 	conn *net.UnixConn
-	full bool // it did not take the last entry in time
+	full bool // the last entry was not sent in time
 	data []byte
 }
 
-// OpenJournal connects to the journal of this system. Close gives the connection back.
+// OpenJournal connects to the journal of this system. The caller closes it.
 func OpenJournal() (*Journal, error) { return openJournal(journalSocket) }
 
 func openJournal(path string) (*Journal, error) {
@@ -57,7 +56,7 @@ func openJournal(path string) (*Journal, error) {
 	return j, nil
 }
 
-// connect leaves the connection that was there, if it fails.
+// connect replaces the connection. On an error it keeps the previous one.
 func (j *Journal) connect() error {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: j.path, Net: "unixgram"})
 	if err == nil {
@@ -66,8 +65,8 @@ func (j *Journal) connect() error {
 	return err
 }
 
-// Send writes an entry. It fails if the journal stays full for a tenth of a second, is gone, or does not take an entry
-// of that length. A journal that stayed full is not waited for again before it has taken an entry.
+// Send writes an entry. It fails if the journal stays full for journalTimeout, is not running, or does not accept an entry of
+// that length. After it has stayed full, Send waits only journalGlance until an entry is accepted again.
 func (j *Journal) Send(fields []Field) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -77,7 +76,7 @@ func (j *Journal) Send(fields []Field) error {
 	}
 	err := j.write()
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOTCONN) || errors.Is(err, net.ErrClosed) {
-		// Another journald has taken the place of the one that was there.
+		// journald was restarted.
 		j.conn.Close()
 		if err = j.connect(); err == nil {
 			err = j.write()
@@ -102,14 +101,15 @@ func (j *Journal) write() error {
 	return err
 }
 
-// Close gives the connection back.
+// Close closes the connection.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.conn.Close()
 }
 
-// appendField writes NAME=VALUE, or, for a value of more than one line, its length as 64 bits, little end first.
+// appendField appends NAME=VALUE and a newline, or, for a value with newlines: NAME, a newline, the length of the value as 64
+// bits, little-endian, the value, and a newline.
 func appendField(to []byte, f Field) []byte {
 	to = append(to, f.Name...)
 	if strings.Contains(f.Value, "\n") {

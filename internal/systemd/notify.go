@@ -14,29 +14,29 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// Notifier tells the service manager what the service does (sd_notify(3)). Without a service manager, and with one that
-// waits for another process, it tells nobody. It is safe for concurrent use.
+// Notifier sends the state of the service to the service manager (sd_notify(3)). It sends nothing if there is no service
+// manager, or if that expects notifications of another process. It is safe for concurrent use.
 type Notifier struct {
-	socket   string        // where to; empty: nobody
-	watchdog time.Duration // how often a sign of life is due; 0: never
-	full     atomic.Bool   // it did not take the last message in time
+	socket   string        // of the service manager; empty: nothing is sent
+	watchdog time.Duration // the time-out of the watchdog; 0: there is none
+	full     atomic.Bool   // the last message was not sent in time
 }
 
-// How long a manager that does not read can hold its service up, and how long when it already has.
+// The time that sending waits for a manager that does not read: normally, and if the last message was not sent in time.
 const (
 	notifyTimeout = time.Second
 	notifyGlance  = 10 * time.Millisecond
 )
 
-// NewNotifier takes the notification socket and the watchdog out of the environment, so that no child can use them. A
-// socket that was inherited from the process that systemd has started, and that is not this one (systemd.exec(5):
-// SYSTEMD_EXEC_PID), is not used. Without a watchdog that makes sense the error says so, and the rest works.
+// NewNotifier takes the variables of the notification socket and of the watchdog out of the environment, so that no child
+// uses them. It does not use a socket that this process has inherited from the one that systemd has started (systemd.exec(5):
+// SYSTEMD_EXEC_PID). If the variables of the watchdog are invalid, it returns an error and a Notifier without a watchdog.
 func NewNotifier() (*Notifier, error) {
 	n := &Notifier{}
 	if mine("SYSTEMD_EXEC_PID") {
 		n.socket = os.Getenv("NOTIFY_SOCKET")
 	}
-	os.Unsetenv("NOTIFY_SOCKET") // fails for no name like this one
+	os.Unsetenv("NOTIFY_SOCKET") // it cannot fail for this name
 	watchdog, err := daemon.SdWatchdogEnabled(true)
 	if err != nil {
 		return n, fmt.Errorf("watchdog of systemd: %w", err)
@@ -45,34 +45,33 @@ func NewNotifier() (*Notifier, error) {
 	return n, nil
 }
 
-// Listens reports whether there is a manager that wants to be told.
+// Listens reports whether there is a manager to notify.
 func (n *Notifier) Listens() bool { return n.socket != "" }
 
-// Ready says that the service has started, or has finished reloading.
+// Ready sends that the service has started, or that a reload has ended.
 func (n *Notifier) Ready(status string) error {
 	return n.send(daemon.SdNotifyReady, statusLine(status))
 }
 
-// Reloading says that the service reloads its configuration. Ready has to follow, whatever comes of it.
+// Reloading sends that the service reloads its configuration. Ready must follow, also if the reload fails.
 func (n *Notifier) Reloading() error {
 	return n.send(daemon.SdNotifyReloading, strings.TrimSpace(daemon.SdNotifyMonotonicUsec()))
 }
 
-// Stopping says that the service has begun to stop.
+// Stopping sends that the service has begun to stop.
 func (n *Notifier) Stopping(status string) error {
 	return n.send(daemon.SdNotifyStopping, statusLine(status))
 }
 
-// Status says in a line what the service does.
+// Status sends a line that describes the state of the service.
 func (n *Notifier) Status(text string) error { return n.send(statusLine(text)) }
 
-// ExtendTimeout asks for d from now on, for a start or stop that takes longer than the unit allows. It has to be said
-// again before d is over.
+// ExtendTimeout extends the time-out of a start or stop to d from now on. It must be called again before d has passed.
 func (n *Notifier) ExtendTimeout(d time.Duration) error {
 	return n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", d.Microseconds()))
 }
 
-// statusLimit is how long a status may be, in bytes.
+// statusLimit is the maximum length of a status, in bytes.
 const statusLimit = 1 << 10
 
 func statusLine(text string) string {

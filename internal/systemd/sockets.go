@@ -11,21 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Socket is a listening socket that systemd has handed over.
+// Socket is a listening socket that systemd has passed (systemd.socket(5)).
 type Socket struct {
 	Name     string // its FileDescriptorName (systemd.socket(5)); not unique
 	Listener net.Listener
 }
 
-// Sockets takes every socket that systemd hands over to this process (sd_listen_fds(3)), in its order, and takes the
-// variables that say so out of the environment. Each has to be a listening stream socket, of TCP or unix: if one is
-// not, all are closed, and the error names each that is wrong. Closing a unix listener leaves its path, which is
-// systemd's.
+// Sockets returns the sockets that systemd has passed to this process (sd_listen_fds(3)), in its order, and takes their
+// variables out of the environment. Each must be a listening stream socket, of TCP or unix. If one is not, Sockets closes the
+// others, and the error names each that is wrong. Closing a unix listener does not remove its path, which belongs to systemd.
 func Sockets() ([]Socket, error) {
 	count, given := os.Getenv("LISTEN_FDS"), mine("LISTEN_PID") && os.Getenv("LISTEN_PID") != ""
 	n, err := strconv.ParseUint(count, 10, 31)
 	if given && (err != nil || n > most()) {
-		os.Setenv("LISTEN_FDS", "0") // what follows makes room for as many as this says
+		os.Setenv("LISTEN_FDS", "0") // activation.Files allocates memory for that number
 	}
 	files := activation.Files(true)
 	if given && (err != nil || int(n) != len(files)) {
@@ -36,7 +35,7 @@ func Sockets() ([]Socket, error) {
 	for _, file := range files {
 		l, err := listener(file)
 		if err != nil {
-			// It stays open: where systemd has left a gap, it may be one of the Go runtime's.
+			// It is not closed: if systemd has left a gap, it may be a descriptor of the Go runtime.
 			errs = append(errs, fmt.Errorf("socket from systemd: descriptor %d, named %q, %w", file.Fd(), file.Name(), err))
 			continue
 		}
@@ -52,7 +51,7 @@ func Sockets() ([]Socket, error) {
 	return sockets, nil
 }
 
-// most is how many descriptors this process can have been handed.
+// most is the highest number of descriptors that this process can have.
 func most() uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -61,7 +60,7 @@ func most() uint64 {
 	return limit.Max
 }
 
-// listener makes a listener of a duplicate of the descriptor. Its error says what the descriptor is instead.
+// listener makes a listener of a duplicate of the descriptor. Its error says what is wrong with the descriptor.
 func listener(file *os.File) (net.Listener, error) {
 	fd := int(file.Fd())
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {

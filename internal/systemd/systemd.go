@@ -1,6 +1,5 @@
-// Package systemd is this process's side of its service manager: the sockets that systemd hands over, what systemd is
-// told of the process, the watchdog, and the native protocol of the journal. What is meant for another process, and was
-// merely inherited, is left alone.
+// Package systemd implements the interfaces of systemd: socket activation, notifications, the watchdog, and the native
+// protocol of the journal. It ignores inherited sockets and variables that are meant for another process.
 package systemd
 
 import (
@@ -8,8 +7,8 @@ import (
 	"strconv"
 )
 
-// mine reports whether the environment variable name, which holds the PID that others are meant for, allows them to be
-// this process's. A variable that is not set allows it.
+// mine reports whether an environment variable has the PID of this process, or is not set. Its value is the PID of the process
+// for which related variables are meant.
 func mine(name string) bool {
 	pid := os.Getenv(name)
 	return pid == "" || pid == strconv.Itoa(os.Getpid())

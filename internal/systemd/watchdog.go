@@ -7,11 +7,10 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Watchdog gives the manager a sign of life twice in each interval of its watchdog, as long as alive reports progress,
-// until the context is done. When alive reports none, or does not return, nothing is sent, and in the end the manager
-// kills the process. Without a watchdog it returns at once.
+// Watchdog sends WATCHDOG=1 twice in each interval of the watchdog, if alive returns true, until the context is done. If alive
+// returns false for too long, or does not return, the manager kills the process. Without a watchdog it returns at once.
 //
-// The error is the first of a sign that could not be sent; those after it are tried all the same.
+// The error is the first one of sending; it goes on sending after an error.
 func (n *Notifier) Watchdog(ctx context.Context, alive func() bool) error {
 	if n.watchdog == 0 || n.socket == "" {
 		return nil

@@ -3,14 +3,14 @@ package watch
 import "time"
 
 const (
-	settle = 100 * time.Millisecond // how long a file is left alone before it is looked at: who writes it in steps is to be done
-	latest = time.Second            // but if it is never left alone, it is looked at so long after the first event
+	settle = 100 * time.Millisecond // the time without events before the file is read: a writer may need several steps
+	latest = time.Second            // the time after the first event when the file is read in any case
 )
 
-// moment is when to look at a file: never, in the zero value.
+// moment is the time when to read a file. The zero value is never.
 type moment struct {
 	due   time.Time
-	bound time.Time // due is not put off beyond it; zero: nothing has happened
+	bound time.Time // the latest value of due; zero: there was no event
 }
 
 // happened notes an event.
@@ -24,7 +24,7 @@ func (m *moment) happened(now time.Time) {
 	}
 }
 
-// noLater has the file looked at by then, whatever happens.
+// noLater sets the time to read the file if there was no event. A later event replaces it.
 func (m *moment) noLater(then time.Time) {
 	if m.due.IsZero() {
 		m.due = then

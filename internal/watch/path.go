@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// mostLinks is how many symbolic links a path may go through, as in path_resolution(7).
+// mostLinks is the limit of symbolic links in resolving a path, as in path_resolution(7).
 const mostLinks = 40
 
-// walk goes the way that a path leads, through its directories and symbolic links. It calls at for each entry that
-// decides what the path means, in its directory and before it looks at it; so if at watches the directory, no change is
-// missed between the two. It ends at the first entry that is missing, or at the file, which it returns if it is regular.
+// walk resolves a path as the kernel does (path_resolution(7)). It calls at for each directory entry that the resolution uses,
+// before it reads the entry; so if at watches the directory, no change in between is missed. It ends at the first entry that
+// is missing, or at the file, which it returns if it is regular.
 func walk(path string, at func(directory, name string)) (file string) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func walk(path string, at func(directory, name string)) (file string) {
 	return ""
 }
 
-// parts are the names that a path consists of.
+// parts splits a path into its names.
 func parts(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }

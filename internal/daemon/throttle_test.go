@@ -23,8 +23,8 @@ func mistakes(n, reload int) error {
 	return errors.Join(errs...)
 }
 
-func TestUntold(t *testing.T) {
-	u := untold{every: 10 * time.Second}
+func TestThrottle(t *testing.T) {
+	u := throttle{every: 10 * time.Second}
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	pass := func(seconds, n, reload int, want bool) {
 		t.Helper()
@@ -75,7 +75,7 @@ func (r *running) awaits(t *testing.T, text string) {
 func TestRefusedReloadsAreBounded(t *testing.T) {
 	m := newManager(t)
 	m.listens()
-	r := startWith(t, m, simple(t), func(d *Daemon) { d.untold.every = time.Hour })
+	r := startWith(t, m, simple(t), func(d *Daemon) { d.throttle.every = time.Hour })
 	const all = 50
 	for i := range all {
 		r.refuses(t, 101, i)
@@ -95,7 +95,7 @@ func TestRefusedReloadsAreBounded(t *testing.T) {
 func TestTheLastRefusedReloadIsTold(t *testing.T) {
 	m := newManager(t)
 	m.listens()
-	r := startWith(t, m, simple(t), func(d *Daemon) { d.untold.every = 200 * time.Millisecond })
+	r := startWith(t, m, simple(t), func(d *Daemon) { d.throttle.every = 200 * time.Millisecond })
 	last := 0
 	testkit.Eventually(t, "a reload is left out", func() bool { // a busy machine may take longer for a reload
 		if strings.Contains(r.log.String(), "left_out=") {
@@ -116,7 +116,7 @@ func TestASuccessIsToldLast(t *testing.T) {
 	m := newManager(t)
 	m.listens()
 	cfg := simple(t)
-	r := startWith(t, m, cfg, func(d *Daemon) { d.untold.every = time.Hour })
+	r := startWith(t, m, cfg, func(d *Daemon) { d.throttle.every = time.Hour })
 	for i := range 5 {
 		r.refuses(t, 150, i)
 	}
