@@ -164,7 +164,7 @@ func TestWorkersResize(t *testing.T) {
 		w.Release()
 		synctest.Wait()
 		if third.Load() != 1 {
-			t.Fatal("nobody is served after shrinking")
+			t.Fatal("no waiter gets a worker after shrinking")
 		}
 		w.Release()
 		if w.Busy() != 0 {
@@ -178,7 +178,7 @@ func TestWorkersRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWorkers(1)
 		if !w.TryAcquire() || w.TryAcquire() {
-			t.Fatal("a pool of one gives one worker")
+			t.Fatal("a pool of one has one worker")
 		}
 		granted := [3]bool{}
 		var waiters []*Waiter

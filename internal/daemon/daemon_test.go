@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A manager is a service manager with a watchdog, as the daemon knows it.
+// A manager is a service manager with a watchdog.
 type manager struct {
 	*testing.T
 	*systemd.Notifier
@@ -50,15 +50,15 @@ func newManager(t *testing.T) *manager {
 	return &manager{t, n, conn}
 }
 
-// hears waits until the manager is told what has the text, and returns it.
-func (m *manager) hears(text string) string {
+// receives waits for a notification that contains a text, and returns it.
+func (m *manager) receives(text string) string {
 	m.Helper()
 	m.conn.SetReadDeadline(time.Now().Add(testkit.Timeout))
 	data := make([]byte, 4096)
 	for {
 		n, err := m.conn.Read(data)
 		if err != nil {
-			m.Fatalf("the manager is not told %q: %v", text, err)
+			m.Fatalf("the manager does not receive %q: %v", text, err)
 		}
 		if got := string(data[:n]); strings.Contains(got, text) {
 			return got
@@ -66,8 +66,8 @@ func (m *manager) hears(text string) string {
 	}
 }
 
-// listens takes what the manager is told, until the test ends: one that takes nothing holds up the daemon.
-func (m *manager) listens() {
+// discards reads and discards notifications until the test ends: a manager that does not read delays the daemon.
+func (m *manager) discards() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -81,7 +81,7 @@ func (m *manager) listens() {
 	})
 }
 
-// running is a daemon at work; reread is what a reload reads.
+// running is a running daemon. A reload calls reread.
 type running struct {
 	daemon *Daemon
 	stop   context.CancelFunc
@@ -120,19 +120,19 @@ func parse(t *testing.T, text string) *config.Config {
 	return cfg
 }
 
-// start runs a daemon, with the sockets that systemd would have handed over.
+// start runs a daemon, with the sockets that systemd would have passed.
 func start(t *testing.T, m *manager, cfg *config.Config, sockets ...systemd.Socket) *running {
 	t.Helper()
 	return startWith(t, m, cfg, func(*Daemon) {}, sockets...)
 }
 
-// startLimited does the same with a limit of the time that a reload may take.
+// startLimited does the same with another time-out of reloads.
 func startLimited(t *testing.T, m *manager, cfg *config.Config, limit time.Duration) *running {
 	t.Helper()
 	return startWith(t, m, cfg, func(d *Daemon) { d.timeout = limit })
 }
 
-// startWith does the same with a daemon that was changed before it runs.
+// startWith does the same after a change of the daemon.
 func startWith(t *testing.T, m *manager, cfg *config.Config, change func(*Daemon), sockets ...systemd.Socket) *running {
 	t.Helper()
 	r := &running{reload: make(chan struct{}), ended: make(chan error, 1), log: &syncBuffer{}}
@@ -168,8 +168,8 @@ func (r *running) end(t *testing.T) {
 	}
 }
 
-// What the service manager is told, from the start to the stop of a daemon that a session keeps from stopping at once.
-func TestTheManagerIsTold(t *testing.T) {
+// The service manager is notified from the start to the stop of a daemon, while an open session delays the stop.
+func TestNotifications(t *testing.T) {
 	server, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -183,11 +183,11 @@ func TestTheManagerIsTold(t *testing.T) {
 	m := newManager(t)
 	r := start(t, m, parse(t, `{"drain_timeout": "1m", "apps": [{"name": "a", "ports": ["systemd:web"], "targets": ["`+server.Addr().String()+`"]}]}`),
 		systemd.Socket{Name: "web", Listener: socket})
-	if got, want := m.hears("READY=1"), "READY=1\nSTATUS=1 app, 1 port, 1/1 target alive, 0 sessions"; got != want {
-		t.Errorf("the manager is told %q, want %q", got, want)
+	if got, want := m.receives("READY=1"), "READY=1\nSTATUS=1 app, 1 port, 1/1 target alive, 0 sessions"; got != want {
+		t.Errorf("the manager receives %q, want %q", got, want)
 	}
-	m.hears("WATCHDOG=1")
-	m.hears("WATCHDOG=1")
+	m.receives("WATCHDOG=1")
+	m.receives("WATCHDOG=1")
 
 	client, err := net.Dial("tcp", socket.Addr().String())
 	if err != nil {
@@ -199,29 +199,29 @@ func TestTheManagerIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	m.hears("STATUS=1 app, 1 port, 1/1 target alive, 1 session")
+	m.receives("STATUS=1 app, 1 port, 1/1 target alive, 1 session")
 
 	r.mu.Lock()
 	good := r.reread
 	r.reread = func() (*config.Config, error) { return nil, errors.New("a bad\nfile") }
 	r.mu.Unlock()
 	r.reload <- struct{}{}
-	m.hears("RELOADING=1\nMONOTONIC_USEC=")
-	if got, want := m.hears("READY=1"), "1 session; reload refused: a bad file"; !strings.HasSuffix(got, want) {
-		t.Errorf("the manager is told %q, want …%q", got, want)
+	m.receives("RELOADING=1\nMONOTONIC_USEC=")
+	if got, want := m.receives("READY=1"), "1 session; reload refused: a bad file"; !strings.HasSuffix(got, want) {
+		t.Errorf("the manager receives %q, want …%q", got, want)
 	}
 	r.mu.Lock()
 	r.reread = good
 	r.mu.Unlock()
 	r.reload <- struct{}{}
-	m.hears("RELOADING=1\nMONOTONIC_USEC=")
-	if got := m.hears("READY=1"); !strings.HasSuffix(got, "1 session") {
-		t.Errorf("the manager is told %q", got)
+	m.receives("RELOADING=1\nMONOTONIC_USEC=")
+	if got := m.receives("READY=1"); !strings.HasSuffix(got, "1 session") {
+		t.Errorf("the manager receives %q", got)
 	}
 
 	r.stop()
-	m.hears("STOPPING=1")
-	m.hears("EXTEND_TIMEOUT_USEC=30000000")
+	m.receives("STOPPING=1")
+	m.receives("EXTEND_TIMEOUT_USEC=30000000")
 	client.Close()
 	if _, err := io.Copy(io.Discard, conn); err != nil {
 		t.Error(err)
@@ -230,8 +230,8 @@ func TestTheManagerIsTold(t *testing.T) {
 	r.end(t)
 }
 
-// The admin API is there before the first session is accepted, until after the last one, and tells how far things are.
-func TestTheAdminAPITells(t *testing.T) {
+// The admin API answers from before the first session is accepted until after the last one has ended, with the current state.
+func TestTheAdminAPIAnswers(t *testing.T) {
 	target, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -263,13 +263,13 @@ func TestTheAdminAPITells(t *testing.T) {
 	if s := d.server.Snapshot(); s.State != proxy.Starting || len(s.Apps) != 0 {
 		t.Errorf("before the start: %+v", s)
 	}
-	if d.first, err = d.prepareAdmin(cfg); err != nil { // that before is committed
+	if d.first, err = d.prepareAdmin(cfg); err != nil { // the previous plan is committed
 		t.Fatal(err)
 	}
 	stop, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(Signals{Stop: stop, Hurry: context.Background()}) }()
-	m.hears("READY=1")
+	m.receives("READY=1")
 	ready("ready")
 	client, err := net.Dial("tcp", "127.0.0.1:"+port)
 	if err != nil {
@@ -280,7 +280,7 @@ func TestTheAdminAPITells(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	m.hears("EXTEND_TIMEOUT_USEC")
+	m.receives("EXTEND_TIMEOUT_USEC")
 	ready("stopping")
 	client.Close()
 	session.Close()
@@ -292,8 +292,8 @@ func TestTheAdminAPITells(t *testing.T) {
 	}
 }
 
-// What cannot be listened on for the admin API keeps the daemon from starting, and leaves nothing behind.
-func TestTheAdminAPICannotBe(t *testing.T) {
+// If the admin API cannot listen, the daemon does not start, and leaves nothing open.
+func TestTheAdminAPICannotListen(t *testing.T) {
 	port := freePort(t)
 	cfg := parse(t, `{"admin": {"listen": ["unix:/no/such/folder/admin.sock"]}, "apps": [{"ports": ["127.0.0.1:`+port+`"], "targets": ["127.0.0.1:1"]}]}`)
 	_, err := New(t.Context(), cfg, Source{}, "", logging.Discard(), newManager(t).Notifier, nil)
@@ -311,11 +311,11 @@ func TestTheAdminAPICannotBe(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if _, err := net.Dial("unix", socket); err == nil {
-		t.Error("the socket of a daemon that could not be is still there")
+		t.Error("the socket of a daemon that did not start is still there")
 	}
 }
 
-// A manager that is gone is no reason to do anything but to say so, once.
+// If the manager is gone, the daemon logs that once and goes on.
 func TestTheManagerIsGone(t *testing.T) {
 	m := newManager(t)
 	m.conn.Close()
@@ -324,7 +324,7 @@ func TestTheManagerIsGone(t *testing.T) {
 	r.reload <- struct{}{}
 	r.end(t)
 	if n := strings.Count(r.log.String(), "notifying systemd failed"); n != 1 {
-		t.Errorf("said %d times:\n%s", n, r.log.String())
+		t.Errorf("logged %d times:\n%s", n, r.log.String())
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// slowly has reloads wait for go, from the first one on; reading tells that one has begun.
-func (r *running) slowly() (reading <-chan struct{}, goOn func()) {
+// blockReloads makes reloads block until goOn is called. reading gets a value when one has begun.
+func (r *running) blockReloads() (reading <-chan struct{}, goOn func()) {
 	begun, wait := make(chan struct{}, 16), make(chan struct{})
 	r.mu.Lock()
 	read := r.reread
@@ -37,82 +37,82 @@ func simple(t *testing.T) *config.Config {
 	return parse(t, `{"apps": [{"name": "a", "ports": ["127.0.0.1:`+freePort(t)+`"], "targets": ["127.0.0.1:1"]}]}`)
 }
 
-// A stop does not wait for a reload that is stuck. Who has ordered it is told, and the manager that it is over.
+// A stop does not wait for a reload that is stuck. Reload returns, and the manager is notified that the reload has ended.
 func TestAStopDuringAReload(t *testing.T) {
 	m := newManager(t)
 	r := start(t, m, simple(t))
-	m.hears("READY=1")
-	reading, goOn := r.slowly()
+	m.receives("READY=1")
+	reading, goOn := r.blockReloads()
 	defer goOn() // the goroutine ends only then
-	ordered := make(chan error, 2)
+	results := make(chan error, 2)
 	for range 2 {
 		go func() {
 			_, err := r.daemon.Reload(context.Background())
-			ordered <- err
+			results <- err
 		}()
 	}
 	<-reading
-	m.hears("RELOADING=1")
+	m.receives("RELOADING=1")
 	r.end(t)
-	m.hears("READY=1")
-	m.hears("STOPPING=1")
+	m.receives("READY=1")
+	m.receives("STOPPING=1")
 	for range 2 {
-		if err := <-ordered; !errors.Is(err, errStopping) {
+		if err := <-results; !errors.Is(err, errStopping) {
 			t.Errorf("the reload gave %v", err)
 		}
 	}
 }
 
-// While a reload is on, another one waits for its turn, and who has gone does not wait any more.
-func TestAReloadIsSlow(t *testing.T) {
+// While a reload is in progress, another one waits. Reload returns when its context is done.
+func TestASlowReload(t *testing.T) {
 	m := newManager(t)
 	r := start(t, m, simple(t))
-	m.hears("READY=1")
-	reading, goOn := r.slowly()
-	gone, leave := context.WithCancel(context.Background())
-	ordered := make(chan error, 2)
+	m.receives("READY=1")
+	reading, goOn := r.blockReloads()
+	canceled, cancel := context.WithCancel(context.Background())
+	results := make(chan error, 2)
 	go func() {
-		_, err := r.daemon.Reload(gone)
-		ordered <- err
+		_, err := r.daemon.Reload(canceled)
+		results <- err
 	}()
 	<-reading
 	go func() { // waits for its turn
 		_, err := r.daemon.Reload(context.Background())
-		ordered <- err
+		results <- err
 	}()
-	leave()
-	if err := <-ordered; !errors.Is(err, context.Canceled) {
-		t.Errorf("who has gone is told %v", err)
+	cancel()
+	if err := <-results; !errors.Is(err, context.Canceled) {
+		t.Errorf("a canceled Reload returns %v", err)
 	}
-	m.hears("RELOADING=1")
+	m.receives("RELOADING=1")
 	goOn()
-	m.hears("READY=1")
-	if err := <-ordered; err != nil {
+	m.receives("READY=1")
+	if err := <-results; err != nil {
 		t.Error(err)
 	}
-	m.hears("RELOADING=1")
-	m.hears("READY=1")
+	m.receives("RELOADING=1")
+	m.receives("READY=1")
 	r.end(t)
 }
 
-// A reload that takes too long is given up, and so is every one after it until the system has let go of it.
-func TestAReloadIsGivenUp(t *testing.T) {
+// A reload that takes too long is refused, and so is every later one until the system call of the first has returned.
+func TestAReloadTimesOut(t *testing.T) {
 	m := newManager(t)
 	cfg := simple(t)
 	r := startLimited(t, m, cfg, 50*time.Millisecond)
-	m.hears("READY=1")
-	reading, goOn := r.slowly()
+	m.receives("READY=1")
+	reading, goOn := r.blockReloads()
 	if _, err := r.daemon.Reload(context.Background()); !errors.Is(err, errTimedOut) {
 		t.Errorf("a reload that takes too long: %v", err)
 	}
 	<-reading
-	m.hears("RELOADING=1")
-	if got := m.hears("READY=1"); !strings.Contains(got, "reload refused") {
-		t.Errorf("the manager is told %q", got)
+	m.receives("RELOADING=1")
+	if got := m.receives("READY=1"); !strings.Contains(got, "reload refused") {
+		t.Errorf("the manager receives %q", got)
 	}
 	r.reload <- struct{}{}
-	m.hears("RELOADING=1")
-	m.hears("READY=1")
+	m.receives("RELOADING=1")
+	m.receives("READY=1")
 	if _, err := r.daemon.Reload(context.Background()); !errors.Is(err, errStuck) {
 		t.Errorf("a reload while another is stuck: %v", err)
 	}
@@ -132,13 +132,13 @@ func TestAReloadIsGivenUp(t *testing.T) {
 	}
 }
 
-// What a reload has prepared that nobody wants any more is given back.
-func TestAReloadComesTooLate(t *testing.T) {
+// What a reload prepares after its time-out is given back.
+func TestAReloadAfterItsTimeout(t *testing.T) {
 	m := newManager(t)
 	before, port := simple(t), freePort(t)
 	after := parse(t, `{"apps": [{"name": "b", "ports": ["127.0.0.1:`+port+`"], "targets": ["127.0.0.1:1"]}]}`)
 	r := startLimited(t, m, before, 50*time.Millisecond)
-	m.hears("READY=1")
+	m.receives("READY=1")
 	begun, wait := make(chan struct{}), make(chan struct{})
 	r.replace(func() (*config.Config, error) {
 		close(begun)
@@ -158,22 +158,22 @@ func TestAReloadComesTooLate(t *testing.T) {
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
-		t.Fatalf("the port of a configuration that never was active: %v", err)
+		t.Fatalf("the port of a configuration that was never active: %v", err)
 	}
 	l.Close()
 	r.end(t)
 }
 
-// A manager that cannot be told that the service is ready is told later.
-func TestReadyIsToldInTheEnd(t *testing.T) {
+// If sending READY=1 fails, it is sent again later.
+func TestReadyIsSentAgain(t *testing.T) {
 	m := newManager(t)
 	r := start(t, m, simple(t))
-	m.hears("READY=1")
-	reading, goOn := r.slowly()
+	m.receives("READY=1")
+	reading, goOn := r.blockReloads()
 	r.reload <- struct{}{}
 	<-reading
 	path := m.conn.LocalAddr().String()
-	m.hears("RELOADING=1")
+	m.receives("RELOADING=1")
 	m.conn.Close()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -186,6 +186,6 @@ func TestReadyIsToldInTheEnd(t *testing.T) {
 	}
 	defer conn.Close()
 	m.conn = conn
-	m.hears("READY=1")
+	m.receives("READY=1")
 	r.end(t)
 }

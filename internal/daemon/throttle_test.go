@@ -14,7 +14,7 @@ import (
 	"tcp-proxy/internal/testkit"
 )
 
-// mistakes are n of them, all of one reload.
+// mistakes returns n errors of a reload.
 func mistakes(n, reload int) error {
 	errs := make([]error, n)
 	for i := range errs {
@@ -29,7 +29,7 @@ func TestThrottle(t *testing.T) {
 	pass := func(seconds, n, reload int, want bool) {
 		t.Helper()
 		if got := u.pass(problems(mistakes(n, reload)), start.Add(time.Duration(seconds)*time.Second)); got != want {
-			t.Errorf("reload %d is told: %v", reload, got)
+			t.Errorf("reload %d is logged: %v", reload, got)
 		}
 	}
 	pass(0, 150, 1, true)
@@ -39,24 +39,24 @@ func TestThrottle(t *testing.T) {
 	}
 	pass(2, 1, 3, false)
 	pass(3, 300, 4, false)
-	pass(11, 2, 5, false) // what is held is to be told first
+	pass(11, 2, 5, false) // the held one is logged first
 	held, leftOut := u.take(start.Add(12 * time.Second))
 	if len(held) != 2 || leftOut != 2 || held[0].Error() != "mistake 0 of reload 5." {
-		t.Errorf("%v are told, %d left out", held, leftOut)
+		t.Errorf("%v are logged, %d left out", held, leftOut)
 	}
 	pass(13, 198, 6, true)
 	pass(14, 1, 7, false)
 	if n := u.forget(); n != 1 || u.due() != nil {
-		t.Errorf("%d reloads are forgotten", n)
+		t.Errorf("%d reloads are dropped", n)
 	}
 	pass(15, 1, 8, false)
 	u.forget()
-	pass(22, 300, 9, true) // one is told in every interval, however much it has
+	pass(22, 300, 9, true) // one is logged in every interval, with any number of errors
 	pass(23, 1, 10, false)
 }
 
-// refuses has a reload be refused with mistakes of its own.
-func (r *running) refuses(t *testing.T, n, reload int) {
+// refuse requests a reload that is refused with errors of its own.
+func (r *running) refuse(t *testing.T, n, reload int) {
 	t.Helper()
 	r.replace(func() (*config.Config, error) { return nil, mistakes(n, reload) })
 	if _, err := r.daemon.Reload(context.Background()); err == nil {
@@ -71,14 +71,14 @@ func (r *running) awaits(t *testing.T, text string) {
 		func() any { return "the log:\n" + r.log.String() })
 }
 
-// However many reloads are refused, the log has so many entries of them, and the last ones when the daemon stops.
+// The number of log entries about refused reloads is bounded. Those of the last one are written when the daemon stops.
 func TestRefusedReloadsAreBounded(t *testing.T) {
 	m := newManager(t)
-	m.listens()
+	m.discards()
 	r := startWith(t, m, simple(t), func(d *Daemon) { d.throttle.every = time.Hour })
 	const all = 50
 	for i := range all {
-		r.refuses(t, 101, i)
+		r.refuse(t, 101, i)
 	}
 	r.end(t)
 	if n := strings.Count(r.log.String(), "reload refused"); n != 2*101 {
@@ -91,10 +91,10 @@ func TestRefusedReloadsAreBounded(t *testing.T) {
 	}
 }
 
-// What was held back is told when its time has come.
-func TestTheLastRefusedReloadIsTold(t *testing.T) {
+// A held reload is logged at the end of the interval.
+func TestTheLastRefusedReloadIsLogged(t *testing.T) {
 	m := newManager(t)
-	m.listens()
+	m.discards()
 	r := startWith(t, m, simple(t), func(d *Daemon) { d.throttle.every = 200 * time.Millisecond })
 	last := 0
 	testkit.Eventually(t, "a reload is left out", func() bool { // a busy machine may take longer for a reload
@@ -103,7 +103,7 @@ func TestTheLastRefusedReloadIsTold(t *testing.T) {
 		}
 		for range 10 {
 			last++
-			r.refuses(t, 150, last)
+			r.refuse(t, 150, last)
 		}
 		r.awaits(t, fmt.Sprintf("mistake 149 of reload %d.", last))
 		return false
@@ -111,14 +111,14 @@ func TestTheLastRefusedReloadIsTold(t *testing.T) {
 	r.end(t)
 }
 
-// A reload that succeeds is the last that is told, with how many were left out before it.
-func TestASuccessIsToldLast(t *testing.T) {
+// After a reload that succeeds, no refused one is logged. Its entry has the number of those that were left out.
+func TestASuccessIsLoggedLast(t *testing.T) {
 	m := newManager(t)
-	m.listens()
+	m.discards()
 	cfg := simple(t)
 	r := startWith(t, m, cfg, func(d *Daemon) { d.throttle.every = time.Hour })
 	for i := range 5 {
-		r.refuses(t, 150, i)
+		r.refuse(t, 150, i)
 	}
 	r.replace(func() (*config.Config, error) { return cfg, nil })
 	if _, err := r.daemon.Reload(context.Background()); err != nil {
@@ -130,12 +130,12 @@ func TestASuccessIsToldLast(t *testing.T) {
 		t.Errorf("the log after the reload: %.1000s", after)
 	}
 	if strings.Contains(log, "of reload 4.") {
-		t.Error("a refused reload that was held back is told")
+		t.Error("a refused reload that was held is logged")
 	}
 }
 
-// A file that is written again and again with the same mistakes is told once, and with others when it has others.
-func TestTheSameMistakesAreToldOnce(t *testing.T) {
+// The errors of a file that is written several times with the same errors are logged once, and logged again when they change.
+func TestTheSameMistakesAreLoggedOnce(t *testing.T) {
 	m := newManager(t)
 	path := filepath.Join(t.TempDir(), "config.json")
 	write := func(text string) {
@@ -154,7 +154,7 @@ func TestTheSameMistakesAreToldOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := startWith(t, m, cfg, func(d *Daemon) { d.source.File = path })
-	m.listens()
+	m.discards()
 	r.replace(func() (*config.Config, error) { return config.Load(path) })
 	refused := func(text string) {
 		t.Helper()
@@ -167,7 +167,7 @@ func TestTheSameMistakesAreToldOnce(t *testing.T) {
 		refused(fmt.Sprintf("%s // written %d times", mistakes, i))
 	}
 	refused(`{"tragets": 1}`)
-	if _, err := r.daemon.Reload(context.Background()); err == nil { // who orders it is told again
+	if _, err := r.daemon.Reload(context.Background()); err == nil { // a requested reload is always logged
 		t.Error("the reload is not refused")
 	}
 	refused(mistakes)
@@ -175,7 +175,7 @@ func TestTheSameMistakesAreToldOnce(t *testing.T) {
 	log := r.log.String()
 	for text, want := range map[string]int{"not 0": 2, "is not a name": 2, `\"tragets`: 2} {
 		if n := strings.Count(log, text); n != want {
-			t.Errorf("%q is told %d times, want %d:\n%s", text, n, want, log)
+			t.Errorf("%q is logged %d times, want %d:\n%s", text, n, want, log)
 		}
 	}
 }

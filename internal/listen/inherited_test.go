@@ -11,7 +11,7 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// What is accepted on an inherited socket has the keepalive of its port, and not that of package net.
+// Connections of an inherited socket have the keepalive of their port, not that of package net.
 func TestKeepaliveOfInheritedSockets(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,7 +87,7 @@ func TestSameAddress(t *testing.T) {
 	}
 }
 
-// fakeListener listens nowhere.
+// fakeListener is a listener without a socket.
 type fakeListener struct{ at net.Addr }
 
 func (f fakeListener) Addr() net.Addr            { return f.at }

@@ -14,7 +14,7 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// a table is the sockets of a server that carries out plans.
+// A table has the sockets of a server that carries out plans.
 type table map[Key]entry
 
 type entry struct {
@@ -30,7 +30,7 @@ func (s table) wanted(ports ...config.Port) Wanted {
 	return w
 }
 
-// carryOut returns the table that a plan leads to, and the sockets that make way.
+// carryOut returns the table after a plan, and the sockets for which MakesWay is true.
 func (s table) carryOut(p *Plan) (next table, makeWay []net.Listener) {
 	next = table{}
 	for key, e := range s {
@@ -56,7 +56,7 @@ func tcp(ip string, number uint16) config.Port {
 	return config.Port{Network: "tcp", Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), number)}
 }
 
-// freeNumber returns a port number on which nobody listens.
+// freeNumber returns an unused port number.
 func freeNumber(t *testing.T) uint16 {
 	t.Helper()
 	l, err := net.Listen("tcp", ":0")
@@ -67,7 +67,7 @@ func freeNumber(t *testing.T) uint16 {
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-// Whatever a port is replaced by, each address that both have is listened on all the time.
+// When a port is replaced by one with common addresses, those are listened on all the time.
 func TestPlansThatOverlap(t *testing.T) {
 	number := freeNumber(t)
 	own, every4, every6, every := tcp("127.0.0.1", number), tcp("0.0.0.0", number), tcp("::", number), tcp("", number)
@@ -116,7 +116,7 @@ func TestPlansThatOverlap(t *testing.T) {
 	}
 }
 
-// A plan that fails says which ports are in use and by whom, and leaves nothing open.
+// The error of a plan names the ports that are in use, and the process; no socket is left open.
 func TestPlansThatFail(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -46,7 +46,7 @@ func TestJournalFields(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if fallback.Len() > 0 {
-		t.Errorf("written beside the journal: %q", fallback)
+		t.Errorf("written to the fallback: %q", fallback)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestBucketGivesItsRate(t *testing.T) {
 				t.Fatalf("rate %d: %d given after %v, at most %f were gained", rate, given, time.Duration(now-start), most)
 			}
 			if least := float64(rate)*(1+float64(now-start)/1e9) - 1; greedy && float64(given) < least*(1-1e-12)-1e-6 {
-				t.Fatalf("rate %d: %d given after %v to one who takes all, %f were there", rate, given, time.Duration(now-start), least)
+				t.Fatalf("rate %d: %d given after %v to a caller who takes all of %f", rate, given, time.Duration(now-start), least)
 			}
 			if random.IntN(3) > 0 {
 				now += random.Int64N(2e9/rate + 2)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// roles are what a test has another process do: the test binary runs again, with the role's name in the environment.
+// roles are functions that a test runs in another process: the test binary, with the name of the role in the environment.
 var roles = map[string]func(){}
 
 const roleVariable = "TCP_PROXY_TEST_ROLE"

@@ -38,7 +38,7 @@ func init() {
 	}
 }
 
-// manager listens as a service manager does; heard returns what it has been told so far, without waiting.
+// manager listens like a service manager. heard returns the notifications so far, without waiting.
 func manager(t *testing.T, address string) (heard func() []string) {
 	t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
@@ -135,7 +135,7 @@ func TestWatchdogOff(t *testing.T) {
 	}
 }
 
-// A status is one line, whatever an error in it says.
+// A status is one line, also with an error of several lines.
 func TestStatusLine(t *testing.T) {
 	if got, want := statusLine("reload refused: open /a\x1b[2J:\nREADY=1"), `STATUS=reload refused: open /a\x1b[2J: READY=1`; got != want {
 		t.Errorf("%q, want %q", got, want)

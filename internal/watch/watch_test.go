@@ -20,18 +20,18 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hears waits for the next value.
-func hears(t *testing.T, f *File, what string) {
+// expectChange waits for the next value.
+func expectChange(t *testing.T, f *File, what string) {
 	t.Helper()
 	testkit.Receive(t, what+" is reported", f.Changed)
 }
 
-// silent wants that nothing is told of what was done. Whatever comes after it in the test is told behind it.
-func silent(t *testing.T, f *File, what string) {
+// expectNone checks that no change was reported.
+func expectNone(t *testing.T, f *File, what string) {
 	t.Helper()
 	select {
 	case <-f.Changed:
-		t.Fatalf("%s is told", what)
+		t.Fatalf("%s is reported", what)
 	case <-time.After(3 * settle):
 	}
 }
@@ -47,7 +47,7 @@ func watched(t *testing.T, path string) *File {
 			t.Error(err)
 		}
 	})
-	hears(t, f, "the start")
+	expectChange(t, f, "the start")
 	return f
 }
 
@@ -67,22 +67,22 @@ func TestAFileThatIsWrittenOrReplaced(t *testing.T) {
 	must(t, write(path, "one"))
 	f := watched(t, path)
 	must(t, write(path, "two"))
-	hears(t, f, "writing in place")
+	expectChange(t, f, "writing in place")
 	must(t, write(path+".new", "three"), os.Rename(path+".new", path))
-	hears(t, f, "a rename over it")
+	expectChange(t, f, "a rename over it")
 	must(t, write(path, "three"), write(path+".other", "x"))
-	silent(t, f, "the same content, or another file")
+	expectNone(t, f, "the same content, or another file")
 	must(t, os.Rename(path, path+"~"))
-	hears(t, f, "that it is gone")
+	expectChange(t, f, "that it is gone")
 	must(t, write(path, "four"))
-	hears(t, f, "that it is back")
+	expectChange(t, f, "that it is back")
 	for _, text := range []string{"5", "56", "567", "5678"} {
 		must(t, write(path, text))
 	}
-	hears(t, f, "writing in steps")
+	expectChange(t, f, "writing in steps")
 }
 
-// What Kubernetes mounts: the file is a link through the link "..data", which is replaced by a rename.
+// As in a volume of Kubernetes: the file is a link through the link "..data", which is replaced by a rename.
 func TestALinkThatIsSwapped(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config.json")
@@ -93,11 +93,11 @@ func TestALinkThatIsSwapped(t *testing.T) {
 	for _, next := range []string{"..2", "..3"} {
 		must(t, os.Mkdir(filepath.Join(dir, next), 0o755), write(filepath.Join(dir, next, "config.json"), next),
 			os.Symlink(next, filepath.Join(dir, "..new")), os.Rename(filepath.Join(dir, "..new"), filepath.Join(dir, "..data")))
-		hears(t, f, "the swap to "+next)
+		expectChange(t, f, "the swap to "+next)
 	}
 	must(t, os.RemoveAll(filepath.Join(dir, "..1")))
 	must(t, write(filepath.Join(dir, "..3", "config.json"), "in place"))
-	hears(t, f, "writing behind the links")
+	expectChange(t, f, "writing behind the links")
 }
 
 func TestAFolderThatComesLate(t *testing.T) {
@@ -105,11 +105,11 @@ func TestAFolderThatComesLate(t *testing.T) {
 	path := filepath.Join(dir, "a", "b", "config.json")
 	f := watched(t, path)
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755), write(path, "one"))
-	hears(t, f, "the file in a folder that was not there")
+	expectChange(t, f, "the file in a folder that was not there")
 	must(t, os.RemoveAll(filepath.Join(dir, "a")))
-	hears(t, f, "that the folder is gone")
+	expectChange(t, f, "that the folder is gone")
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755), write(path, "two"))
-	hears(t, f, "that the folder is back")
+	expectChange(t, f, "that the folder is back")
 }
 
 func TestLinksInACircle(t *testing.T) {
@@ -118,10 +118,10 @@ func TestLinksInACircle(t *testing.T) {
 	must(t, os.Symlink("other", path), os.Symlink("config.json", filepath.Join(dir, "other")))
 	f := watched(t, path)
 	must(t, os.Remove(path), write(path, "one"))
-	hears(t, f, "that the circle is cut")
+	expectChange(t, f, "that the circle is cut")
 }
 
-// meanwhile does something every 5 ms until the test is over, or the function that it returns is called.
+// meanwhile calls a function every 5 ms until the test ends, or the returned function is called.
 func meanwhile(t *testing.T, do func(i int) error) (end func()) {
 	t.Helper()
 	stop, done := make(chan struct{}), make(chan error)
@@ -149,7 +149,7 @@ func meanwhile(t *testing.T, do func(i int) error) (end func()) {
 	return end
 }
 
-// A change is told however much is going on beside the file, and in it.
+// A change is reported while other files in the directory, and the file itself, are written all the time.
 func TestAFolderThatIsNeverQuiet(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "config.json")
@@ -159,19 +159,19 @@ func TestAFolderThatIsNeverQuiet(t *testing.T) {
 		other := filepath.Join(dir, fmt.Sprint("other", i%3))
 		return errors.Join(write(other, fmt.Sprint(i)), os.Rename(other, filepath.Join(dir, "another")))
 	})
-	silent(t, f, "what goes on beside the file")
+	expectNone(t, f, "what goes on beside the file")
 	must(t, write(path, "two"))
-	hears(t, f, "writing beside others")
+	expectChange(t, f, "writing beside others")
 	must(t, write(path+".new", "three"), os.Rename(path+".new", path))
-	hears(t, f, "a rename beside others")
+	expectChange(t, f, "a rename beside others")
 	end()
 	meanwhile(t, func(i int) error { return write(path, fmt.Sprint("step ", i)) })
 	for range 2 {
-		hears(t, f, "writing that never ends")
+		expectChange(t, f, "writing that never ends")
 	}
 }
 
-// The file is looked at when it was left alone, and no later than a bound.
+// The file is read after a time without events, and at the latest a fixed time after the first event.
 func TestMoment(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	var m moment
@@ -201,7 +201,7 @@ func TestMoment(t *testing.T) {
 	}
 }
 
-// A folder anywhere on the way is replaced, also by one that was made beforehand.
+// Any directory of the path may be replaced, also by one that existed before.
 func TestAFolderThatIsReplaced(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a", "b", "c", "config.json")
@@ -209,41 +209,41 @@ func TestAFolderThatIsReplaced(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Dir(path), 0o755), write(path, "one"), os.MkdirAll(filepath.Dir(other), 0o755), write(other, "two"))
 	f := watched(t, path)
 	must(t, os.Rename(filepath.Join(dir, "a", "b"), filepath.Join(dir, "old")), os.Rename(filepath.Join(dir, "other"), filepath.Join(dir, "a", "b")))
-	hears(t, f, "a folder in place of another")
+	expectChange(t, f, "a folder in place of another")
 	must(t, write(path, "three"))
-	hears(t, f, "writing in the new folder")
+	expectChange(t, f, "writing in the new folder")
 	must(t, write(filepath.Join(dir, "old", "c", "config.json"), "four"))
-	silent(t, f, "writing in the old folder")
+	expectNone(t, f, "writing in the old folder")
 }
 
-// The file is one by whichever path it is written.
+// The file may be written by another path.
 func TestAHardLink(t *testing.T) {
 	dir := t.TempDir()
 	path, other := filepath.Join(dir, "here", "config.json"), filepath.Join(dir, "there", "file")
 	must(t, os.Mkdir(filepath.Dir(path), 0o755), os.Mkdir(filepath.Dir(other), 0o755), write(path, "one"), os.Link(path, other))
 	f := watched(t, path)
 	must(t, write(other, "two"))
-	hears(t, f, "writing by another path")
+	expectChange(t, f, "writing by another path")
 }
 
-// What is no file to read a configuration from is told of, not waited for.
+// A path that is not a regular file is reported, and reading it does not block.
 func TestNoRegularFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json")
 	must(t, write(path, "one"))
 	f := watched(t, path)
 	must(t, os.Remove(path), unix.Mkfifo(path, 0o600))
-	hears(t, f, "a FIFO")
+	expectChange(t, f, "a FIFO")
 	must(t, os.Remove(path), os.Symlink("/dev/zero", path))
-	hears(t, f, "a device")
+	expectChange(t, f, "a device")
 	must(t, os.Remove(path), os.WriteFile(path, make([]byte, 1001), 0o600))
-	hears(t, f, "a file that is too large")
+	expectChange(t, f, "a file that is too large")
 	must(t, os.Truncate(path, 1<<40))
-	silent(t, f, "another that is too large")
+	expectNone(t, f, "another that is too large")
 	must(t, os.Truncate(path, 1000))
-	hears(t, f, "a file that is not")
+	expectChange(t, f, "a file that is not")
 }
 
-// Events that the kernel has dropped may have been about the file.
+// Events that the kernel has dropped may have been of the file.
 func TestOverflow(t *testing.T) {
 	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
 	must(t, err)
@@ -266,10 +266,10 @@ func TestOverflow(t *testing.T) {
 	must(t, write(path+".new", "two"), os.Rename(path+".new", path))
 	go f.run(false)
 	defer f.Close()
-	hears(t, f, "a change whose events were dropped")
+	expectChange(t, f, "a change whose events were dropped")
 }
 
-// Close ends whatever is under way.
+// Close works at any time.
 func TestCloseAtAnyTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json")
 	meanwhile(t, func(i int) error { return write(path, fmt.Sprint(i)) })
@@ -284,12 +284,12 @@ func TestCloseAtAnyTime(t *testing.T) {
 	f.add, f.again = func(string, uint32) (int, error) { return 0, unix.ENOSPC }, time.Nanosecond // it does nothing but look
 	f.start()
 	for range 3 {
-		hears(t, f, "a change")
+		expectChange(t, f, "a change")
 	}
 	must(t, f.Close())
 }
 
-// Without watches a file is looked at again and again.
+// Without watches the file is read periodically.
 func TestWhatCannotBeWatched(t *testing.T) {
 	inotify, err := linux.NewInotify()
 	must(t, err)
@@ -298,14 +298,14 @@ func TestWhatCannotBeWatched(t *testing.T) {
 	f.add, f.again = func(string, uint32) (int, error) { return 0, unix.ENOSPC }, 10*time.Millisecond
 	f.start()
 	defer f.Close()
-	hears(t, f, "the start")
+	expectChange(t, f, "the start")
 	for _, content := range []string{"one", "two"} {
 		must(t, write(path, content))
-		hears(t, f, "a change")
+		expectChange(t, f, "a change")
 	}
 }
 
-// What is watched does not grow with the changes, nor without bound with the path.
+// The number of watches does not grow with changes, and is bounded for any path.
 func TestWatchesAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a", "config.json")
@@ -314,7 +314,7 @@ func TestWatchesAreBounded(t *testing.T) {
 	least := watches(t)
 	for i := range 10 {
 		must(t, os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, fmt.Sprint("old", i))), os.Mkdir(filepath.Dir(path), 0o755), write(path, fmt.Sprint(i)))
-		hears(t, f, "a folder in place of another")
+		expectChange(t, f, "a folder in place of another")
 	}
 	if n := watches(t); n != least {
 		t.Errorf("%d watches after changes, %d before", n, least)
