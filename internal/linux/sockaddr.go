@@ -2,7 +2,6 @@ package linux
 
 import (
 	"encoding/binary"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -49,11 +48,7 @@ func zoneIndex(zone string) (uint32, error) {
 	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
 		return uint32(n), nil
 	}
-	link, err := net.InterfaceByName(zone)
-	if err != nil {
-		return 0, err
-	}
-	return uint32(link.Index), nil
+	return interfaceIndex(zone)
 }
 
 // NetworkOrder turns a port from the machine's byte order into that of the network, or back.

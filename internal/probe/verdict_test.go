@@ -180,7 +180,7 @@ func TestVerdictOfWhoDoesNotListen(t *testing.T) {
 		blackhole(t, "127.0.0.1"):  "probe: no answer within 200ms",
 		gone:                       "probe: connect: no such file or directory",
 		long:                       "probe: connect: file name too long",
-		"[fe80::1%no-such-link]:1": "probe: route ip+net: no such network interface",
+		"[fe80::1%no-such-link]:1": `probe: no network interface "no-such-link"`,
 	}
 	for address := range wants {
 		r.Watch(address, set(t, 1, 1, address), manner)
