@@ -48,7 +48,7 @@ type Report func(app string, t *upstream.Target, change upstream.Change, err err
 type Prober struct {
 	report Report
 	epoll  *linux.Epoll
-	bell   *linux.Bell
+	bell   *linux.Waker
 	start  time.Time
 	ended  chan struct{} // closed when run returns
 
@@ -85,7 +85,7 @@ func New(report Report) (*Prober, error) {
 	if p.epoll, err = linux.NewEpoll(); err != nil {
 		return nil, err
 	}
-	if p.bell, err = linux.NewBell(); err != nil {
+	if p.bell, err = linux.NewWaker(); err != nil {
 		p.epoll.Close()
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (p *Prober) Wake(t *upstream.Target) {
 func (p *Prober) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	p.bell.Ring()
+	p.bell.Wake()
 	p.mu.Unlock()
 	<-p.ended
 	return errors.Join(p.epoll.Close(), p.bell.Close())
@@ -147,6 +147,6 @@ func (p *Prober) order(f func()) {
 	defer p.mu.Unlock()
 	if !p.closed {
 		p.orders = append(p.orders, f)
-		p.bell.Ring()
+		p.bell.Wake()
 	}
 }

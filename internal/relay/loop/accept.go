@@ -9,165 +9,172 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/relay"
 )
 
-// door is a loop's end of a listener, which all loops have. The kernel wakes one of them for a connection
-// (EPOLLEXCLUSIVE), level-triggered: what it leaves is told again.
-type door struct {
+// acceptor is a loop's end of a listener, which all loops have. The kernel wakes one of them for a connection
+// (EPOLLEXCLUSIVE), level-triggered: what it leaves is an event again.
+type acceptor struct {
 	*listener
-	state doorState
-	place *admit.Waiter // while it waits for a worker
-	until int64         // while it rests
+	state  acceptorState
+	waiter *admit.Waiter // while it waits for a worker
+	until  int64         // while it backs off
 }
 
-type doorState uint8
+type acceptorState uint8
 
 const (
-	shut     doorState = iota
-	watching           // registered with epoll
-	waiting            // for a worker; the kernel's backlog holds who comes
-	resting            // after an error
+	acceptorClosed     acceptorState = iota
+	acceptorRegistered               // with epoll
+	acceptorWaiting                  // for a worker; new connections wait in the kernel's backlog
+	acceptorBackingOff               // after an error
 )
 
-// openDoor begins to accept from a listener.
-func (l *loop) openDoor(x *listener) error {
-	for int(x.number) >= len(l.doors) {
-		l.doors = append(l.doors, nil)
+// openAcceptor begins to accept from a listener.
+func (l *loop) openAcceptor(x *listener) error {
+	for int(x.number) >= len(l.acceptors) {
+		l.acceptors = append(l.acceptors, nil)
 	}
-	d := &door{listener: x}
-	l.doors[x.number] = d
-	return l.watchDoor(d)
+	a := &acceptor{listener: x}
+	l.acceptors[x.number] = a
+	return l.registerAcceptor(a)
 }
 
-// closeDoor ends that.
-func (l *loop) closeDoor(x *listener) {
-	d := l.doors[x.number]
-	l.doors[x.number] = nil
-	switch d.state {
-	case watching:
-		l.unwatchDoor(d)
-	case waiting:
-		d.place.Cancel() // or granted will be called, and finds the door shut
-	case resting:
-		l.resting--
+// closeAcceptor ends that.
+func (l *loop) closeAcceptor(x *listener) {
+	a := l.acceptors[x.number]
+	l.acceptors[x.number] = nil
+	switch a.state {
+	case acceptorRegistered:
+		l.unregister(a)
+	case acceptorWaiting:
+		a.waiter.Cancel() // or granted will be called, and finds the acceptor closed
+	case acceptorBackingOff:
+		l.backingOff--
 	}
-	d.state = shut
+	a.state = acceptorClosed
 }
 
-func (l *loop) watchDoor(d *door) error {
-	err := l.epoll.Add(d.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE, special|uint64(d.number))
+func (l *loop) registerAcceptor(a *acceptor) error {
+	err := l.reactor.Add(a.fd, unix.EPOLLIN|unix.EPOLLEXCLUSIVE, reactor.Special|uint64(a.number))
 	if err == nil {
-		d.state = watching
+		a.state = acceptorRegistered
 	}
 	return err
 }
 
-func (l *loop) unwatchDoor(d *door) {
-	_ = l.epoll.Remove(d.fd) // fails only if it is not there
+func (l *loop) unregister(a *acceptor) {
+	_ = l.reactor.Remove(a.fd) // fails only if it is not there
 }
 
 // acceptBatch is how many connections a turn takes from a port that has some, given how many events it has: a turn
 // that does little comes back soon, and to try once more than there are is a call for nothing.
 func acceptBatch(events int) int { return 1 + events/4 }
 
-// acceptsPerTurn is how many connections a turn takes at most, or an order.
+// acceptsPerTurn is how many connections a turn takes at most from all ports, but for one with each worker that was waited
+// for.
 const acceptsPerTurn = 128
 
-// accept takes up to batch connections that wait at a door.
-func (l *loop) accept(d *door, batch int) {
-	if d == nil || d.state != watching {
-		return
-	}
-	for range batch {
-		if !l.engine.workers.TryAcquire() {
-			l.await(d)
-			return
-		}
-		if !l.admit(d) {
-			return
-		}
+// acceptFrom is called when a port has an event.
+func (l *loop) acceptFrom(a *acceptor) {
+	if a != nil && a.state == acceptorRegistered && l.accepts > 0 {
+		l.accept(a, false)
 	}
 }
 
-// await waits for a worker. Meanwhile nothing is accepted.
-func (l *loop) await(d *door) {
-	if d.state == watching {
-		l.unwatchDoor(d)
-	}
-	d.state = waiting
-	d.place = l.engine.workers.Request(func() {
-		l.inbox.post(func() { l.granted(d) })
-	})
-	if d.place == nil {
-		l.granted(d)
-	}
-}
-
-// granted is called with a worker that the door has waited for.
-func (l *loop) granted(d *door) {
-	d.place = nil
-	if d.state == shut {
+// granted is called with a worker that the acceptor has waited for.
+func (l *loop) granted(a *acceptor) {
+	a.waiter = nil
+	if a.state == acceptorClosed {
 		l.engine.workers.Release()
 		return
 	}
-	for n := 1; l.admit(d) && n < acceptsPerTurn; n++ {
-		if !l.engine.workers.TryAcquire() {
-			l.await(d)
+	l.accept(a, true)
+}
+
+// accept takes a batch of the connections that wait at a port, as far as there are workers; hasWorker says that one was
+// taken for the first of them. What it leaves is an event again, or is accepted with a worker that is waited for.
+func (l *loop) accept(a *acceptor, hasWorker bool) {
+	for n := max(1, min(l.batch, l.accepts)); n > 0; n-- {
+		if !hasWorker && !l.takeWorker(a) {
 			return
 		}
+		hasWorker = false
+		if !l.acceptOne(a) {
+			break
+		}
+		l.accepts--
 	}
-	if d.state == waiting { // nobody else is there
-		if err := l.watchDoor(d); err != nil {
-			l.rest(d, err)
+	if a.state == acceptorWaiting { // it has waited
+		if err := l.registerAcceptor(a); err != nil {
+			l.backOff(a, err)
 		}
 	}
 }
 
-// admit accepts one connection, with a worker that was taken for it. It reports false if there is none.
-func (l *loop) admit(d *door) bool {
-	d.rounds.Add(1)
-	fd, errno := linux.Accept(d.fd, &l.peer)
+// takeWorker takes a worker, or reports false and waits for one. Meanwhile nothing is accepted.
+func (l *loop) takeWorker(a *acceptor) bool {
+	if l.engine.workers.TryAcquire() {
+		return true
+	}
+	a.waiter = l.engine.workers.Request(func() {
+		l.reactor.Post(func() { l.granted(a) })
+	})
+	if a.waiter == nil {
+		return true
+	}
+	if a.state == acceptorRegistered {
+		l.unregister(a)
+	}
+	a.state = acceptorWaiting
+	return false
+}
+
+// acceptOne accepts one connection, with a worker that was taken for it. It reports false if there is none.
+func (l *loop) acceptOne(a *acceptor) bool {
+	a.rounds.Add(1)
+	fd, errno := linux.Accept(a.fd, &l.peer)
 	for errno == unix.EINTR || errno == unix.ECONNABORTED {
-		fd, errno = linux.Accept(d.fd, &l.peer)
+		fd, errno = linux.Accept(a.fd, &l.peer)
 	}
 	if errno != 0 {
 		l.engine.workers.Release()
 		if errno != unix.EAGAIN {
-			l.rest(d, os.NewSyscallError("accept4", errno))
+			l.backOff(a, os.NewSyscallError("accept4", errno))
 		}
 		return false
 	}
-	if d.failing.Load() {
-		l.engine.resumed(d.listener)
+	if a.failing.Load() {
+		l.engine.resumed(a.listener)
 	}
-	if d.heirs.Lacks() {
-		d.heirs.Complete(fd, d.port.Route.Load().Keepalive)
+	if a.heirs.Lacks() {
+		a.heirs.Complete(fd, a.port.Route.Load().Keepalive)
 	}
 	l.engine.open.Enter()
 	begun := l.engine.clock()
 	to := l.engine.choose(l)
 	to.open.Add(1)
 	if to == l {
-		l.begin(fd, d.port, &l.peer, begun)
+		l.begin(fd, a.port, &l.peer, begun)
 		return true
 	}
 	peer := l.peer
-	to.inbox.post(func() { to.begin(fd, d.port, &peer, begun) })
+	to.reactor.Post(func() { to.begin(fd, a.port, &peer, begun) })
 	return true
 }
 
 // begin makes a session of a connection that was accepted, with a worker.
 func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun int64) {
-	s := l.slab.take()
+	s := l.sessions.take()
 	s.state, s.begun = connecting, begun
 	s.until, s.rivalUntil, s.alone = never, never, never
 	s.side[client].fd = int32(fd)
 	known := s.setPeer(peer)
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	b.port, b.route = port, port.Route.Load()
 	b.approach.Begin(b.route, &l.engine.events)
-	if err := l.watch(s, client); err != nil {
+	if err := l.register(s, client); err != nil {
 		l.end(s, relay.Internal, err)
 		return
 	}
@@ -189,7 +196,7 @@ func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun 
 }
 
 // enter asks whether the client may come in, and takes it to a target.
-func (l *loop) enter(s *session, b *beside) {
+func (l *loop) enter(s *session, b *sessionCold) {
 	cause, decided := b.approach.Knock(s.clientAddr(b))
 	if !decided {
 		l.reconsider(s)
@@ -198,50 +205,50 @@ func (l *loop) enter(s *session, b *beside) {
 	l.entered(s, b, cause)
 }
 
-// rest leaves the door alone for a while, since accepting fails. The descriptors of idle pipes may help.
-func (l *loop) rest(d *door, err error) {
-	if d.state == watching {
-		l.unwatchDoor(d)
+// backOff leaves the acceptor alone for a while, since accepting fails. The descriptors of idle pipes may help.
+func (l *loop) backOff(a *acceptor, err error) {
+	if a.state == acceptorRegistered {
+		l.unregister(a)
 	}
 	l.pipes.trim(0)
-	d.state = resting
-	d.until = l.engine.clock() + int64(l.engine.failed(d.listener, err))
-	l.resting++
-	if l.resting == 1 || d.until < l.wake {
-		l.wake = d.until
+	a.state = acceptorBackingOff
+	a.until = l.engine.clock() + int64(l.engine.failed(a.listener, err))
+	l.backingOff++
+	if l.backingOff == 1 || a.until < l.retryAt {
+		l.retryAt = a.until
 	}
 }
 
-// wakeDoors is the moment to call reopen at, or -1.
-func (l *loop) wakeDoors() int64 {
-	if l.resting == 0 {
-		return -1
+// acceptingNext is the moment to call retryAccepting at, or never.
+func (l *loop) acceptingNext() int64 {
+	if l.backingOff == 0 {
+		return never
 	}
-	return l.wake
+	return l.retryAt
 }
 
-// reopen watches the doors again that have rested.
-func (l *loop) reopen() {
-	if l.resting == 0 || l.now < l.wake {
+// retryAccepting registers the acceptors again that have backed off for long enough.
+func (l *loop) retryAccepting() {
+	if l.backingOff == 0 || l.now < l.retryAt {
 		return
 	}
-	l.wake = never
+	l.retryAt = never
 	tried := 0
-	for _, d := range l.doors {
-		if d == nil || d.state != resting {
+	for _, a := range l.acceptors {
+		if a == nil || a.state != acceptorBackingOff {
 			continue
 		}
-		if d.until > l.now || tried == acceptsPerTurn {
-			l.wake = min(l.wake, d.until)
+		if a.until > l.now || tried == acceptsPerTurn {
+			l.retryAt = min(l.retryAt, a.until)
 			continue
 		}
 		tried++
-		if l.watchDoor(d) == nil {
-			l.resting--
+		if l.registerAcceptor(a) == nil {
+			l.backingOff--
 			continue
 		}
-		d.until = l.now + int64(mostPause)
-		l.wake = min(l.wake, d.until)
+		a.until = l.now + int64(mostPause)
+		l.retryAt = min(l.retryAt, a.until)
 	}
 }
 

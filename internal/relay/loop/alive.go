@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/linux"
 )
 
 // proofInterval is how often Alive looks again at a port that has not yet moved.
@@ -15,7 +17,7 @@ const proofInterval = 10 * time.Millisecond
 func (e *Engine) Alive(ctx context.Context) error {
 	for n, l := range e.loops {
 		answer := make(chan struct{})
-		l.inbox.post(func() { close(answer) })
+		l.reactor.Post(func() { close(answer) })
 		select {
 		case <-answer:
 		case <-l.ended:
@@ -42,11 +44,7 @@ func (e *Engine) Alive(ctx context.Context) error {
 func (e *Engine) moves(ctx context.Context, x *listener) error {
 	before := x.rounds.Load()
 	for {
-		pending, err := e.pending(x)
-		switch {
-		case err != nil:
-			return fmt.Errorf("port %s: poll: %w", x.port.Name(), err)
-		case !pending || x.rounds.Load() != before || e.workers.Busy() >= e.workers.Max():
+		if !e.pending(x) || x.rounds.Load() != before || e.workers.Busy() >= e.workers.Max() {
 			return nil
 		}
 		select {
@@ -58,16 +56,8 @@ func (e *Engine) moves(ctx context.Context, x *listener) error {
 }
 
 // pending reports whether a connection waits at a port that is open.
-func (e *Engine) pending(x *listener) (bool, error) {
-	e.mu.Lock()
+func (e *Engine) pending(x *listener) bool {
+	e.mu.Lock() // Close takes the port away under it before it closes the descriptor
 	defer e.mu.Unlock()
-	if e.ports[x.port] != x {
-		return false, nil
-	}
-	fds := []unix.PollFd{{Fd: int32(x.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
-	if err == unix.EINTR {
-		return true, nil
-	}
-	return n > 0, err
+	return e.ports[x.port] == x && linux.Pending(x.fd, unix.POLLIN)
 }

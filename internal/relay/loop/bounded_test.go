@@ -15,6 +15,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/upstream"
 )
@@ -100,7 +101,7 @@ func TestConnectsThatFailAtOnceAreBounded(t *testing.T) {
 		if n := s.failed - before; n > attemptsPerTurn {
 			t.Fatalf("%d connects in a turn", n)
 		}
-		if len(s.ended) < sessions && s.patience() != 0 {
+		if len(s.ended) < sessions && s.timeout() != 0 {
 			t.Fatal("the loop waits, and a session has targets to try")
 		}
 	}
@@ -123,16 +124,15 @@ func TestEndWhileChoosing(t *testing.T) {
 	for _, want := range []relay.Cause{relay.ClientReset, relay.MaxDuration} {
 		s.ended, s.loop.attempts = nil, attemptsPerTurn
 		s.session()
-		x := s.slab.at(0)
+		x := s.sessions.At(0)
 		if x.state != choosing {
 			t.Fatalf("the session is in state %d", x.state)
 		}
 		if want == relay.ClientReset {
-			s.note(eventData(x, client), unix.EPOLLERR)
+			s.note(s.eventData(x, client), unix.EPOLLERR)
 			s.work()
 		} else {
-			s.now += int64(2 * time.Minute)
-			s.expire()
+			s.pass(2 * time.Minute)
 		}
 		if len(s.ended) != 1 || s.ended[0].Cause != want || s.ended[0].Attempts != attemptsInARow {
 			t.Errorf("%+v, want %s", s.ended, want)
@@ -140,28 +140,7 @@ func TestEndWhileChoosing(t *testing.T) {
 	}
 }
 
-// Orders that take their time are done over several turns, in order.
-func TestOrdersAreBounded(t *testing.T) {
-	s := newStill(t)
-	done := 0
-	for i := range 5 {
-		s.inbox.post(func() {
-			if done != i {
-				t.Errorf("order %d is done as number %d", i, done)
-			}
-			done++
-			time.Sleep(time.Duration(slice))
-		})
-	}
-	for i := 1; i <= 5; i++ {
-		s.obey()
-		if done != i || s.inbox.left() != (i < 5) || i < 5 && s.patience() != 0 {
-			t.Fatalf("after %d turns %d orders are done", i, done)
-		}
-	}
-}
-
-// What is done to all sessions is done over several turns, to each of them once, and other orders come in between.
+// What is done to all sessions is done over several turns, to each of them once, and other commands come in between.
 func TestSweepsAreBounded(t *testing.T) {
 	s := newStill(t, config.Target{Address: config.Address{Network: "unix", Path: "/nonexistent"}, MaxSessions: 1, Weight: 1})
 	s.port.Route.Load().Targets.Pick(&upstream.Attempts{}, netip.Addr{}) // so that the others wait
@@ -172,25 +151,25 @@ func TestSweepsAreBounded(t *testing.T) {
 	seen := map[int32]int{}
 	swept := s.engine.onSessions(func(l *loop, x *session) {
 		seen[x.id]++
-		time.Sleep(time.Duration(slice) / sweepStride)
+		time.Sleep(time.Duration(reactor.Slice) / sweepStride)
 	})[0]
 	between := 0
 	for turn := 1; turn <= 5; turn++ {
-		s.inbox.post(func() { between++ })
-		s.obey()
+		s.reactor.Post(func() { between++ })
+		s.reactor.RunCommands()
 		if len(seen) > turn*sweepStride || between < turn-1 {
-			t.Fatalf("%d sessions after %d turns, and %d other orders", len(seen), turn, between)
+			t.Fatalf("%d sessions after %d turns, and %d other commands", len(seen), turn, between)
 		}
 	}
 	for turn := 0; len(seen) < sessions && turn < sessions; turn++ {
-		s.obey()
+		s.reactor.RunCommands()
 	}
 	for id, n := range seen {
 		if n != 1 {
 			t.Errorf("session %d was seen %d times", id, n)
 		}
 	}
-	s.obey()
+	s.reactor.RunCommands()
 	select {
 	case <-swept:
 	default:
@@ -198,7 +177,7 @@ func TestSweepsAreBounded(t *testing.T) {
 	}
 	s.engine.End(relay.Stopped)
 	for turn := 0; len(s.ended) < sessions && turn < sessions; turn++ {
-		s.obey()
+		s.reactor.RunCommands()
 	}
 	if len(seen) != sessions || len(s.ended) != sessions {
 		t.Errorf("%d sessions of %d were seen, %d ended", len(seen), sessions, len(s.ended))
@@ -224,89 +203,17 @@ func TestEndIsForThoseThatAreThere(t *testing.T) {
 		end()
 		time.Sleep(time.Microsecond) // the clock goes on
 		s.session()
-		s.obey()
+		s.reactor.RunCommands()
 		if len(s.ended) != 1 || to.Sessions() != 1 {
 			t.Errorf("%d sessions have ended, %d go on", len(s.ended), to.Sessions())
 		}
 		s.engine.End(relay.Stopped)
-		s.obey()
+		s.reactor.RunCommands()
 	}
 }
 
-// Timers that are due at the same time are looked at over several turns, as far as that takes time.
-func TestTimersAreBounded(t *testing.T) {
-	var b slab
-	var w wheel
-	w.init(&b, 0)
-	const sessions = 100
-	for i := range sessions {
-		s := b.take()
-		s.state = relaying
-		w.arm(s, int64(time.Second)+int64(i%3)*tick)
-	}
-	late := b.take()
-	late.state = relaying
-	w.arm(late, int64(time.Hour))
-	met := 0
-	now := int64(2 * time.Second)
-	for range sessions/7 + 1 {
-		before := met
-		w.advance(now, func(s *session) bool {
-			met++
-			if met == 1 {
-				w.arm(s, now+int64(time.Second)) // what is armed meanwhile is another moment
-			}
-			return met-before < 7
-		})
-		if met < sessions && (met-before != 7 || w.next() > now) {
-			t.Fatalf("%d were met at a time, the next is at %v", met-before, time.Duration(w.next()))
-		}
-	}
-	if met != sessions || w.next() <= now {
-		t.Errorf("%d were met of %d, the next is at %v", met, sessions, time.Duration(w.next()))
-	}
-	w.advance(int64(3*time.Second)+tick, func(*session) bool { met++; return true })
-	if met != sessions+1 {
-		t.Errorf("%d were met, with the one that was armed again", met)
-	}
-}
-
-// A wheel that stands still for longer than anybody lives goes on at once, and nothing is met twice, forgotten or early.
-func TestWheelAfterALongTime(t *testing.T) {
-	for _, asleep := range []int64{slots * tick, slots*slots*tick - tick, slots * slots * tick, int64(30 * 24 * time.Hour), math.MaxInt64 / 4} {
-		var b slab
-		var w wheel
-		w.init(&b, 0)
-		due := map[int32]int64{}
-		for _, at := range []int64{1, tick, 255 * tick, 256 * tick, 300 * tick, 65535 * tick, 65536 * tick, asleep - 1, asleep, asleep + 1,
-			asleep + tick, asleep + 1000*tick, asleep + 1e6*tick} {
-			s := b.take()
-			s.state = relaying
-			w.arm(s, at)
-			due[s.id] = at
-		}
-		for now := asleep; len(due) > 0; now = w.next() {
-			if now < 0 {
-				t.Fatalf("%v: %d are forgotten", time.Duration(asleep), len(due))
-			}
-			w.advance(now, func(s *session) bool {
-				if at, ok := due[s.id]; !ok || at > now {
-					t.Errorf("%v: a moment at %v is met at %v (%v)", time.Duration(asleep), time.Duration(at), time.Duration(now), ok)
-				}
-				delete(due, s.id)
-				return true
-			})
-			for _, at := range due {
-				if at <= now-tick {
-					t.Errorf("%v: a moment at %v is not met at %v", time.Duration(asleep), time.Duration(at), time.Duration(now))
-				}
-			}
-		}
-	}
-}
-
-// What a client has sent already is not sent to a target that then cannot be watched: the next one gets all of it.
-func TestNothingIsSentToATargetThatCannotBeWatched(t *testing.T) {
+// What a client has sent already is not sent to a target that then cannot be registered: the next one gets all of it.
+func TestNothingIsSentToATargetThatCannotBeRegistered(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -323,20 +230,20 @@ func TestNothingIsSentToATargetThatCannotBeWatched(t *testing.T) {
 	s.engine.workers.TryAcquire()
 	s.engine.open.Enter()
 	s.open.Add(1)
-	x := s.slab.take()
+	x := s.sessions.take()
 	x.state = choosing
 	x.side[client] = side{fd: int32(pair[1]), mark: isUnix | chatty}
-	b := s.slab.besideOf(x)
+	b := s.sessions.cold(x)
 	b.port, b.route = s.port, s.port.Route.Load()
 	b.approach.Begin(b.route, &s.engine.events)
 	b.approach.Admit(netip.Addr{})
 	to, _, _ := b.approach.Next()
-	real := s.loop.epoll
-	s.loop.epoll = &linux.Epoll{} // standard input, which is none
+	real := s.reactor.Epoll
+	s.reactor.Epoll = &linux.Epoll{} // standard input, which is none
 	err = s.try(x, b, target, to)
-	s.loop.epoll = real
+	s.reactor.Epoll = real
 	if err == nil {
-		t.Fatal("the socket could be watched")
+		t.Fatal("the socket could be registered")
 	}
 	c, err := l.Accept()
 	if err != nil {
@@ -353,8 +260,8 @@ func TestNothingIsSentToATargetThatCannotBeWatched(t *testing.T) {
 	s.end(x, relay.Internal, err)
 }
 
-// Ports that rest are watched again over several turns, each of them once.
-func TestPortsThatRestComeBack(t *testing.T) {
+// Ports that back off are registered again over several turns, each of them once.
+func TestPortsThatBackOffComeBack(t *testing.T) {
 	s := newStill(t)
 	const ports = 2*acceptsPerTurn + 1
 	s.now = s.engine.clock()
@@ -364,14 +271,14 @@ func TestPortsThatRestComeBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unix.Close(fd)
-		s.doors = append(s.doors, &door{listener: &listener{fd: fd, number: uint32(i)}, state: resting, until: s.now - int64(i)})
+		s.acceptors = append(s.acceptors, &acceptor{listener: &listener{fd: fd, number: uint32(i)}, state: acceptorBackingOff, until: s.now - int64(i)})
 	}
-	s.resting = ports
+	s.backingOff = ports
 	for turn := 1; turn <= 3; turn++ {
-		s.reopen()
+		s.retryAccepting()
 		left := max(0, ports-turn*acceptsPerTurn)
-		if s.resting != left || left > 0 && s.patience() != 0 {
-			t.Fatalf("after %d turns %d ports rest, want %d", turn, s.resting, left)
+		if s.backingOff != left || left > 0 && s.timeout() != 0 {
+			t.Fatalf("after %d turns %d ports back off, want %d", turn, s.backingOff, left)
 		}
 	}
 }
@@ -383,7 +290,7 @@ func TestPipesThatAreStuckAreEmptiedBitByBit(t *testing.T) {
 	s.now = s.engine.clock()
 	var sessions []*session
 	for range flows {
-		x := s.slab.take()
+		x := s.sessions.take()
 		x.state = relaying
 		if !s.pipes.take(x, client, s.now) {
 			t.Fatal("there is no pipe")
@@ -402,7 +309,7 @@ func TestPipesThatAreStuckAreEmptiedBitByBit(t *testing.T) {
 		s.tidyPipes()
 		emptied := 0
 		for _, x := range sessions {
-			if held := s.slab.besideOf(x).held[client]; x.flow[client].pipe == 0 && string(held) == "stuck" {
+			if held := s.sessions.cold(x).held[client]; x.flow[client].pipe == 0 && string(held) == "stuck" {
 				emptied++
 			}
 		}
@@ -413,28 +320,70 @@ func TestPipesThatAreStuckAreEmptiedBitByBit(t *testing.T) {
 	s.pipes.trim(0)
 }
 
-// What is posted while orders from before are still to be done is done after them: the bell has rung for it, and will not
-// ring again before it is fetched.
-func TestOrdersAreNotForgotten(t *testing.T) {
-	s := newStill(t)
-	done := ""
-	post := func(name string) {
-		s.inbox.post(func() {
-			done += name
-			for end := s.engine.clock() + slice; s.engine.clock() < end; { // a slice for each
+// With a worker that it has waited for an acceptor takes no more connections in a turn than after an event, and never none.
+func TestAGrantRespectsTheBatch(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		batch, accepts int // of the turn
+		want           int
+	}{
+		{"a small batch", 3, acceptsPerTurn, 3},
+		{"a large batch", 65, acceptsPerTurn, 20},
+		{"little is left of the turn", 65, 2, 2},
+		{"nothing is left of the turn", 65, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			const clients = 20
+			s := newStill(t, config.Target{Address: config.Address{Network: "unix", Path: "/nonexistent"}, MaxSessions: 1, Weight: 1})
+			s.port.Route.Load().Targets.Pick(&upstream.Attempts{}, netip.Addr{}) // so that sessions wait
+			ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.port.Listener = ln
+			x, err := newListener(s.port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer x.close()
+			for range clients {
+				conn, err := net.Dial("unix", ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+			}
+			workers := admit.NewWorkers(1)
+			s.engine.workers = workers
+			workers.TryAcquire()
+			if err := s.openAcceptor(x); err != nil {
+				t.Fatal(err)
+			}
+			a := s.acceptors[x.number]
+			s.acceptFrom(a)
+			if a.state != acceptorWaiting || s.open.Load() != 0 {
+				t.Fatalf("without a worker %d connections are accepted (state %d)", s.open.Load(), a.state)
+			}
+			s.batch, s.accepts = c.batch, c.accepts
+			workers.Resize(1000)
+			s.reactor.RunCommands()
+			if n := int(s.open.Load()); n != c.want || workers.Busy() != 1+n || a.state != acceptorRegistered {
+				t.Errorf("%d connections are accepted, want %d; %d workers are busy (state %d)", n, c.want, workers.Busy(), a.state)
+			}
+			for s.batch, s.accepts = clients, acceptsPerTurn; s.open.Load() < clients; {
+				before := s.open.Load()
+				if s.acceptFrom(a); s.open.Load() == before {
+					t.Fatal("the others are not accepted")
+				}
+			}
+			s.closeAcceptor(x)
+			s.engine.End(relay.Stopped)
+			for range clients {
+				s.reactor.RunCommands()
+			}
+			if len(s.ended) != clients || workers.Busy() != 1 {
+				t.Errorf("%d sessions have ended, %d workers are busy", len(s.ended), workers.Busy())
 			}
 		})
-	}
-	post("a")
-	post("b")
-	s.obey()
-	post("c") // its bell rings in the turn of b
-	for range 10 {
-		if s.inbox.left() { // what has the loop obey without a bell
-			s.obey()
-		}
-	}
-	if done != "abc" {
-		t.Errorf("done: %q", done)
 	}
 }

@@ -36,7 +36,7 @@ func (l *loop) stepChoose(s *session) {
 		l.end(s, relay.ClientReset, errBroken)
 		return
 	}
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	for range attemptsInARow {
 		if l.attempts <= 0 {
 			break
@@ -66,14 +66,14 @@ func (l *loop) stepChoose(s *session) {
 }
 
 // awaitPlace has the session wait for a place on a target.
-func (l *loop) awaitPlace(s *session, b *beside) {
+func (l *loop) awaitPlace(s *session, b *sessionCold) {
 	s.state = awaiting
 	s.until, s.alone = l.patienceOf(b), never
 	l.rearm(s)
-	id, generation := s.id, s.generation
+	key := l.sessions.key(s)
 	b.approach.Await(func() {
-		l.inbox.post(func() {
-			if s := l.slab.find(id, generation); s != nil && s.state == awaiting && b.approach.Granted() {
+		l.reactor.Post(func() {
+			if s := l.sessions.Find(key); s != nil && s.state == awaiting && b.approach.Granted() {
 				l.choose(s)
 			}
 		})
@@ -81,7 +81,7 @@ func (l *loop) awaitPlace(s *session, b *beside) {
 }
 
 // patienceOf is when an attempt that begins now is given up.
-func (l *loop) patienceOf(b *beside) int64 {
+func (l *loop) patienceOf(b *sessionCold) int64 {
 	if limit := b.route.ConnectTimeout; limit > 0 {
 		return l.engine.clock() + int64(limit)
 	}
@@ -90,7 +90,7 @@ func (l *loop) patienceOf(b *beside) int64 {
 
 // try begins to connect a side to a target: the session is connecting then, or beyond that. An error is the end of the
 // attempt.
-func (l *loop) try(s *session, b *beside, n int, t *upstream.Target) error {
+func (l *loop) try(s *session, b *sessionCold, n int, t *upstream.Target) error {
 	b.target[n] = t
 	until := l.patienceOf(b)
 	if n == racing {
@@ -127,7 +127,7 @@ func (l *loop) marksOf(to netip.AddrPort) (mark marks) {
 }
 
 // connect connects a side to the first size bytes of l.target.
-func (l *loop) connect(s *session, b *beside, n, family, size int, mark marks) error {
+func (l *loop) connect(s *session, b *sessionCold, n, family, size int, mark marks) error {
 	fd, errno := linux.Socket(family)
 	if errno != 0 {
 		return os.NewSyscallError("socket", errno)
@@ -163,7 +163,7 @@ func (l *loop) connect(s *session, b *beside, n, family, size int, mark marks) e
 	if len(early) > 0 {
 		x.mark |= answered // mostly; it is registered as what stands
 	}
-	if err := l.watch(s, n); err != nil { // nothing was sent yet: the next target gets it all
+	if err := l.register(s, n); err != nil { // nothing was sent yet: the next target gets it all
 		l.holdEarly(s, b, early)
 		l.hangUp(x)
 		return err
@@ -231,7 +231,7 @@ func (l *loop) wasReset(s *session, n int, errno syscall.Errno) {
 // refused says that the connect of a side has failed. The session goes on with the other that is under way, or with the
 // next target.
 func (l *loop) refused(s *session, n int, err error) {
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	t := b.target[n]
 	b.target[n] = nil
 	l.hangUp(&s.side[n])
@@ -253,7 +253,7 @@ func (l *loop) refused(s *session, n int, err error) {
 }
 
 // oppose tries a rival beside the target that has not answered yet.
-func (l *loop) oppose(s *session, b *beside) {
+func (l *loop) oppose(s *session, b *sessionCold) {
 	s.alone = never
 	t := b.approach.Rival(b.target[target])
 	if t == nil {
@@ -267,11 +267,11 @@ func (l *loop) oppose(s *session, b *beside) {
 
 // promote has the rival take the place of the target, which is given up. What events have said of its socket goes with
 // it, and what they say from now on is about its new place.
-func (l *loop) promote(s *session, b *beside) error {
+func (l *loop) promote(s *session, b *sessionCold) error {
 	s.side[target], s.side[racing] = s.side[racing], side{fd: -1}
 	b.target[target], b.target[racing] = b.target[racing], nil
 	s.until, s.rivalUntil = s.rivalUntil, never
-	return l.watchAgain(s, target)
+	return l.registerAgain(s, target)
 }
 
 // overdue is called when the moment of a session without a target has come.
@@ -283,7 +283,7 @@ func (l *loop) overdue(s *session) {
 	if !l.look(s) {
 		return
 	}
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	switch {
 	case l.now >= l.believed(s.until, s.attempt(b.route)):
 		l.late(s, b)
@@ -303,7 +303,7 @@ func (s *session) attempt(r *relay.Route) time.Duration {
 }
 
 // late is called when what the session waits for has not come in time.
-func (l *loop) late(s *session, b *beside) {
+func (l *loop) late(s *session, b *sessionCold) {
 	switch s.state {
 	case greeting:
 		l.end(s, relay.ProxyHeader, b.route.HeaderOverdue())
@@ -326,7 +326,7 @@ func (l *loop) established(s *session, n int) {
 		l.end(s, relay.Internal, err)
 		return
 	}
-	if b := l.slab.besideOf(s); b.route.SendProxy != 0 && !l.introduce(s, b) {
+	if b := l.sessions.cold(s); b.route.SendProxy != 0 && !l.introduce(s, b) {
 		return
 	}
 	l.stepRelay(s)
@@ -334,7 +334,7 @@ func (l *loop) established(s *session, n int) {
 
 // stands says that the connection of a side to its target stands, or did. What is tried beside it is given up.
 func (l *loop) stands(s *session, n int) (err error) {
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	if other := target + racing - n; b.target[other] != nil {
 		x := &s.side[other]
 		silent := !x.mark.has(answered)

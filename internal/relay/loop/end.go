@@ -33,7 +33,7 @@ func (l *loop) done(s *session) {
 
 // leave gives back the session's places before its client can see the end. Its sockets to targets are closed.
 func (l *loop) leave(s *session) {
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	if s.state != relaying {
 		s.connected = l.engine.clock()
 		for _, t := range b.target {
@@ -47,7 +47,7 @@ func (l *loop) leave(s *session) {
 
 // close accounts for a session whose sockets are closed, and gives back all else that it held.
 func (l *loop) close(s *session, cause relay.Cause, err error) {
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	now := l.engine.clock()
 	if s.state == greeting {
 		b.held[client] = nil // which is no buffer of the loop's
@@ -59,7 +59,7 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 		l.pipes.drop(&s.flow[d])
 		l.giveBuffer(b.held[d])
 	}
-	l.wheel.disarm(s)
+	l.reactor.Disarm(s.id)
 
 	l.record = relay.Record{
 		Port: b.port.Name(), Client: s.peerName(),
@@ -71,7 +71,7 @@ func (l *loop) close(s *session, cause relay.Cause, err error) {
 		l.record.Peer, l.record.Client = l.record.Client, b.header.Source.String()
 	}
 	b.approach.Over(&l.record)
-	l.slab.give(s)
+	l.sessions.give(s)
 	l.record = relay.Record{}
 	l.open.Add(-1)
 	l.engine.workers.Release()

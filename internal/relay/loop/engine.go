@@ -74,6 +74,9 @@ var processors = sync.OnceValue(func() int {
 	return n
 })
 
+// errStopped is the error of what is asked of an engine after Stop.
+var errStopped = errors.New("the engine has stopped")
+
 // Open implements relay.Engine.
 func (e *Engine) Open(p *relay.Port) error {
 	x, err := newListener(p)
@@ -93,10 +96,15 @@ func (e *Engine) Open(p *relay.Port) error {
 
 	opened := make(chan error, len(e.loops))
 	for _, l := range e.loops {
-		l.inbox.post(func() { opened <- l.openDoor(x) })
+		l.reactor.Post(func() { opened <- l.openAcceptor(x) })
 	}
-	for range e.loops {
-		err = errors.Join(err, <-opened)
+	for _, l := range e.loops {
+		select {
+		case failed := <-opened:
+			err = errors.Join(err, failed)
+		case <-l.ended:
+			err = errors.Join(err, errStopped)
+		}
 	}
 	if err != nil {
 		return errors.Join(err, e.Close(p))
@@ -113,15 +121,19 @@ func (e *Engine) Close(p *relay.Port) error {
 	if x == nil {
 		return fmt.Errorf("close port %s: it is not open", p.Name())
 	}
-	var shut sync.WaitGroup
+	shut := make(chan struct{}, len(e.loops))
 	for _, l := range e.loops {
-		shut.Add(1)
-		l.inbox.post(func() {
-			l.closeDoor(x)
-			shut.Done()
+		l.reactor.Post(func() {
+			l.closeAcceptor(x)
+			shut <- struct{}{}
 		})
 	}
-	shut.Wait()
+	for _, l := range e.loops {
+		select {
+		case <-shut:
+		case <-l.ended:
+		}
+	}
 	err := x.close()
 	e.mu.Lock()
 	e.numbers = append(e.numbers, x.number)
@@ -136,7 +148,7 @@ func (e *Engine) Wait(ctx context.Context) error { return e.open.Wait(ctx) }
 func (e *Engine) Stop() error {
 	var err error
 	for _, l := range e.loops {
-		l.inbox.post(func() { l.stopping = true })
+		l.reactor.Post(func() { l.stopping = true })
 	}
 	for _, l := range e.loops {
 		<-l.ended

@@ -15,7 +15,7 @@ import (
 var errShortHeader = errors.New("the target did not take the whole PROXY header")
 
 // greet has the session wait for the PROXY header with which its client is to begin.
-func (l *loop) greet(s *session, b *beside) {
+func (l *loop) greet(s *session, b *sessionCold) {
 	s.state = greeting
 	if d := b.route.ProxyTimeout; d > 0 {
 		s.until = s.begun + int64(d)
@@ -33,7 +33,7 @@ func (l *loop) stepGreet(s *session) {
 	case !x.mark.has(readable):
 		return
 	}
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	header, err := relay.TakeHeader(int(x.fd), l.buffer, &b.held[client])
 	if header == nil && err == nil {
 		x.mark &^= readable // more to come is an event
@@ -60,7 +60,7 @@ func (l *loop) stepGreet(s *session) {
 
 // introduce sends the target the PROXY header, in one write and before anything else. It reports false if the session is
 // over.
-func (l *loop) introduce(s *session, b *beside) bool {
+func (l *loop) introduce(s *session, b *sessionCold) bool {
 	names, err := s.names(b)
 	if err != nil {
 		l.end(s, relay.Internal, err)
@@ -93,7 +93,7 @@ func (l *loop) introduce(s *session, b *beside) bool {
 
 // names are what the target is told of the client: what its PROXY header has said, or else the address that came with
 // accept, which a reset does not take away, and the one that it has connected to.
-func (s *session) names(b *beside) (proxyproto.Header, error) {
+func (s *session) names(b *sessionCold) (proxyproto.Header, error) {
 	switch {
 	case b.header != nil:
 		return *b.header, nil

@@ -15,7 +15,7 @@ const earlySize = 16 << 10
 
 // takeEarly reads what the client has sent already, if the target is on this machine: hasten is to send it. It is in the
 // loop's buffer. It returns nothing if there is nothing, or if hasten would be of no use.
-func (l *loop) takeEarly(s *session, b *beside) []byte {
+func (l *loop) takeEarly(s *session, b *sessionCold) []byte {
 	from, to, f := &s.side[client], &s.side[target], &s.flow[client]
 	if !to.mark.has(local) || to.mark.has(ephemeral) || f.pending > 0 || s.paced || b.route.SendProxy != 0 {
 		return nil
@@ -37,7 +37,7 @@ func (l *loop) takeEarly(s *session, b *beside) []byte {
 }
 
 // holdEarly keeps what was taken and not sent, for when a target stands.
-func (l *loop) holdEarly(s *session, b *beside, early []byte) {
+func (l *loop) holdEarly(s *session, b *sessionCold, early []byte) {
 	if f := &s.flow[client]; len(early) > 0 {
 		b.held[client] = slices.Clone(early)
 		f.pending, f.offset = int32(len(early)), 0
@@ -47,7 +47,7 @@ func (l *loop) holdEarly(s *session, b *beside, early []byte) {
 // hasten sends what the client has sent already to a target that is being connected to. Such a connection mostly stands by
 // the time that connect(2) has returned, and to write is to find that out: a short session is spared a wait. The session
 // is connecting then, or beyond that; an error is the end of the attempt.
-func (l *loop) hasten(s *session, b *beside, early []byte) error {
+func (l *loop) hasten(s *session, b *sessionCold, early []byte) error {
 	to := &s.side[target]
 	done, errno := linux.Write(int(to.fd), early)
 	to.mark |= written
@@ -64,7 +64,7 @@ func (l *loop) hasten(s *session, b *beside, early []byte) error {
 		l.established(s, target)
 	case unix.EAGAIN, unix.EINTR: // it does not stand yet
 		to.mark = to.mark&^answered | watchesOut
-		if err := l.watchAgain(s, target); err != nil {
+		if err := l.registerAgain(s, target); err != nil {
 			l.hangUp(to)
 			return err
 		}

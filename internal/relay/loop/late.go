@@ -13,12 +13,11 @@ import (
 // where every turn is late.
 const nextChance = int64(10 * time.Second)
 
-// wakeUp begins a turn, which was to begin after at most patience milliseconds (-1: whenever).
-func (l *loop) wakeUp(patience int) {
-	before := l.now
-	l.now = l.engine.clock()
-	late := l.now - before - int64(patience)*int64(time.Millisecond)
-	if patience < 0 || late < int64(relay.StoodStill) {
+// wakeUp takes the time of a turn that begins, and notes whether it is so late that the loop has stood still.
+func (l *loop) wakeUp() {
+	l.now = l.reactor.Now()
+	late := l.reactor.Late()
+	if late < int64(relay.StoodStill) {
 		return
 	}
 	if l.woke == 0 || l.now-l.woke >= nextChance || late >= 2*l.stood {
@@ -46,15 +45,15 @@ func (l *loop) look(s *session) bool {
 	if _, err := unix.Poll(fds[:], 0); err != nil {
 		return true // a signal, or no memory: what events have told has to do
 	}
-	state, generation, until := s.state, s.generation, s.until
+	state, key, until := s.state, l.sessions.key(s), s.until
 	for i := range fds {
 		if events := uint32(fds[i].Revents); events != 0 {
-			l.note(eventData(s, i), events) // poll and epoll have the same bits
+			l.note(l.eventData(s, i), events) // poll and epoll have the same bits
 		}
 	}
 	if s.queued {
 		s.queued = false
 		l.step(s)
 	}
-	return s.state == state && s.generation == generation && s.until == until
+	return s.state == state && l.sessions.key(s) == key && s.until == until
 }

@@ -16,14 +16,16 @@ import (
 // pass is as if that much time had passed, of which the loop has missed nothing.
 func (s *still) pass(d time.Duration) {
 	s.engine.base = s.engine.base.Add(-d)
-	s.now = s.engine.clock()
+	s.reactor.Turn(-1)
+	s.now = s.reactor.Now()
 	s.expire()
 }
 
 // standStill is as if the loop had not run for that long.
 func (s *still) standStill(d time.Duration) {
 	s.engine.base = s.engine.base.Add(-d)
-	s.wakeUp(0)
+	s.reactor.Turn(0)
+	s.wakeUp()
 	s.expire()
 }
 
@@ -68,8 +70,8 @@ func TestAnotherChanceAfterAStandstill(t *testing.T) {
 	s.pass(500 * time.Millisecond)
 	s.expect(1, relay.IdleTimeout)
 	s.pass(time.Second)
-	s.expect(2, relay.IdleTimeout) // its place is the other's, which an order tells
-	s.obey()
+	s.expect(2, relay.IdleTimeout) // its slot is the other's, which a command tells
+	s.reactor.RunCommands()
 	s.standStill(4 * time.Second) // too soon after the chance before
 	s.expect(3, relay.IdleTimeout)
 }

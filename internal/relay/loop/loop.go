@@ -30,7 +30,7 @@
 //	           └──────── both sides have finished ──────┘
 //
 // A session whose connects fail at once goes on choosing in a later turn after a few of them. A loop does a bounded amount
-// of anything in a turn, however many sessions, targets, orders or timers there are.
+// of anything in a turn, however many sessions, targets, commands or timers there are.
 //
 // While it relays, each of its two flows is in one of these conditions, told by its marks:
 //
@@ -40,7 +40,7 @@
 //	                                ▼
 //	                            finished ── all written ──▶ passed on
 //
-// A flow that is bounded reads only what its pace permits, and waits for the wheel if that is nothing.
+// A flow that is bounded reads only what its pace permits, and waits for a timer if that is nothing.
 //
 // Reading begins with recv(2) and send(2) through a buffer that all sessions of a loop share, and goes over to
 // splice(2) through a pipe when buffers are full. A flow that is waiting holds neither. A flow that is pending holds
@@ -49,13 +49,11 @@
 // have theirs.
 //
 // The path of a connection: accept.go, greet.go, connect.go with hasten.go, relay.go with splice.go and pace.go, end.go.
-// What it is made of: session.go and slab.go. Time: wheel.go, patience.go and late.go. What others ask of it: orders.go
-// and recount.go.
+// What it is made of: session.go and sessions.go, and package reactor. Time: patience.go and late.go. What others ask of
+// it: commands.go and recount.go.
 package loop
 
 import (
-	"errors"
-	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -63,26 +61,27 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/reactor"
 )
 
 // loop is one goroutine that owns its sessions from accept to close. What has no comment of its own is that
 // goroutine's alone.
 type loop struct {
-	engine *Engine
-	shard  int // which of the engine's loops it is
-	epoll  *linux.Epoll
-	inbox  inbox
-	ended  chan struct{} // closed when run returns
+	engine  *Engine
+	shard   int // which of the engine's loops it is
+	reactor *reactor.Reactor
+	ended   chan struct{} // closed when run returns
 
-	slab  slab
-	wheel wheel
-	queue []int32      // sessions with something to do now
-	turns []int32      // the queue of the turn before: the two change places
-	open  atomic.Int64 // sessions it has or is being handed; read by the other loops
+	sessions sessionTable
+	queue    []int32      // sessions with something to do now
+	turns    []int32      // the queue of the turn before: the two change places
+	open     atomic.Int64 // sessions it has or is being handed; read by the other loops
 
-	doors   []*door // the ports, by their number in an event
-	resting int     // doors that rest after an error
-	wake    int64   // when the first of those is to open again
+	acceptors  []*acceptor // of the ports, by their number in an event
+	backingOff int         // acceptors that wait after an error
+	retryAt    int64       // when the first of those is to try again
+	batch      int         // how many connections an acceptor may take now
+	accepts    int         // how many all acceptors may still take in this turn
 
 	pipes    pipes
 	unloaded int      // bytes of memory that pipes were unloaded to
@@ -95,7 +94,7 @@ type loop struct {
 	turn     uint64 // counts turns
 	askedIn  uint64 // the turn in which a recount has asked it
 	tell     func() // its answer; nil: it is not asked
-	now      int64  // the engine's clock at the begin of the turn
+	now      int64  // the engine's clock when the turn began
 	woke     int64  // when it last went on after it had stood still; 0: it never had
 	stood    int64  // for how long, before that
 	attempts int    // how many more connects may fail at once in this turn
@@ -103,27 +102,16 @@ type loop struct {
 	stopping bool
 }
 
-// What an event is about: a session's number and side in the lower half and its generation in the upper one; or, with
-// this in place of the generation, the number of a door, or the bell.
-const (
-	special  = uint64(1<<32-1) << 32
-	bell     = special | (1<<32 - 1)
-	sideBits = 2
-)
-
 func newLoop(e *Engine, shard int) (*loop, error) {
-	l := &loop{engine: e, shard: shard, ended: make(chan struct{}), buffer: make([]byte, bufferSize)}
-	var err error
-	if l.epoll, err = linux.NewEpoll(); err != nil {
+	r, err := reactor.New(e.clock)
+	if err != nil {
 		return nil, err
 	}
-	if err = l.inbox.open(l.epoll); err != nil {
-		l.epoll.Close()
-		return nil, err
+	l := &loop{
+		engine: e, shard: shard, reactor: r, ended: make(chan struct{}), buffer: make([]byte, bufferSize), now: r.Now(),
+		batch: 1, accepts: acceptsPerTurn,
 	}
 	l.pipes.budget, l.pipes.events = &e.pipes, &e.events
-	l.now = e.clock()
-	l.wheel.init(&l.slab, l.now)
 	return l, nil
 }
 
@@ -133,68 +121,37 @@ func (l *loop) run() {
 	defer close(l.ended)
 	for !l.stopping {
 		l.turn++
-		patience := l.patience()
-		events, err := l.epoll.Wait(patience)
-		if err != nil {
-			panic(fmt.Sprintf("engine loop: %v", err)) // epoll_wait(2): only for a mistake in the call
-		}
-		l.wakeUp(patience)
-		doors, rung := 0, false
+		events := l.reactor.Wait(l.timeout())
+		l.wakeUp()
+		ports := 0
 		for i := range events {
 			switch data := linux.EventData(&events[i]); {
-			case data < special:
+			case data < reactor.Special:
 				l.note(data, events[i].Events)
-			case data == bell:
-				rung = true
-			default:
-				doors++
-				events[doors-1] = events[i] // kept for below: sessions that are there go before those that come
+			case data != reactor.Wake:
+				events[ports] = events[i] // kept for below: sessions that are there go before those that come
+				ports++
 			}
 		}
 		l.attempts = attemptsPerTurn
-		if rung || l.inbox.left() {
-			l.obey()
-		}
+		l.batch, l.accepts = acceptBatch(len(events)), acceptsPerTurn
+		l.reactor.RunCommands()
 		l.work()
 		l.settle(len(events))
-		batch := acceptBatch(len(events))
-		for i := range events[:min(doors, acceptsPerTurn/batch)] {
-			l.accept(l.doors[uint32(linux.EventData(&events[i]))], batch)
+		for i := range events[:ports] {
+			l.acceptFrom(l.acceptors[uint32(linux.EventData(&events[i]))])
 		}
 		l.expire()
 		l.tidyPipes()
-		l.reopen()
+		l.retryAccepting()
 		l.yield()
 	}
 	l.pipes.trim(0)
 }
 
-// slice is about how long one kind of work may hold up the rest of a turn, if there is much of it: orders, timers, a look
-// at all sessions. What is left comes with the next turn.
-const slice = int64(time.Millisecond)
-
-// obey does what was ordered, in order, for a slice.
-func (l *loop) obey() {
-	l.inbox.fetch()
-	for end := l.engine.clock() + slice; l.inbox.left(); {
-		l.inbox.do()
-		l.inbox.fetch() // the bell has rung for what was posted meanwhile, and does not ring again before that
-		if l.engine.clock() >= end {
-			return
-		}
-	}
-}
-
-// expire lets the sessions have their say whose moment has come, for a slice.
+// expire looks at the sessions whose moment has come.
 func (l *loop) expire() {
-	end := int64(0)
-	l.wheel.advance(l.now, func(s *session) (more bool) {
-		if end == 0 {
-			end = l.engine.clock() + slice
-		}
-		l.due(s)
-		return l.engine.clock() < end
-	})
+	l.reactor.RunTimers(func(id int32) { l.due(l.sessions.At(id)) })
 }
 
 // yieldInterval is less than the 10 ms after which the runtime holds a goroutine to be one that does not yield.
@@ -209,30 +166,21 @@ func (l *loop) yield() {
 	}
 }
 
-// patience is how long the loop may wait for events, in milliseconds.
-func (l *loop) patience() int {
-	if len(l.queue) > 0 || l.inbox.left() || l.tell != nil || l.stopping {
+// timeout is how long the loop may wait for events, in milliseconds; -1 is for ever.
+func (l *loop) timeout() int {
+	if len(l.queue) > 0 || l.tell != nil || l.stopping {
 		return 0
 	}
-	next := l.wheel.next()
-	for _, at := range []int64{l.wakeDoors(), l.pipes.next()} {
-		if at >= 0 && (next < 0 || at < next) {
-			next = at
-		}
-	}
-	if next < 0 {
-		return -1
-	}
-	return int(max(0, (next-l.engine.clock()+int64(time.Millisecond)-1)/int64(time.Millisecond)))
+	return l.reactor.Timeout(min(l.acceptingNext(), l.pipes.next()))
 }
 
 // note marks what an event says on the session, if that is still the one it is about, and queues it.
 func (l *loop) note(data uint64, events uint32) {
-	s := l.slab.find(int32(uint32(data)>>sideBits), uint32(data>>32))
+	s := l.sessions.Find(data)
 	if s == nil {
 		return
 	}
-	side := data & (1<<sideBits - 1)
+	side := reactor.Tag(data)
 	x := &s.side[side]
 	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		x.mark |= readable
@@ -255,19 +203,19 @@ func (l *loop) note(data uint64, events uint32) {
 	l.push(s)
 }
 
-// watch registers the session's side with epoll, which is asked for edges: what is found by trying is not told again.
-func (l *loop) watch(s *session, side int) error {
+// register registers the session's side with epoll, edge-triggered: what is found by trying has no event.
+func (l *loop) register(s *session, side int) error {
 	x := &s.side[side]
 	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
 	if side != client && (!x.mark.has(answered) || x.mark.has(full)) {
 		events |= unix.EPOLLOUT
 		x.mark |= watchesOut
 	}
-	return l.epoll.Add(int(x.fd), events, eventData(s, side))
+	return l.reactor.Add(int(x.fd), events, l.eventData(s, side))
 }
 
-// awaitRoom says that the side takes no more. What stood when it was registered is watched for room from the first time
-// on: registered for it from the begin, it would have an event for nothing.
+// awaitRoom says that the side takes no more. EPOLLOUT is added lazily to what was connected when it was registered: a
+// writable socket would have an event at once.
 func (l *loop) awaitRoom(s *session, side int) error {
 	x := &s.side[side]
 	x.mark |= full
@@ -275,18 +223,17 @@ func (l *loop) awaitRoom(s *session, side int) error {
 		return nil
 	}
 	x.mark |= watchesOut
-	return l.watchAgain(s, side)
+	return l.registerAgain(s, side)
 }
 
-// watchAgain watches the side for everything, with all that is true now as an event.
-func (l *loop) watchAgain(s *session, side int) error {
+// registerAgain asks for all events of the side. What is true already is an event again.
+func (l *loop) registerAgain(s *session, side int) error {
 	events := uint32(unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
-	return l.epoll.Modify(int(s.side[side].fd), events, eventData(s, side))
+	return l.reactor.Modify(int(s.side[side].fd), events, l.eventData(s, side))
 }
 
-func eventData(s *session, side int) uint64 {
-	return uint64(s.generation)<<32 | uint64(s.id)<<sideBits | uint64(side)
-}
+// eventData is what events of the session's side carry: its key, with the side as tag.
+func (l *loop) eventData(s *session, side int) uint64 { return l.sessions.key(s) | uint64(side) }
 
 // push queues the session for this turn, or for the next if this is its own.
 func (l *loop) push(s *session) {
@@ -300,8 +247,8 @@ func (l *loop) push(s *session) {
 func (l *loop) work() {
 	l.queue, l.turns = l.turns[:0], l.queue
 	for _, id := range l.turns {
-		s := l.slab.at(id)
-		if !s.queued { // it is over; or over, and another has its place
+		s := l.sessions.At(id)
+		if !s.queued { // it has ended; or ended, and another has its slot
 			continue
 		}
 		s.queued = false
@@ -324,4 +271,4 @@ func (l *loop) step(s *session) {
 }
 
 // free gives back what newLoop made. The loop does not run, or no more.
-func (l *loop) free() error { return errors.Join(l.inbox.close(), l.epoll.Close()) }
+func (l *loop) free() error { return l.reactor.Close() }

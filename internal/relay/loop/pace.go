@@ -17,7 +17,7 @@ func newPace(r *relay.Route) *pace {
 
 // pumpPaced is pump for a flow that may be bounded. When its rate leaves it nothing to do, the wheel tells when it goes on.
 func (l *loop) pumpPaced(s *session, d int) outcome {
-	p := l.slab.besideOf(s).pace
+	p := l.sessions.cold(s).pace
 	p.next[d] = 0
 	permitted := p.flow[d].Take(l.now, turnBudget)
 	left := permitted

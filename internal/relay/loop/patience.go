@@ -27,7 +27,7 @@ func (s *session) limit(r *relay.Route) (time.Duration, relay.Cause) {
 // rearm sets the earliest moment at which something may be due for a session. Bytes that move put it off, which is found
 // out then.
 func (l *loop) rearm(s *session) {
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	at := int64(never)
 	if limit := b.route.MaxDuration; limit > 0 {
 		at = s.begun + int64(limit)
@@ -38,14 +38,14 @@ func (l *loop) rearm(s *session) {
 		at = min(at, l.believed(s.until, s.attempt(b.route)), s.alone) // a rival's time is over later
 	}
 	if at == never {
-		l.wheel.disarm(s)
+		l.reactor.Disarm(s.id)
 		return
 	}
-	l.wheel.arm(s, at)
+	l.reactor.Arm(s.id, at)
 }
 
 // nextOf is the earliest moment at which something may be due because of what a session that relays does, or does not.
-func (l *loop) nextOf(s *session, b *beside) int64 {
+func (l *loop) nextOf(s *session, b *sessionCold) int64 {
 	at := int64(never)
 	if !s.option {
 		at = s.connected + int64(settled)
@@ -64,7 +64,7 @@ func (l *loop) nextOf(s *session, b *beside) int64 {
 
 // due is called when the session's moment has come.
 func (l *loop) due(s *session) {
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	switch limit := b.route.MaxDuration; {
 	case limit > 0 && l.now >= s.begun+int64(limit):
 		l.end(s, relay.MaxDuration, nil)
@@ -112,7 +112,7 @@ func (l *loop) wasQuiet(s *session, limit time.Duration) bool {
 // quiet is how long no byte has moved and no side has finished. A flow that waits for its rate is not quiet. What the loop
 // itself has moved last may still be on its way out of the kernel, or something on its way in: the kernel tells, for TCP.
 func (l *loop) quiet(s *session) time.Duration {
-	if s.paced && l.slab.besideOf(s).pace.earliest() != never {
+	if s.paced && l.sessions.cold(s).pace.earliest() != never {
 		return 0
 	}
 	quiet := time.Duration(l.now - s.moved)

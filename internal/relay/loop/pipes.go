@@ -137,10 +137,10 @@ func (p *pipes) trim(keep int) {
 	p.least = len(p.idle)
 }
 
-// next is the moment to tidy at, or -1.
+// next is the moment to tidy at, or never.
 func (p *pipes) next() int64 {
 	if len(p.all) == len(p.gone) {
-		return -1
+		return never
 	}
 	return p.tidy
 }
@@ -148,7 +148,7 @@ func (p *pipes) next() int64 {
 // tidyPipes, once in a while, closes the pipes that nobody has needed and empties those that are stuck.
 func (l *loop) tidyPipes() {
 	p := &l.pipes
-	if at := p.next(); at < 0 || l.now < at {
+	if l.now < p.next() {
 		return
 	}
 	if !p.more {
@@ -164,7 +164,7 @@ func (l *loop) tidyPipes() {
 			p.more = true
 			return
 		}
-		l.unload(l.slab.at(x.session), int(x.flow))
+		l.unload(l.sessions.At(x.session), int(x.flow))
 	}
 	p.tidy = l.now + tidyInterval
 }
@@ -184,7 +184,7 @@ func (l *loop) unload(s *session, d int) {
 		n += got
 	}
 	l.unloaded += cap(rest)
-	l.slab.besideOf(s).held[d] = rest
+	l.sessions.cold(s).held[d] = rest
 	f.offset, f.streak = 0, 0
 	l.pipes.give(f)
 }

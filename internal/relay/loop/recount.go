@@ -56,7 +56,7 @@ func (e *Engine) round() {
 		e.round()
 	}
 	for _, l := range e.loops {
-		l.inbox.post(func() { l.tell, l.askedIn = tell, l.turn })
+		l.reactor.Post(func() { l.tell, l.askedIn = tell, l.turn })
 	}
 }
 
@@ -81,11 +81,11 @@ func (l *loop) reconsider(s *session) {
 	s.state = recounting
 	s.until, s.alone = never, never
 	l.rearm(s)
-	id, generation := s.id, s.generation
+	key := l.sessions.key(s)
 	l.engine.recount(func() {
-		l.inbox.post(func() {
-			if s := l.slab.find(id, generation); s != nil {
-				b := l.slab.besideOf(s)
+		l.reactor.Post(func() {
+			if s := l.sessions.Find(key); s != nil {
+				b := l.sessions.cold(s)
 				l.entered(s, b, b.approach.Admit(s.clientAddr(b)))
 			}
 		})
@@ -93,7 +93,7 @@ func (l *loop) reconsider(s *session) {
 }
 
 // entered takes the session to a target, or ends it for the cause that the gate has given.
-func (l *loop) entered(s *session, b *beside, cause relay.Cause) {
+func (l *loop) entered(s *session, b *sessionCold, cause relay.Cause) {
 	if cause != "" {
 		l.end(s, cause, nil)
 		return

@@ -187,7 +187,7 @@ func (l *loop) flush(s *session, d int) outcome {
 	if f.pipe != 0 {
 		return l.drainPipe(s, d)
 	}
-	b := l.slab.besideOf(s)
+	b := l.sessions.cold(s)
 	rest := b.held[d][f.offset : f.offset+f.pending]
 	n, did := l.write(s, d, rest)
 	if did == over {
@@ -204,7 +204,7 @@ func (l *loop) flush(s *session, d int) outcome {
 
 // hold keeps what was read and not written. Nothing more is read until it is.
 func (l *loop) hold(s *session, d int, rest []byte) outcome {
-	f, b := &s.flow[d], l.slab.besideOf(s)
+	f, b := &s.flow[d], l.sessions.cold(s)
 	b.held[d] = append(l.takeBuffer(), rest...)
 	f.pending, f.offset = int32(len(rest)), 0
 	return wait
@@ -217,7 +217,7 @@ func (l *loop) passOn(s *session, d int) outcome {
 	s.moved = l.now
 	if s.first == 0 {
 		s.first = uint8(1 + d)
-		l.slab.besideOf(s).approach.Finished(closed[d], time.Duration(l.now-s.connected))
+		l.sessions.cold(s).approach.Finished(closed[d], time.Duration(l.now-s.connected))
 	}
 	if to.mark.has(passedOn) {
 		l.done(s)

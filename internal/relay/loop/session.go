@@ -9,20 +9,19 @@ import (
 )
 
 // session is all that the kernel and time have to do with a session: plain data without a pointer, so that the garbage
-// collector passes it by and another process can read it. What needs pointers is its beside. Times are nanoseconds of
+// collector passes it by and another process can read it. What needs pointers is its cold half. Times are nanoseconds of
 // the engine's clock.
 type session struct {
 	side [3]side
 	flow [2]flow
 
-	id         int32  // its place in the slab
-	generation uint32 // how often the place has been used: events of a former session are known by it
+	id int32 // its number in the session table
 
 	state  state
 	first  uint8 // 1 + the index of the side that finished first; 0: none has
 	queued bool  // it is in the loop's queue
 	option bool  // the target has its keepalive, or needs none
-	paced  bool  // its flows are bounded: the beside has the pace
+	paced  bool  // its flows are bounded: the cold half has the pace
 
 	peerPort uint16
 	peerZone uint32
@@ -37,8 +36,6 @@ type session struct {
 	until      int64 // what the session waits for is given up: a header, a place, or the connect to the target
 	rivalUntil int64 // the same of the connect to the rival; it is later
 	alone      int64 // the connect, which is alone so far, is to have a rival
-
-	timer // its place in the wheel
 }
 
 // state of a session. The package comment has the diagram.
@@ -95,13 +92,13 @@ type flow struct {
 	moved   atomic.Int64 // bytes written; may be read by any goroutine
 	metered int64        // how many of them the route's meter knows of
 	pipe    int32        // 1 + its index while it holds a pipe; 0: none
-	pending int32        // bytes that were read and not written: in the pipe, or in the beside's held
+	pending int32        // bytes that were read and not written: in the pipe, or in the cold half's held
 	offset  int32        // where they begin in held
 	streak  uint8        // full buffers in a row
 }
 
-// beside is what a session has beside the plain data.
-type beside struct {
+// sessionCold is the cold half of a session: what has pointers, and what is seldom used.
+type sessionCold struct {
 	port     *relay.Port
 	route    *relay.Route
 	approach relay.Approach

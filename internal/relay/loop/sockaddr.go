@@ -2,7 +2,6 @@ package loop
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -42,7 +41,7 @@ func (s *session) peerAddr() netip.Addr {
 }
 
 // clientAddr is the client's address: what its PROXY header has said, or the peer's.
-func (s *session) clientAddr(b *beside) netip.Addr {
+func (s *session) clientAddr(b *sessionCold) netip.Addr {
 	if b.header != nil {
 		return b.header.Source.Addr()
 	}
@@ -56,16 +55,9 @@ func (s *session) peerName() string {
 		return "unix:"
 	}
 	if s.peerZone != 0 {
-		ip = ip.WithZone(zoneName(s.peerZone))
+		ip = ip.WithZone(linux.InterfaceName(s.peerZone))
 	}
 	return netip.AddrPortFrom(ip, s.peerPort).String()
-}
-
-func zoneName(index uint32) string {
-	if link, err := net.InterfaceByIndex(int(index)); err == nil {
-		return link.Name
-	}
-	return strconv.FormatUint(uint64(index), 10)
 }
 
 // firstEphemeral is the first port that the kernel gives to connections (ip(7), ip_local_port_range).

@@ -2,6 +2,13 @@ package loop
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -12,22 +19,28 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// After Stop nothing is rung: the numbers of the bells may be those of others' descriptors by then. Nor does anybody wait
-// for loops that have ended.
-func TestNothingIsRungAfterStop(t *testing.T) {
+// After Stop no loop is woken: the numbers of the wakers may be those of others' descriptors by then. Nor does anybody
+// wait for loops that have ended.
+func TestNobodyIsWokenAfterStop(t *testing.T) {
+	before := eventDescriptors(t)
 	e, err := New(admit.NewWorkers(1), relay.Events{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var bells []int
-	for _, l := range e.loops {
-		bells = append(bells, l.inbox.bell.FD())
+	var wakers []int
+	for _, fd := range eventDescriptors(t) {
+		if !slices.Contains(before, fd) {
+			wakers = append(wakers, fd)
+		}
+	}
+	if len(wakers) != len(e.loops) {
+		t.Fatalf("%d loops have %d wakers", len(e.loops), len(wakers))
 	}
 	if err := e.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	var others []int // descriptors with the numbers of the bells
-	for _, fd := range bells {
+	var others []int // descriptors with the numbers of the wakers
+	for _, fd := range wakers {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != unix.EBADF {
 			t.Fatalf("descriptor %d is open: %v", fd, err)
 		}
@@ -44,6 +57,10 @@ func TestNothingIsRungAfterStop(t *testing.T) {
 		defer unix.Close(fd)
 		others = append(others, fd)
 	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -52,6 +69,14 @@ func TestNothingIsRungAfterStop(t *testing.T) {
 		e.Sample()
 		e.End(relay.Stopped)
 		e.EndTarget(&upstream.Target{}, relay.TargetDead)
+		p := relay.NewPort("port", l)
+		if failed := e.Open(p); !errors.Is(failed, errStopped) {
+			err = errors.Join(err, fmt.Errorf("open: %w", failed))
+		}
+		if conn, dialed := net.Dial("tcp", l.Addr().String()); dialed == nil {
+			conn.Close()
+			err = errors.Join(err, errors.New("the port is still open"))
+		}
 		done <- err
 	}()
 	select {
@@ -68,4 +93,23 @@ func TestNothingIsRungAfterStop(t *testing.T) {
 			t.Errorf("descriptor %d was written to: %v (%v)", fd, count, err)
 		}
 	}
+}
+
+// eventDescriptors are those of this process that eventfd(2) has made.
+func eventDescriptors(t *testing.T) (all []int) {
+	t.Helper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if to, _ := os.Readlink(link); to == "anon_inode:[eventfd]" {
+			fd, err := strconv.Atoi(filepath.Base(link))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, fd)
+		}
+	}
+	return all
 }

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/upstream"
 )
@@ -19,7 +20,7 @@ func (e *Engine) End(cause relay.Cause) {
 func (e *Engine) EndTarget(t *upstream.Target, cause relay.Cause) {
 	now := e.clock()
 	e.onSessions(func(l *loop, s *session) {
-		if s.state == relaying && s.connected <= now && l.slab.besideOf(s).target[target].Same(t) {
+		if s.state == relaying && s.connected <= now && l.sessions.cold(s).target[target].Same(t) {
 			l.end(s, cause, nil)
 		}
 	})
@@ -42,24 +43,24 @@ func (e *Engine) onSessions(f func(*loop, *session)) []chan struct{} {
 	for n, l := range e.loops {
 		done := make(chan struct{})
 		all[n] = done
-		l.inbox.post(func() { l.sweep(0, f, done) })
+		l.reactor.Post(func() { l.sweep(0, f, done) })
 	}
 	return all
 }
 
-// sweepStride is how many places of the slab are looked at between two looks at the clock.
+// sweepStride is how many slots of the session table are looked at between two looks at the clock.
 const sweepStride = 16
 
-// sweep calls f for each session from a place of the slab on, a slice of time in each turn, and closes done after the last.
+// sweep calls f for each session from a slot on, a slice of time in each turn, and closes done after the last.
 func (l *loop) sweep(from int, f func(*loop, *session), done chan struct{}) {
-	for until := l.engine.clock() + slice; from < l.slab.size(); {
-		for end := min(from+sweepStride, l.slab.size()); from < end; from++ {
-			if s := l.slab.at(int32(from)); s.state != free {
-				f(l, s)
+	for until := l.engine.clock() + reactor.Slice; from < l.sessions.Size(); {
+		for end := min(from+sweepStride, l.sessions.Size()); from < end; from++ {
+			if n := int32(from); l.sessions.InUse(n) {
+				f(l, l.sessions.At(n))
 			}
 		}
 		if l.engine.clock() >= until {
-			l.inbox.post(func() { l.sweep(from, f, done) })
+			l.reactor.Post(func() { l.sweep(from, f, done) })
 			return
 		}
 	}
@@ -68,7 +69,7 @@ func (l *loop) sweep(from int, f func(*loop, *session), done chan struct{}) {
 
 // sample has the route's meter know what the session has moved. On the path of a byte the flow's own count is enough.
 func (l *loop) sample(s *session) {
-	m := l.slab.besideOf(s).route.Meter
+	m := l.sessions.cold(s).route.Meter
 	if m == nil {
 		return
 	}
