@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/upstream"
 )
 
 // BenchmarkTenThousand checks 10,000 endpoints, half of which never answer, again and again. An operation is a check.
@@ -26,7 +27,7 @@ func BenchmarkTenThousand(b *testing.B) {
 		}
 	}
 	targets := set(b, 1, 1000000, addresses...)
-	manner := Manner{Probe: config.Probe{When: config.ProbeAlways, Interval: 5 * time.Second, Timeout: time.Second, Rise: 1, Fall: 1000000}}
+	checking := Config{Probe: config.Probe{When: config.ProbeAlways, Interval: 5 * time.Second, Timeout: time.Second, Rise: 1, Fall: 1000000}}
 	checks := func() (passed, all int64) {
 		for _, t := range targets.All() {
 			c := t.Condition()
@@ -39,7 +40,7 @@ func BenchmarkTenThousand(b *testing.B) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	used, begun := processor(b), time.Now()
-	r.Watch("app", targets, manner)
+	r.Monitor("app", targets, checking)
 	first := time.Duration(0)
 	for all := int64(0); all < int64(b.N) || first == 0; time.Sleep(20 * time.Millisecond) {
 		var passed int64
@@ -55,7 +56,7 @@ func BenchmarkTenThousand(b *testing.B) {
 	b.ReportMetric(float64(processor(b)-used)/float64(took)*100, "%CPU")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(all), "mallocs/check")
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(all), "B/check")
-	r.ask(func() { b.ReportMetric(float64(len(r.flights.seats)), "most-under-way") })
+	r.ask(func() { b.ReportMetric(float64(r.tasks.Size()), "most-tasks") })
 }
 
 // processor is the processor time that this process has used.
@@ -71,18 +72,28 @@ func processor(b *testing.B) time.Duration {
 // BenchmarkCheck is one check after the other, of a target that answers.
 func BenchmarkCheck(b *testing.B) {
 	talker := serve(b, "unix", say("ready"))
-	for name, manner := range map[string]Manner{"connect": always(), "expect": greeting(config.ProbeAlways)} {
+	for name, checking := range map[string]Config{"connect": always(), "expect": greeting(config.ProbeAlways)} {
 		b.Run(name, func(b *testing.B) {
-			manner := manner
-			manner.Interval = 1
-			targets := set(b, 1, 1, talker.address)
+			checking := checking
+			checking.Interval = time.Hour
+			one := set(b, 1, 1, talker.address)
 			r := newRig(b)
+			n, done := 0, make(chan struct{})
+			r.ask(func() {
+				r.report = func(_ string, t *upstream.Target, _ upstream.Change, _ error) {
+					if n++; n == b.N {
+						close(done)
+						return
+					}
+					t.Failed(false, errTest)
+					r.CheckNow(t)
+				}
+			})
+			one.All()[0].Failed(false, errTest) // so that each check that passes is reported
 			b.ReportAllocs()
 			b.ResetTimer()
-			r.Watch("app", targets, manner)
-			for targets.All()[0].Condition().ProbesPassed < int64(b.N) {
-				time.Sleep(time.Millisecond)
-			}
+			r.Monitor("app", one, checking)
+			<-done
 		})
 	}
 }

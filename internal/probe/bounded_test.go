@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -27,9 +29,10 @@ func missing(t *testing.T, n int) []string {
 // verdicts were reported in each.
 func (r *rig) turns() (verdicts []int) {
 	r.t.Helper()
-	for r.patience() == 0 {
+	for r.timeout() == 0 {
 		before := len(r.news)
-		r.now = int64(time.Since(r.start))
+		r.reactor.Turn(-1)
+		r.now = r.reactor.Now()
 		r.proceed()
 		verdicts = append(verdicts, len(r.news)-before)
 		if len(verdicts) > 10_000 {
@@ -43,15 +46,15 @@ func (r *rig) turns() (verdicts []int) {
 // Connects that fail at once are made over several turns, each of them once, and none is held up for another event.
 func TestConnectsThatFailAtOnceAreBounded(t *testing.T) {
 	r := newRig(t)
-	const targets = 3*beginsPerTurn + 1
+	const targets = 3*startsPerTurn + 1
 	failing := set(t, 1, 1, missing(t, targets)...)
-	manner := always()
-	manner.Interval = time.Hour
+	checking := always()
+	checking.Interval = time.Hour
 	r.ask(func() {
-		r.watch("app", failing, manner)
+		r.monitor("app", failing, checking)
 		all := 0
 		for turn, n := range r.turns() {
-			if n > beginsPerTurn {
+			if n > startsPerTurn {
 				t.Errorf("turn %d: %d verdicts", turn, n)
 			}
 			all += n
@@ -65,90 +68,58 @@ func TestConnectsThatFailAtOnceAreBounded(t *testing.T) {
 	}
 }
 
-// A prober without a place for another check waits for one to end: it does not go round and round.
+// A prober without a slot for another check waits for one to end: it does not go round and round.
 func TestAProberThatIsFullWaits(t *testing.T) {
 	hole := blackhole(t, "127.0.0.1")
 	r := newRig(t)
-	manner := always()
-	manner.Interval = time.Hour
+	checking := always()
+	checking.Interval = time.Hour
 	r.ask(func() {
-		r.flights.limit = 1
-		r.watch("one", set(t, 1, 1, hole), manner)
-		r.watch("two", set(t, 1, 1, hole), manner)
-		if turns := len(r.turns()); turns != 1 || !r.queue.any() || !r.flights.full() {
+		r.inFlight.limit = 1
+		r.monitor("one", set(t, 1, 1, hole), checking)
+		r.monitor("two", set(t, 1, 1, hole), checking)
+		if turns := len(r.turns()); turns != 1 || !r.queue.any() || !r.inFlight.full() {
 			t.Errorf("%d turns; does one wait: %v", turns, r.queue.any())
 		}
 	})
 }
 
-// Checks that are overdue together are ended over several turns.
+// Checks that are overdue together are ended over several turns, if that takes time.
 func TestTimeoutsAreBounded(t *testing.T) {
 	r := newRig(t)
-	const targets = duesPerTurn + 1
+	r.report = func(string, *upstream.Target, upstream.Change, error) {
+		r.news <- news{}
+		time.Sleep(time.Duration(reactor.Slice))
+	}
+	const targets = 5
 	silent := set(t, 1, 1, missing(t, targets)...)
 	r.ask(func() {
-		r.watch("app", silent, greeting(config.ProbeAlways))
-		for i, c := range r.schedule {
+		r.monitor("app", silent, greeting(config.ProbeAlways))
+		for r.queue.any() {
+			c := r.queue.pop()
 			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { unix.Close(pair[1]) })
-			r.take(c, pair[0])
+			r.acquire(c, pair[0])
 			c.phase, c.next = reading, int64(time.Hour)
-			c.at = r.now - int64(targets-i) // the schedule stays in order
+			r.arm(c, r.now)
 		}
-		if turns := r.turns(); len(turns) != 2 || turns[0] != duesPerTurn || turns[1] != 1 {
+		r.start = r.start.Add(-time.Second) // all are overdue
+		if turns := r.turns(); !slices.Equal(turns, []int{1, 1, 1, 1, 1}) {
 			t.Errorf("verdicts by turns: %v", turns)
 		}
 	})
 }
 
-// Orders are obeyed over several turns, in order, without another ring of the bell.
-func TestOrdersAreBounded(t *testing.T) {
-	r := newRig(t)
-	const orders = 2*ordersPerTurn + 1
-	var done []int
-	all := make(chan struct{})
-	r.ask(func() {
-		for i := range orders {
-			r.order(func() { done = append(done, i) })
-		}
-		for turn := 1; turn <= 3; turn++ {
-			r.obey()
-			if want := min(orders, turn*ordersPerTurn); len(done) != want || r.busy() != (want < orders) {
-				t.Errorf("after %d turns %d of %d orders are done", turn, len(done), orders)
-				return
-			}
-		}
-		for i := range orders {
-			r.order(func() { done = append(done, orders+i) })
-		}
-		r.order(func() { close(all) })
-		r.obey() // what is left comes with the turns of the goroutine itself
-	})
-	if t.Failed() {
-		return
-	}
-	select {
-	case <-all:
-	case <-time.After(patience):
-		t.Fatal("orders are forgotten")
-	}
-	for i, n := range done {
-		if i != n {
-			t.Fatalf("order %d is done in place of %d", n, i)
-		}
-	}
-}
-
-// To wake a target, also the one of before a reload, no other's check is looked at.
-func TestWakingLooksAtOneCheck(t *testing.T) {
+// To check one target now, also the one of before a reload, no other's check is looked at.
+func TestCheckNowLooksAtOneCheck(t *testing.T) {
 	r := newRig(t)
 	before := set(t, 1, 1, missing(t, 100)...)
 	after := setAfter(t, before, 1, 1, addressesOf(before)...)
 	r.ask(func() {
-		r.watch("app", after, dead())
+		r.monitor("app", after, dead())
 		own := r.checks[after.All()[50].Identity()]
 		all := r.checks
 		r.checks = map[upstream.Identity]*check{}
@@ -160,10 +131,10 @@ func TestWakingLooksAtOneCheck(t *testing.T) {
 			}
 		}
 		before.All()[50].Failed(false, errTest)
-		r.wake(before.All()[50])
+		r.checkNow(before.All()[50])
 		r.checks = all
-		if own.phase != resting || own.at > r.now || len(r.schedule) != 1 {
-			t.Errorf("phase %d, with %d checks to come", own.phase, len(r.schedule))
+		if own.phase != queued || len(r.queue.checks) != 1 || r.queue.checks[0] != own {
+			t.Errorf("phase %d, with %d checks that wait", own.phase, len(r.queue.checks))
 		}
 	})
 	r.ask(func() { r.forget("app") })

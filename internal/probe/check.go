@@ -14,22 +14,20 @@ import (
 
 // check is the checking of one target, again and again.
 type check struct {
-	watch  *watch
+	group  *group
 	target *upstream.Target
+	number int32 // of its timer and its events
 	phase  phase
+	at     int64 // when the next check is due, or the deadline of the one in flight
 
-	at    int64 // when the next check is due, or the patience with this one ends
-	place int   // in the schedule
-
-	// Of the check under way:
+	// Of the check in flight:
 	fd    int
-	seat  int32 // of its flight
 	next  int64 // when the one after it is due, at the earliest
 	sent  int
 	read  int
 	begin [64]byte // of the answer: as much of it as has been read
 
-	parting int // of its connections, those that are ended in good order: see farewell
+	closings int // how many of its connections are being closed
 }
 
 const noSocket = -1
@@ -53,50 +51,62 @@ func (c *check) wanted() bool {
 	if c.target.Barred() {
 		return false
 	}
-	return c.watch.manner.When == config.ProbeAlways || c.target.Dead()
+	return c.group.config.When == config.ProbeAlways || c.target.Dead()
 }
 
-// rest has the check made at a moment.
+// rest makes the check due at a moment.
 func (p *Prober) rest(c *check, at int64) {
 	c.phase = resting
-	p.schedule.set(c, at)
+	p.arm(c, at)
+}
+
+func (p *Prober) arm(c *check, at int64) {
+	c.at = at
+	p.reactor.Arm(c.number, at)
+}
+
+// enqueue lets the check wait for an in-flight slot.
+func (p *Prober) enqueue(c *check) {
+	c.phase = queued
+	p.queue.push(c)
 }
 
 // due is called when the moment of a check has come.
-func (p *Prober) due(c *check) {
-	switch c.phase {
-	case resting:
-		if !c.wanted() {
-			c.phase = parked
-			return
-		}
-		c.phase = queued
-		p.queue.push(c)
-	default:
+func (c *check) due(p *Prober) {
+	switch {
+	case c.phase != resting:
 		p.overdue(c)
+	case c.wanted():
+		p.enqueue(c)
+	default:
+		c.phase = parked
 	}
 }
 
-// overdue is called when the patience with a check has ended. What its socket has by now counts: an event of it may not
-// have been looked at yet.
+// overdue is called at the deadline of a check. What its socket has by now counts: there may be an event of it that was
+// not handled yet.
 func (p *Prober) overdue(c *check) {
 	if linux.Pending(c.fd, unix.POLLIN|unix.POLLOUT) {
-		p.step(c)
+		c.ready(p)
 	}
 	switch {
 	case c.fd == noSocket: // it has its verdict
 	case c.phase == connecting:
-		p.verdict(c, c.watch.unconnected)
+		p.verdict(c, c.group.unconnected)
 	default:
-		p.verdict(c, c.watch.unanswered)
+		p.verdict(c, c.group.unanswered)
 	}
 }
 
-// beginQueued makes the checks that wait, as far as there are places, and no more than a few: one that fails at once gives
-// its place back.
-func (p *Prober) beginQueued() {
-	for range beginsPerTurn {
-		if p.flights.full() || !p.queue.any() {
+// startsPerTurn is how many checks are started in a turn at most: each of them may be a connect that fails at once, and a
+// verdict that is reported. The rest comes with the next turn, which does not wait.
+const startsPerTurn = 64
+
+// startQueued starts the checks that wait, as far as there are slots, and no more than a few: one that fails at once gives
+// its slot back.
+func (p *Prober) startQueued() {
+	for range startsPerTurn {
+		if p.inFlight.full() || !p.queue.any() {
 			return
 		}
 		c := p.queue.pop()
@@ -119,7 +129,7 @@ func (p *Prober) verdict(c *check, err error) {
 
 // conclude ends a check in good order: the target has done what it was asked for, passed if err is nil.
 func (p *Prober) conclude(c *check, err error) {
-	p.part(c)
+	p.startClosing(c)
 	p.judge(c, err)
 	p.rest(c, c.next)
 }
@@ -133,7 +143,7 @@ func (p *Prober) judge(c *check, err error) {
 		err = fmt.Errorf("probe: %w", err)
 	}
 	if change := c.target.Probed(err); change != upstream.Unchanged {
-		p.report(c.watch.app, c.target, change, err)
+		p.report(c.group.app, c.target, change, err)
 	}
 }
 
@@ -142,7 +152,7 @@ func (p *Prober) judge(c *check, err error) {
 func (p *Prober) failed(c *check, err error) {
 	if linux.Exhausted(err) {
 		p.reset(c)
-		p.rest(c, p.now+int64(min(c.watch.manner.Interval, pause)))
+		p.rest(c, p.now+int64(min(c.group.config.Interval, pause)))
 		return
 	}
 	p.verdict(c, err)
@@ -151,12 +161,12 @@ func (p *Prober) failed(c *check, err error) {
 // pause is how long a check waits at most that could not be made for lack of something here.
 const pause = time.Second
 
-// reset gives back the place of a check under way, and its socket with a reset.
+// reset gives back the slot of a check in flight, and its socket with a reset.
 func (p *Prober) reset(c *check) {
-	p.schedule.remove(c)
+	p.reactor.Disarm(c.number)
 	if c.fd != noSocket {
 		linux.Abort(c.fd)
-		p.land(c)
+		p.release(c)
 	}
 }
 
@@ -164,7 +174,8 @@ func (p *Prober) reset(c *check) {
 func (p *Prober) drop(c *check) {
 	p.reset(c)
 	c.phase = dropped
-	p.strike(c)
+	p.unlist(c)
+	p.forgetNumber(c.number)
 }
 
 // jittered is an interval, give or take a tenth.

@@ -13,21 +13,21 @@ import (
 
 // connect begins a check, whose time-out runs from here.
 func (p *Prober) connect(c *check) {
-	manner := &c.watch.manner
-	c.next = p.now + jittered(manner.Interval)
+	config := &c.group.config
+	c.next = p.now + jittered(config.Interval)
 	c.sent, c.read = 0, 0
-	family, size, err := p.locate(c)
+	family, size, err := p.writeAddress(c)
 	if err != nil {
 		p.verdict(c, err)
 		return
 	}
 	fd, errno := linux.Socket(family)
 	if errno != 0 {
-		p.partAtOnce() // they may hold the descriptors that checks need
+		p.closeAll() // they may hold the descriptors that checks need
 		p.failed(c, os.NewSyscallError("socket", errno))
 		return
 	}
-	event := p.take(c, fd)
+	event := p.acquire(c, fd)
 	linux.Inline(fd)
 	if family != unix.AF_UNIX {
 		if err := c.prepare(); err != nil {
@@ -43,12 +43,12 @@ func (p *Prober) connect(c *check) {
 		p.failed(c, os.NewSyscallError("connect", errno))
 		return
 	}
-	if err := p.epoll.Add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, event); err != nil {
+	if err := p.reactor.Add(fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET, event); err != nil {
 		p.failed(c, err)
 		return
 	}
 	c.phase = connecting
-	p.schedule.set(c, p.now+int64(manner.Timeout))
+	p.arm(c, p.now+int64(config.Timeout))
 	if errno == 0 {
 		p.connected(c)
 	}
@@ -58,15 +58,15 @@ func (p *Prober) connect(c *check) {
 // failures in a row that makes it a verdict on the target.
 var errBacklog = errors.New("connect: its accept queue is full")
 
-// locate writes where the check goes.
-func (p *Prober) locate(c *check) (family, size int, err error) {
+// writeAddress writes where the check goes to p.address.
+func (p *Prober) writeAddress(c *check) (family, size int, err error) {
 	t := c.target
 	if t.Address.Network == "unix" {
 		size, err = linux.SockaddrUnix(&p.address, t.Path)
 		return unix.AF_UNIX, size, err
 	}
 	to := c.destination()
-	if source := c.watch.manner.Source; source.IsValid() && source.Is4() != to.Addr().Is4() {
+	if source := c.group.config.Source; source.IsValid() && source.Is4() != to.Addr().Is4() {
 		return 0, 0, fmt.Errorf("connect: %v cannot be reached from the source address %v", to.Addr(), source)
 	}
 	return linux.Sockaddr(&p.address, to)
@@ -74,7 +74,7 @@ func (p *Prober) locate(c *check) (family, size int, err error) {
 
 // destination is the target's own port, or the one that is for checks.
 func (c *check) destination() netip.AddrPort {
-	if port := c.watch.manner.Port; port != 0 {
+	if port := c.group.config.Port; port != 0 {
 		return netip.AddrPortFrom(c.target.Addr.Addr(), uint16(port))
 	}
 	return c.target.Addr
@@ -83,11 +83,11 @@ func (c *check) destination() netip.AddrPort {
 // prepare sets up a TCP socket before it connects. Unless the other end is to speak first, the last packet of the
 // handshake is held back (tcp(7), TCP_QUICKACK): what is to be sent takes it along, or the reset comes in its place.
 func (c *check) prepare() error {
-	if !c.watch.listens() || c.watch.speaks() {
+	if !c.group.reads() || c.group.sends() {
 		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 0) // or it is one packet more
 	}
-	if c.watch.manner.Source.IsValid() {
-		return linux.BindSource(c.fd, c.watch.manner.Source)
+	if c.group.config.Source.IsValid() {
+		return linux.BindSource(c.fd, c.group.config.Source)
 	}
 	return nil
 }
@@ -99,38 +99,26 @@ func (p *Prober) answered(c *check) {
 		p.connected(c)
 	case !isReset(errno):
 		p.failed(c, os.NewSyscallError("connect", errno))
-	// Who refuses a connection gives ECONNREFUSED: this one stood, and was reset before it was looked at.
-	case c.watch.speaks() || c.watch.listens():
+	// A refused connection is ECONNREFUSED: this one was established, and reset before that was noticed.
+	case c.group.sends() || c.group.reads():
 		p.verdict(c, errReset)
 	default:
 		p.verdict(c, nil)
 	}
 }
 
-// connected is called when the connection stands.
+// connected is called when the connection is established.
 func (p *Prober) connected(c *check) {
 	switch {
 	case c.target.Address.Network != "unix" && linux.MetItself(c.fd):
 		p.failed(c, os.NewSyscallError("connect", unix.ECONNREFUSED))
-	case c.watch.speaks():
+	case c.group.sends():
 		c.phase = sending
 		p.send(c)
-	case c.watch.listens():
+	case c.group.reads():
 		c.phase = reading
 		p.receive(c)
 	default:
 		p.verdict(c, nil)
 	}
-}
-
-// take gives the check its socket and a seat, and returns the data for its events.
-func (p *Prober) take(c *check, fd int) (event uint64) {
-	c.fd = fd
-	return p.flights.board(c)
-}
-
-// land gives up the socket, which is closed, and the seat.
-func (p *Prober) land(c *check) {
-	c.fd = noSocket
-	p.flights.land(c)
 }

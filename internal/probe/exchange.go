@@ -15,8 +15,8 @@ import (
 // bufferSize is how much is read at once.
 const bufferSize = 4 << 10
 
-// step goes on with a check that has had an event.
-func (p *Prober) step(c *check) {
+// ready goes on with a check that has had an event.
+func (c *check) ready(p *Prober) {
 	switch c.phase {
 	case connecting:
 		p.answered(c)
@@ -29,7 +29,7 @@ func (p *Prober) step(c *check) {
 
 // send sends what is left to send.
 func (p *Prober) send(c *check) {
-	p.buffer = c.appendRequest(append(p.buffer[:0], c.watch.header...))
+	p.buffer = c.appendRequest(append(p.buffer[:0], c.group.header...))
 	for c.sent < len(p.buffer) {
 		n, errno := linux.Write(c.fd, p.buffer[c.sent:])
 		if errno == unix.EAGAIN {
@@ -41,7 +41,7 @@ func (p *Prober) send(c *check) {
 		}
 		c.sent += n
 	}
-	if !c.watch.listens() {
+	if !c.group.reads() {
 		p.conclude(c, nil)
 		return
 	}
@@ -50,10 +50,10 @@ func (p *Prober) send(c *check) {
 }
 
 func (c *check) appendRequest(to []byte) []byte {
-	if c.watch.http() {
+	if c.group.isHTTP() {
 		return c.appendGet(to)
 	}
-	return append(to, c.watch.manner.Send...)
+	return append(to, c.group.config.Send...)
 }
 
 // receive reads until the answer can be judged.
@@ -68,10 +68,10 @@ func (p *Prober) receive(c *check) {
 			p.broken(c, "read", errno)
 			return
 		case n == 0:
-			p.conclude(c, c.cut())
+			p.conclude(c, c.cutShort())
 			return
 		}
-		if known, err := c.hear(p.buffer[:n]); known {
+		if known, err := c.parse(p.buffer[:n]); known {
 			p.conclude(c, err)
 			return
 		}
@@ -92,17 +92,17 @@ func (p *Prober) broken(c *check, call string, errno syscall.Errno) {
 	p.failed(c, os.NewSyscallError(call, errno))
 }
 
-// hear takes the next part of the answer. Once it is known what the answer is, err says what is wrong with it.
-func (c *check) hear(part []byte) (known bool, err error) {
+// parse takes the next part of the answer. Once it is known what the answer is, err says what is wrong with it.
+func (c *check) parse(part []byte) (known bool, err error) {
 	before := c.read
 	c.read += len(part)
 	if before < len(c.begin) {
 		copy(c.begin[before:], part)
 	}
-	if c.watch.http() {
-		return c.hearStatus()
+	if c.group.isHTTP() {
+		return c.parseStatus()
 	}
-	want := c.watch.manner.Expect
+	want := c.group.config.Expect
 	for i := range min(len(part), len(want)-before) {
 		if part[i] != want[before+i] {
 			return true, c.unexpected(before + i)
@@ -116,11 +116,11 @@ func (c *check) unexpected(at int) error {
 	if at >= quoted {
 		return fmt.Errorf("the answer begins as expected, and differs from byte %d on", at+1)
 	}
-	return fmt.Errorf("the answer begins with %s, not with %s", c.said(), quote(c.watch.manner.Expect))
+	return fmt.Errorf("the answer begins with %s, not with %s", c.said(), quote(c.group.config.Expect))
 }
 
-// cut says that the other end closed before its answer was complete.
-func (c *check) cut() error {
+// cutShort says that the other end closed before its answer was complete.
+func (c *check) cutShort() error {
 	if c.read == 0 {
 		return errors.New("connected, but closed by the target without an answer")
 	}

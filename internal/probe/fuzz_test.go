@@ -13,7 +13,7 @@ import (
 var statusLine = regexp.MustCompile(`^HTTP/1\.\d (\d{3})[ \r\n]`)
 
 // verdictOf is whether an answer is the wanted one, as far as it goes: by regular expressions on the whole of it.
-func verdictOf(answer string, m *Manner) (known, good bool) {
+func verdictOf(answer string, m *Config) (known, good bool) {
 	if m.HTTP == (config.HTTPProbe{}) {
 		return len(answer) >= len(m.Expect) || !strings.HasPrefix(m.Expect, answer), strings.HasPrefix(answer, m.Expect)
 	}
@@ -39,7 +39,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, answer, want string, cuts uint64, low, high int) {
-		m := Manner{Probe: config.Probe{Expect: want}}
+		m := Config{Probe: config.Probe{Expect: want}}
 		if want == "" {
 			if low == 0 && high == 0 {
 				return // it expects nothing: no answer is read
@@ -47,13 +47,13 @@ func FuzzAnswer(f *testing.F) {
 			m.HTTP = config.HTTPProbe{Path: "/", Low: low, High: high}
 		}
 		wantKnown, wantGood := verdictOf(answer, &m)
-		hear := func(next func(left int) int) {
-			c := &check{watch: &watch{manner: m}}
+		parse := func(next func(left int) int) {
+			c := &check{group: &group{config: m}}
 			known, err := false, error(nil)
 			rest := answer
 			for rest != "" && !known {
 				n := next(len(rest))
-				known, err = c.hear([]byte(rest[:n]))
+				known, err = c.parse([]byte(rest[:n]))
 				rest = rest[n:]
 			}
 			if answer == "" {
@@ -62,16 +62,16 @@ func FuzzAnswer(f *testing.F) {
 			if known != wantKnown || known && (err == nil) != wantGood {
 				t.Fatalf("%q, which is to be %+v: known %v (want %v), %v", answer, m.Probe, known, wantKnown, err)
 			}
-			for _, err := range []error{err, c.cut()} {
+			for _, err := range []error{err, c.cutShort()} {
 				if err != nil && (len(err.Error()) > 600 || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) })) {
 					t.Fatalf("%q", err)
 				}
 			}
 		}
-		hear(func(left int) int { return left })
-		hear(func(int) int { return 1 })
+		parse(func(left int) int { return left })
+		parse(func(int) int { return 1 })
 		bits := cuts
-		hear(func(left int) int {
+		parse(func(left int) int {
 			bits = bits>>5 | bits<<59
 			return min(left, 1+int(bits&31))
 		})

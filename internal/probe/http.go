@@ -11,7 +11,7 @@ import (
 // appendGet appends the request.
 func (c *check) appendGet(to []byte) []byte {
 	to = append(to, "GET "...)
-	to = append(to, c.watch.manner.HTTP.Path...)
+	to = append(to, c.group.config.HTTP.Path...)
 	to = append(to, " HTTP/1.1\r\nHost: "...)
 	to = append(to, c.host()...)
 	return append(to, "\r\nUser-Agent: tcp-proxy\r\nAccept: */*\r\nConnection: close\r\n\r\n"...)
@@ -39,8 +39,8 @@ func withoutZone(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
-// hearStatus judges the status line, of which nothing after the number matters: RFC 9112, section 4.
-func (c *check) hearStatus() (known bool, err error) {
+// parseStatus judges the status line, of which nothing after the number matters: RFC 9112, section 4.
+func (c *check) parseStatus() (known bool, err error) {
 	const form = "HTTP/1.x nnn "
 	line := string(c.begin[:min(c.read, len(form))])
 	for i := range len(line) {
@@ -60,7 +60,7 @@ func (c *check) hearStatus() (known bool, err error) {
 		return false, nil
 	}
 	status, _ := strconv.Atoi(line[9:12]) // three digits
-	switch want := c.watch.manner.HTTP; {
+	switch want := c.group.config.HTTP; {
 	case want.Low <= status && status <= want.High:
 		return true, nil
 	case want.Low == want.High:

@@ -14,14 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/upstream"
 )
 
 // greeting probes say "ready" to be seen: a plain connect is not.
-func greeting(when string) Manner {
-	manner := always()
-	manner.When, manner.Expect = when, "ready"
-	return manner
+func greeting(when string) Config {
+	checking := always()
+	checking.When, checking.Expect = when, "ready"
+	return checking
+}
+
+// idle reports whether no check is in flight or to come, and no connection is being closed.
+func (p *Prober) idle() bool {
+	return p.reactor.Timeout(reactor.Never) < 0 && !p.queue.any() && p.inFlight.used == 0 && len(p.closings) == 0
 }
 
 // quiet wants no report, and no check under way or to come.
@@ -29,7 +35,7 @@ func (r *rig) quiet() {
 	r.t.Helper()
 	idle := false
 	eventually(r.t, "nothing is under way", func() bool {
-		r.ask(func() { idle = len(r.schedule) == 0 && !r.flights.any() && r.farewells.count() == 0 })
+		r.ask(func() { idle = r.idle() })
 		return idle
 	})
 	select {
@@ -43,14 +49,14 @@ func TestOnlyTheDeadAreProbed(t *testing.T) {
 	s := serve(t, "tcp", say("ready"))
 	r := newRig(t)
 	targets := set(t, 2, 1, s.address)
-	r.Watch("app", targets, greeting(config.ProbeDead))
+	r.Monitor("app", targets, greeting(config.ProbeDead))
 	r.quiet()
 	if n := s.accepted.Load(); n != 0 {
 		t.Fatalf("%d checks of a target that is alive", n)
 	}
 	for round := range 3 {
 		targets.All()[0].Failed(false, errTest)
-		r.Wake(targets.All()[0])
+		r.CheckNow(targets.All()[0])
 		r.expect(upstream.Back)
 		r.quiet()
 		if n, want := s.accepted.Load(), int64(2*(round+1)); n != want {
@@ -69,7 +75,7 @@ func TestVerdictThatNobodyWaitsFor(t *testing.T) {
 	r := newRig(t)
 	targets := set(t, 1, 1, s.address)
 	targets.All()[0].Failed(false, errTest)
-	r.Watch("app", targets, greeting(config.ProbeDead))
+	r.Monitor("app", targets, greeting(config.ProbeDead))
 	c := <-greeted
 	targets.All()[0].Connected(0)
 	_, _ = io.WriteString(c, "out of order")
@@ -85,7 +91,7 @@ func TestWatchFindsTheDead(t *testing.T) {
 	r := newRig(t)
 	targets := set(t, 1, 1000, s.address)
 	targets.All()[0].Failed(false, errTest)
-	r.Watch("app", targets, greeting(config.ProbeDead))
+	r.Monitor("app", targets, greeting(config.ProbeDead))
 	eventually(t, "it is checked again and again", func() bool { return s.accepted.Load() > 3 })
 	targets.All()[0].Connected(0)
 	r.quiet()
@@ -96,12 +102,12 @@ func TestWakeByTheTargetOfBefore(t *testing.T) {
 	s := serve(t, "tcp", say("ready"))
 	r := newRig(t)
 	before := set(t, 1, 1, s.address)
-	r.Watch("app", before, greeting(config.ProbeDead))
+	r.Monitor("app", before, greeting(config.ProbeDead))
 	after := setAfter(t, before, 1, 1, refuse(t), s.address)
-	r.Watch("app", after, greeting(config.ProbeDead))
+	r.Monitor("app", after, greeting(config.ProbeDead))
 	r.quiet()
 	before.All()[0].Failed(false, errTest)
-	r.Wake(before.All()[0])
+	r.CheckNow(before.All()[0])
 	if n := r.expect(upstream.Back); n.target != after.All()[1] {
 		t.Errorf("%s is back", n.target.Name)
 	}
@@ -119,7 +125,7 @@ func TestRiseAndFall(t *testing.T) {
 		}
 	})
 	r := newRig(t)
-	r.Watch("app", set(t, 3, 2, s.address), greeting(config.ProbeAlways))
+	r.Monitor("app", set(t, 3, 2, s.address), greeting(config.ProbeAlways))
 	eventually(t, "some checks", func() bool { return asked.Load() > 3 })
 	for range 2 {
 		before := asked.Load()
@@ -140,18 +146,18 @@ func TestRiseAndFall(t *testing.T) {
 func TestNeverAndDown(t *testing.T) {
 	s := serve(t, "tcp", say("ready"))
 	r := newRig(t)
-	r.Watch("app", set(t, 1, 1, s.address), greeting(config.ProbeNever))
+	r.Monitor("app", set(t, 1, 1, s.address), greeting(config.ProbeNever))
 	down := upstream.NewSet([]config.Target{{Address: address(t, s.address), Weight: 1, Down: true}},
 		upstream.Policy{Balance: config.BalanceRoundRobin, Retry: time.Hour, Probed: true, Rise: 1, Fall: 1}, nil)
-	r.Watch("down", down, greeting(config.ProbeAlways))
+	r.Monitor("down", down, greeting(config.ProbeAlways))
 	r.quiet()
 	if n := s.accepted.Load(); n != 0 {
 		t.Errorf("%d checks", n)
 	}
 	// An app that is checked can be told not to be.
-	r.Watch("app", set(t, 1, 1, s.address), greeting(config.ProbeAlways))
+	r.Monitor("app", set(t, 1, 1, s.address), greeting(config.ProbeAlways))
 	eventually(t, "a check", func() bool { return s.accepted.Load() > 0 })
-	r.Watch("app", set(t, 1, 1, s.address), greeting(config.ProbeNever))
+	r.Monitor("app", set(t, 1, 1, s.address), greeting(config.ProbeNever))
 	r.quiet()
 }
 
@@ -164,26 +170,26 @@ func TestSlowOnesDelayNobody(t *testing.T) {
 	}
 	silent, s := serve(t, "tcp", hang), serve(t, "tcp", say("ready"))
 	r := newRig(t)
-	manner := always()
-	manner.Timeout = time.Hour
-	r.Watch("slow", set(t, 1, 1, holes...), manner)
-	manner.Expect = "ready"
-	r.Watch("silent", set(t, 1, 1, silent.address), manner)
+	checking := always()
+	checking.Timeout = time.Hour
+	r.Monitor("slow", set(t, 1, 1, holes...), checking)
+	checking.Expect = "ready"
+	r.Monitor("silent", set(t, 1, 1, silent.address), checking)
 	targets := set(t, 1, 1, s.address)
-	r.Watch("app", targets, manner)
+	r.Monitor("app", targets, checking)
 	for range 3 {
 		targets.All()[0].Failed(false, errTest)
-		r.Wake(targets.All()[0])
+		r.CheckNow(targets.All()[0])
 		r.expect(upstream.Back)
 	}
 	under := 0
-	r.ask(func() { under = len(r.flights.seats) - len(r.flights.free) })
+	r.ask(func() { under = r.inFlight.used })
 	if under < 501 {
 		t.Errorf("%d are under way, want 501 or more", under)
 	}
 }
 
-// With no place left, those that are due wait their turn, and all have it.
+// With no slot left, those that are due wait their turn, and all have it.
 func TestNoMoreThanTheLimit(t *testing.T) {
 	var open, most atomic.Int64
 	s := serve(t, "unix", func(c net.Conn) {
@@ -195,12 +201,12 @@ func TestNoMoreThanTheLimit(t *testing.T) {
 		say("ready")(c)
 	})
 	r := newRig(t)
-	r.ask(func() { r.flights.limit = 3 })
+	r.ask(func() { r.inFlight.limit = 3 })
 	const apps = 20
 	for i := range apps {
 		targets := set(t, 2, 1, s.address)
 		targets.All()[0].Failed(false, errTest)
-		r.Watch(fmt.Sprint(i), targets, greeting(config.ProbeDead))
+		r.Monitor(fmt.Sprint(i), targets, greeting(config.ProbeDead))
 	}
 	for range apps {
 		r.expect(upstream.Back)
@@ -215,10 +221,10 @@ func TestNoMoreThanTheLimit(t *testing.T) {
 func TestNoDescriptorIsNoVerdict(t *testing.T) {
 	s := serve(t, "tcp", say("ready"))
 	r := newRig(t)
-	manner := greeting(config.ProbeAlways)
+	checking := greeting(config.ProbeAlways)
 	targets := set(t, 1, 1, s.address)
 	restore := noDescriptors(t)
-	r.Watch("app", targets, manner)
+	r.Monitor("app", targets, checking)
 	tried := 0
 	eventually(t, "some checks could not be made", func() bool {
 		r.ask(func() {
@@ -229,8 +235,9 @@ func TestNoDescriptorIsNoVerdict(t *testing.T) {
 		return tried > 10
 	})
 	r.ask(func() {
-		if len(r.flights.seats) != 0 || targets.All()[0].Dead() {
-			t.Errorf("%d under way; dead: %v", len(r.flights.seats), targets.All()[0].Dead())
+		key := r.tasks.Key(r.checks[targets.All()[0].Identity()].number)
+		if r.inFlight.used != 0 || key>>32 != 1 || targets.All()[0].Dead() {
+			t.Errorf("%d in flight, the check has key %x; dead: %v", r.inFlight.used, key, targets.All()[0].Dead())
 		}
 	})
 	restore()
@@ -269,9 +276,9 @@ func TestForgetUnderWay(t *testing.T) {
 	hole := blackhole(t, "127.0.0.1")
 	slowHTTP := serve(t, "tcp", say("HTTP/1.1 200 OK\r\n\r\n")) // which does not close
 	r := newRig(t)
-	manner := greeting(config.ProbeAlways)
-	manner.Interval = time.Hour
-	get := manner
+	checking := greeting(config.ProbeAlways)
+	checking.Interval = time.Hour
+	get := checking
 	get.Expect, get.HTTP = "", config.HTTPProbe{Path: "/", Low: 200, High: 200}
 	before := 0
 	eventually(t, "descriptors stay the same", func() bool {
@@ -279,34 +286,34 @@ func TestForgetUnderWay(t *testing.T) {
 		before = descriptors(t)
 		return last == before
 	})
-	watch := func() {
-		r.Watch("a", set(t, 1, 1, silent.address, hole), manner)
-		r.Watch("b", set(t, 1, 1, slowHTTP.address), get)
+	monitor := func() {
+		r.Monitor("a", set(t, 1, 1, silent.address, hole), checking)
+		r.Monitor("b", set(t, 1, 1, slowHTTP.address), get)
 		under := 0
 		eventually(t, "three are under way", func() bool {
-			r.ask(func() { under = len(r.flights.seats) - len(r.flights.free) + r.farewells.count() })
+			r.ask(func() { under = r.inFlight.used + len(r.closings) })
 			return under == 3 && silent.accepted.Load() > 0 && slowHTTP.accepted.Load() > 0
 		})
 	}
-	watch()
+	monitor()
 	r.Forget("a")
 	r.Forget("b")
 	r.Forget("nobody")
 	r.quiet()
 	eventually(t, "the descriptors are given back", func() bool { return descriptors(t) <= before })
-	watch()
-	r.Watch("a", set(t, 1, 1, silent.address), dead()) // not wanted while it is alive
-	r.Watch("b", set(t, 1, 1), get)
+	monitor()
+	r.Monitor("a", set(t, 1, 1, silent.address), dead()) // not wanted while it is alive
+	r.Monitor("b", set(t, 1, 1), get)
 	r.quiet()
-	watch() // for Close
+	monitor() // for Close
 }
 
 // What stays keeps its schedule; what is new is checked at once.
 func TestScheduleIsKept(t *testing.T) {
 	one, two, three := serve(t, "tcp", say("ready")), serve(t, "tcp", say("ready")), serve(t, "tcp", say("ready"))
 	r := newRig(t)
-	manner := greeting(config.ProbeAlways)
-	manner.Interval = time.Hour
+	checking := greeting(config.ProbeAlways)
+	checking.Interval = time.Hour
 	counts := func() string {
 		return fmt.Sprint(one.accepted.Load(), two.accepted.Load(), three.accepted.Load())
 	}
@@ -315,7 +322,7 @@ func TestScheduleIsKept(t *testing.T) {
 		eventually(t, "checks: "+want, func() bool { return counts() == want })
 		done := false
 		eventually(t, "nothing is under way", func() bool {
-			r.ask(func() { done = len(r.flights.free) == len(r.flights.seats) })
+			r.ask(func() { done = r.inFlight.used == 0 })
 			return done
 		})
 		if got := counts(); got != want {
@@ -323,19 +330,19 @@ func TestScheduleIsKept(t *testing.T) {
 		}
 	}
 	before := set(t, 1, 1, one.address, two.address)
-	r.Watch("app", before, manner)
+	r.Monitor("app", before, checking)
 	await("1 1 0")
 	after := setAfter(t, before, 1, 1, three.address, two.address)
-	r.Watch("app", after, manner)
+	r.Monitor("app", after, checking)
 	await("1 1 1")
 	r.Refresh("app")
 	r.Refresh("nobody")
 	await("1 1 1")
-	manner.Rise = 2 // another manner: all begin anew
-	r.Watch("app", after, manner)
+	checking.Rise = 2 // another checking: all begin anew
+	r.Monitor("app", after, checking)
 	await("1 2 2")
-	manner.Source = netip.MustParseAddr("127.0.0.9")
-	r.Watch("app", after, manner)
+	checking.Source = netip.MustParseAddr("127.0.0.9")
+	r.Monitor("app", after, checking)
 	await("1 3 3")
 }
 
@@ -346,7 +353,7 @@ func TestRefresh(t *testing.T) {
 	name := config.Address{Network: "tcp", Host: "web.internal", Port: 80}
 	targets := resolved(name, at(one))
 	r := newRig(t)
-	r.Watch("app", targets, greeting(config.ProbeAlways))
+	r.Monitor("app", targets, greeting(config.ProbeAlways))
 	eventually(t, "checks of the first", func() bool { return one.accepted.Load() > 2 })
 	resolve(targets, name, at(two))
 	r.Refresh("app")
@@ -362,7 +369,7 @@ func TestRefresh(t *testing.T) {
 // Who finishes an exchange first is the one that waits (RFC 9293, section 3.6).
 func TestNoTimeWait(t *testing.T) {
 	const at = "127.77.0.1:0" // no client has that address
-	servers := map[string]Manner{}
+	servers := map[string]Config{}
 	plain := serveAt(t, "tcp", at, hang)
 	servers[plain.address] = always()
 	var reset atomic.Int64
@@ -387,9 +394,9 @@ func TestNoTimeWait(t *testing.T) {
 	servers[web.address] = get
 	r := newRig(t)
 	sets := map[string]*upstream.Set{}
-	for address, manner := range servers {
+	for address, checking := range servers {
 		sets[address] = set(t, 1, 1, address)
-		r.Watch(address, sets[address], manner)
+		r.Monitor(address, sets[address], checking)
 	}
 	passed := func(s *server) int64 { return sets[s.address].All()[0].Condition().ProbesPassed }
 	eventually(t, "many checks", func() bool { return passed(plain) > 50 && passed(web) > 20 })
@@ -439,7 +446,7 @@ func TestHTTPServerThatDoesNotClose(t *testing.T) {
 	r := newRig(t)
 	get := always()
 	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 200}
-	r.Watch("app", set(t, 1, 1, s.address, endless.address), get)
+	r.Monitor("app", set(t, 1, 1, s.address, endless.address), get)
 	eventually(t, "checks go on", func() bool { return s.accepted.Load() > 5 && endless.accepted.Load() > 5 })
 	select {
 	case n := <-r.news:
@@ -462,7 +469,7 @@ func TestHTTPServerThatSendsWithoutEnd(t *testing.T) {
 	get := always()
 	get.Interval = time.Hour
 	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 200}
-	r.Watch("app", set(t, 1, 1, endless.address), get)
+	r.Monitor("app", set(t, 1, 1, endless.address), get)
 	if n := <-sent; n > 64<<20 { // beside what is read there is what sockets hold
 		t.Errorf("%d bytes were read", n)
 	}
@@ -476,10 +483,10 @@ func TestWakeWhileLeaving(t *testing.T) {
 	get.Interval = time.Hour
 	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 200}
 	targets := set(t, 1, 1, s.address)
-	r.Watch("app", targets, get)
+	r.Monitor("app", targets, get)
 	for range 3 {
 		targets.All()[0].Failed(false, errTest)
-		r.Wake(targets.All()[0])
+		r.CheckNow(targets.All()[0])
 		r.expect(upstream.Back)
 	}
 }
@@ -493,16 +500,16 @@ func TestTheBarredAreNotProbed(t *testing.T) {
 	one := targets.All()[0]
 	one.Bar("it leads back")
 	for _, when := range []string{config.ProbeDead, config.ProbeAlways} {
-		r.Watch("app", targets, greeting(when))
+		r.Monitor("app", targets, greeting(when))
 		one.Failed(false, errTest)
-		r.Wake(one)
+		r.CheckNow(one)
 		r.quiet()
 	}
 	if n := s.accepted.Load(); n != 0 {
 		t.Fatalf("%d checks of a target that is barred", n)
 	}
 	one.Bar("")
-	r.Wake(one)
+	r.CheckNow(one)
 	r.expect(upstream.Back)
 	one.Bar("it leads back again")
 	r.quiet()

@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is far beyond what anything here takes.
-const patience = 20 * time.Second
+// tooLong is far beyond what anything here takes.
+const tooLong = 20 * time.Second
 
 // news is one call of a Report.
 type news struct {
@@ -64,7 +64,7 @@ func (r *rig) next() news {
 	select {
 	case n := <-r.news:
 		return n
-	case <-time.After(patience):
+	case <-time.After(tooLong):
 		r.t.Fatal("no report")
 		return news{}
 	}
@@ -84,10 +84,10 @@ func (r *rig) expect(want upstream.Change) news {
 func (r *rig) ask(f func()) {
 	r.t.Helper()
 	done := make(chan struct{})
-	r.order(func() { f(); close(done) })
+	r.reactor.Post(func() { f(); close(done) })
 	select {
 	case <-done:
-	case <-time.After(patience):
+	case <-time.After(tooLong):
 		r.t.Fatal("the prober stands still")
 	}
 }
@@ -95,14 +95,14 @@ func (r *rig) ask(f func()) {
 var errTest = errors.New("a session could not connect")
 
 // always probes all the time, so often that tests need not wait.
-func always() Manner {
-	return Manner{Probe: config.Probe{
-		When: config.ProbeAlways, Interval: 10 * time.Millisecond, Timeout: patience, Rise: 1, Fall: 1,
+func always() Config {
+	return Config{Probe: config.Probe{
+		When: config.ProbeAlways, Interval: 10 * time.Millisecond, Timeout: tooLong, Rise: 1, Fall: 1,
 	}}
 }
 
 // dead probes dead targets.
-func dead() Manner {
+func dead() Config {
 	policy := always()
 	policy.When = config.ProbeDead
 	return policy
@@ -180,7 +180,7 @@ func serveAt(t testing.TB, network, at string, handle func(net.Conn)) *server {
 			go func() {
 				defer s.handlers.Done()
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(patience))
+				_ = c.SetDeadline(time.Now().Add(tooLong))
 				handle(c)
 			}()
 		}
@@ -250,7 +250,7 @@ func blackhole(t testing.TB, at string) string {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(tooLong); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("waited: " + what)
 		}

@@ -18,16 +18,16 @@ func (r *rig) standStill(d time.Duration) {
 	r.ask(func() { r.start = r.start.Add(-d) })
 }
 
-// watchOne watches one target that is dead, so that a check which passes is told, and returns it.
-func (r *rig) watchOne(address string, manner Manner) *upstream.Target {
+// monitorOne watches one target that is dead, so that a check which passes is told, and returns it.
+func (r *rig) monitorOne(address string, checking Config) *upstream.Target {
 	r.t.Helper()
 	targets := set(r.t, 1, 1, address)
 	targets.All()[0].Failed(false, errTest)
-	r.Watch("app", targets, manner)
+	r.Monitor("app", targets, checking)
 	return targets.All()[0]
 }
 
-// While the prober does not run no patience ends, however long that is: neither with an answer nor with a connect.
+// While the prober does not run no tooLong ends, however long that is: neither with an answer nor with a connect.
 func TestAStandstillIsNoTimeout(t *testing.T) {
 	answer := make(chan struct{})
 	s := serve(t, "tcp", func(c net.Conn) {
@@ -37,20 +37,20 @@ func TestAStandstillIsNoTimeout(t *testing.T) {
 	})
 	hole := blackhole(t, "127.0.0.1")
 	r := newRig(t)
-	manner := greeting("always")
-	manner.Interval, manner.Timeout = time.Hour, time.Hour
-	r.watchOne(s.address, manner)
+	checking := greeting("always")
+	checking.Interval, checking.Timeout = time.Hour, time.Hour
+	r.monitorOne(s.address, checking)
 	holed := set(t, 1, 1, hole)
-	r.Watch("hole", holed, manner)
+	r.Monitor("hole", holed, checking)
 	eventually(t, "both are under way", func() (yes bool) {
-		r.ask(func() { yes = len(r.flights.seats) == 2 && s.accepted.Load() == 1 })
+		r.ask(func() { yes = r.inFlight.used == 2 && s.accepted.Load() == 1 })
 		return yes
 	})
 	for range 3 {
 		r.standStill(10 * time.Hour)
 		r.ask(func() {}) // a turn
 		r.ask(func() {
-			if len(r.flights.free) > 0 {
+			if r.inFlight.used != 2 {
 				t.Fatal("a check was given up")
 			}
 		})
@@ -60,10 +60,28 @@ func TestAStandstillIsNoTimeout(t *testing.T) {
 	// What the prober was awake for counts.
 	r.ask(func() {
 		c := r.checks[holed.All()[0].Identity()]
-		r.schedule.set(c, r.now)
+		r.arm(c, r.now)
 	})
 	if n := r.expect(upstream.Died); n.app != "hole" {
 		t.Errorf("%s: %v", n.app, n.err)
+	}
+}
+
+// Nor does a connection that is closed in good order lose its time.
+func TestAStandstillEndsNoClosing(t *testing.T) {
+	r := newRig(t)
+	checking := greeting("always")
+	checking.Interval = time.Hour
+	r.monitorOne(stubborn(t).address, checking)
+	r.expect(upstream.Back)
+	for range 3 {
+		r.standStill(time.Minute)
+		r.ask(func() {}) // a turn
+		r.ask(func() {
+			if len(r.closings) != 1 {
+				t.Errorf("%d connections are being closed, want 1", len(r.closings))
+			}
+		})
 	}
 }
 
@@ -75,30 +93,30 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 		say("ready")(c)
 	})
 	r := newRig(t)
-	manner := greeting("always")
-	manner.Interval, manner.Send = time.Hour, "go"
+	checking := greeting("always")
+	checking.Interval, checking.Send = time.Hour, "go"
 	answer <- struct{}{}
-	one := r.watchOne(s.address, manner)
+	one := r.monitorOne(s.address, checking)
 	r.expect(upstream.Back)
 	for range 20 {
 		r.ask(func() {
 			c := r.checks[one.Identity()]
 			one.Failed(false, errTest)
 			r.connect(c) // on loopback it stands at once, which no event has told
-			r.schedule.remove(c)
+			r.reactor.Disarm(c.number)
 			if c.phase != connecting {
 				t.Fatal("no connect under way")
 			}
-			for limit := time.Now().Add(patience); !linux.Pending(c.fd, unix.POLLOUT); {
+			for limit := time.Now().Add(tooLong); !linux.Pending(c.fd, unix.POLLOUT); {
 				if time.Now().After(limit) {
 					t.Fatal("it does not stand")
 				}
 			}
-			if r.step(c); c.phase != reading {
+			if c.ready(r.Prober); c.phase != reading {
 				t.Fatalf("phase %d", c.phase)
 			}
 			answer <- struct{}{}
-			for limit := time.Now().Add(patience); !linux.Pending(c.fd, unix.POLLIN); {
+			for limit := time.Now().Add(tooLong); !linux.Pending(c.fd, unix.POLLIN); {
 				if time.Now().After(limit) {
 					t.Fatal("no answer")
 				}
@@ -113,14 +131,14 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 	plain := always()
 	plain.Interval = time.Hour
 	r.Forget("app")
-	one = r.watchOne(s.address, plain)
+	one = r.monitorOne(s.address, plain)
 	r.expect(upstream.Back)
 	r.ask(func() {
 		c := r.checks[one.Identity()]
 		one.Failed(false, errTest)
 		r.connect(c)
-		r.schedule.remove(c)
-		for limit := time.Now().Add(patience); !linux.Pending(c.fd, unix.POLLOUT); {
+		r.reactor.Disarm(c.number)
+		for limit := time.Now().Add(tooLong); !linux.Pending(c.fd, unix.POLLOUT); {
 			if time.Now().After(limit) {
 				t.Fatal("it does not stand")
 			}

@@ -44,8 +44,8 @@ func parts(texts ...string) func(net.Conn) {
 	}
 }
 
-// closing sends a text and closes.
-func closing(text string) func(net.Conn) {
+// closes sends a text and closes.
+func closes(text string) func(net.Conn) {
 	return func(c net.Conn) { _, _ = c.Write([]byte(text)) }
 }
 
@@ -69,7 +69,7 @@ func pong(c net.Conn) {
 }
 
 func TestVerdicts(t *testing.T) {
-	expect := func(text string) Manner {
+	expect := func(text string) Config {
 		p := always()
 		p.Expect = text
 		return p
@@ -84,22 +84,22 @@ func TestVerdicts(t *testing.T) {
 	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 399}
 	exact := always()
 	exact.HTTP = config.HTTPProbe{Path: "/", Low: 204, High: 204}
-	in := func(p Manner, limit time.Duration) Manner {
+	in := func(p Config, limit time.Duration) Config {
 		p.Timeout = limit
 		return p
 	}
 	long := strings.Repeat("0123456789", 50)
 	for _, c := range []struct {
-		name   string
-		handle func(net.Conn)
-		manner Manner
-		want   string // "": it passes
+		name     string
+		handle   func(net.Conn)
+		checking Config
+		want     string // "": it passes
 	}{
 		{"connect", hang, always(), ""},
 		{"connect to one that resets", func(c net.Conn) { abort(c) }, always(), ""},
 		{"expect", say("220 mail ready\r\n"), expect("220 "), ""},
 		{"expect, byte by byte", dribble("220 mail"), expect("220 mail"), ""},
-		{"expect all there is, and the end", closing("220"), expect("220"), ""},
+		{"expect all there is, and the end", closes("220"), expect("220"), ""},
 		{"expect zeros and high bytes", say("\x00\xff\x00more"), expect("\x00\xff\x00"), ""},
 		{"expect much", parts(long[:10], long[10:333], long[333:]), expect(long), ""},
 		{"send and expect", pong, ping, ""},
@@ -111,8 +111,8 @@ func TestVerdicts(t *testing.T) {
 		{"something that was not asked for", pong, wrong, `probe: the answer begins with "-ERR PONG\r\n", not with "+PONG"`},
 		{"no answer", hang, in(expect("220"), short), `probe: connected, but no answer within 200ms`},
 		{"half an answer", parts("22"), in(expect("220"), short), `probe: connected, but no answer within 200ms`},
-		{"the end instead", closing(""), expect("220"), `probe: connected, but closed by the target without an answer`},
-		{"the end too early", closing("22"), expect("220"), `probe: closed by the target after "22", which is not the whole answer`},
+		{"the end instead", closes(""), expect("220"), `probe: connected, but closed by the target without an answer`},
+		{"the end too early", closes("22"), expect("220"), `probe: closed by the target after "22", which is not the whole answer`},
 		{"a reset instead", func(c net.Conn) { abort(c) }, expect("220"), `probe: connected, but reset by the target`},
 
 		{"HTTP", answering("HTTP/1.1 200 OK\r\n\r\n"), get, ""},
@@ -143,7 +143,7 @@ func TestVerdicts(t *testing.T) {
 					targets.All()[0].Failed(false, errTest)
 					want = upstream.Back
 				}
-				r.Watch("app", targets, c.manner)
+				r.Monitor("app", targets, c.checking)
 				n := r.expect(want)
 				if n.app != "app" || n.target != targets.All()[0] {
 					t.Errorf("reported of %s, %s", n.app, n.target.Name)
@@ -171,8 +171,8 @@ func abort(c net.Conn) {
 
 func TestVerdictOfWhoDoesNotListen(t *testing.T) {
 	r := newRig(t)
-	manner := always()
-	manner.Timeout = short
+	checking := always()
+	checking.Timeout = short
 	gone := "unix:" + t.TempDir() + "/nobody"
 	long := "unix:/" + strings.Repeat("x", 200)
 	wants := map[string]string{
@@ -183,7 +183,7 @@ func TestVerdictOfWhoDoesNotListen(t *testing.T) {
 		"[fe80::1%no-such-link]:1": `probe: no network interface "no-such-link"`,
 	}
 	for address := range wants {
-		r.Watch(address, set(t, 1, 1, address), manner)
+		r.Monitor(address, set(t, 1, 1, address), checking)
 	}
 	for range wants {
 		if n := r.expect(upstream.Died); n.err.Error() != wants[n.app] {
@@ -210,13 +210,13 @@ func TestVerdictOfASocketThatMetItself(t *testing.T) {
 	}
 	r := newRig(t)
 	targets := set(t, 1, 1, "127.0.0.1:1")
-	r.Watch("app", targets, dead())
+	r.Monitor("app", targets, dead())
 	r.ask(func() { // as if that had been its connect
 		targets.All()[0].Failed(false, errTest)
 		c := r.checks[targets.All()[0].Identity()]
-		r.take(c, fd)
+		r.acquire(c, fd)
 		c.phase = connecting
-		r.step(c)
+		c.ready(r.Prober)
 	})
 	if c := targets.All()[0].Condition(); c.ProbesPassed != 0 || !errors.Is(c.LastProbeErr, unix.ECONNREFUSED) {
 		t.Errorf("%d passed; %v", c.ProbesPassed, c.LastProbeErr)
@@ -243,7 +243,7 @@ func TestVerdictOfAFullUnixSocket(t *testing.T) {
 	}
 	defer c.Close()
 	r := newRig(t)
-	r.Watch("app", set(t, 1, 1, "unix:"+path), always())
+	r.Monitor("app", set(t, 1, 1, "unix:"+path), always())
 	if n := r.expect(upstream.Died); !errors.Is(n.err, errBacklog) {
 		t.Error(n.err)
 	}
@@ -261,8 +261,8 @@ func TestTheRequest(t *testing.T) {
 	six := serve(t, "tcp6", handle)
 	local := serve(t, "unix", handle)
 	r := newRig(t)
-	manner := always()
-	manner.HTTP = config.HTTPProbe{Path: "/health?deep=1", Low: 200, High: 200}
+	checking := always()
+	checking.HTTP = config.HTTPProbe{Path: "/health?deep=1", Low: 200, High: 200}
 	for _, c := range []struct {
 		targets *upstream.Set
 		port    string
@@ -275,11 +275,11 @@ func TestTheRequest(t *testing.T) {
 		{named(t, "web.internal", own.address), "", "web.internal:" + portOf(own.address)},
 		{service(t, own.address), "", own.address},
 	} {
-		manner := manner
+		checking := checking
 		if c.port != "" {
-			manner.Port = int(netip.MustParseAddrPort(c.port).Port())
+			checking.Port = int(netip.MustParseAddrPort(c.port).Port())
 		}
-		r.Watch("app", c.targets, manner)
+		r.Monitor("app", c.targets, checking)
 		eventually(t, "a request for "+c.host, func() bool {
 			got := <-requests
 			if got.Method != "GET" || got.RequestURI != "/health?deep=1" || !got.Close || got.UserAgent() != "tcp-proxy" {
@@ -326,7 +326,7 @@ func resolve(s *upstream.Set, name config.Address, at ...netip.AddrPort) {
 
 func TestHostOfAZone(t *testing.T) {
 	s := set(t, 1, 1, "[fe80::1%lo]:8080")
-	c := check{watch: &watch{}, target: s.All()[0]}
+	c := check{group: &group{}, target: s.All()[0]}
 	if got := c.host(); got != "[fe80::1]:8080" {
 		t.Error(got)
 	}
@@ -340,15 +340,15 @@ func TestSourceAddress(t *testing.T) {
 	}
 	s := serve(t, "tcp", handle)
 	r := newRig(t)
-	manner := always()
-	manner.Expect = "hello"
+	checking := always()
+	checking.Expect = "hello"
 	source := netip.MustParseAddr("127.0.0.55")
-	manner.Source = source
-	r.Watch("app", set(t, 1, 1, s.address), manner)
+	checking.Source = source
+	r.Monitor("app", set(t, 1, 1, s.address), checking)
 	if got := <-from; got != source {
 		t.Errorf("from %v, want %v", got, source)
 	}
-	r.Watch("other", set(t, 1, 1, "[::1]:1"), manner)
+	r.Monitor("other", set(t, 1, 1, "[::1]:1"), checking)
 	const want = "probe: connect: ::1 cannot be reached from the source address 127.0.0.55"
 	if n := r.expect(upstream.Died); n.err.Error() != want {
 		t.Errorf("%v, want %s", n.err, want)
@@ -374,14 +374,14 @@ func TestProxyHeader(t *testing.T) {
 	r := newRig(t)
 	expects := always()
 	expects.Expect, expects.SendProxy = "220", 1
-	r.Watch("v1", set(t, 1, 1, v1.address), expects)
+	r.Monitor("v1", set(t, 1, 1, v1.address), expects)
 	get := always()
 	get.HTTP, get.SendProxy = config.HTTPProbe{Path: "/", Low: 200, High: 200}, 2
-	r.Watch("v2", set(t, 1, 1, v2.address), get)
+	r.Monitor("v2", set(t, 1, 1, v2.address), get)
 	asks := always()
 	asks.Send, asks.Expect, asks.SendProxy = "ping", "pong", 2
 	asks.Port = int(netip.MustParseAddrPort(own.address).Port())
-	r.Watch("own", set(t, 1, 1, "127.0.0.1:1"), asks)
+	r.Monitor("own", set(t, 1, 1, "127.0.0.1:1"), asks)
 	for name, want := range map[string]string{
 		"v1":  "PROXY UNKNOWN\r\n",
 		"v2":  "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00GET / HTTP/1.1\r\n",

@@ -119,7 +119,7 @@ func (s *Server) refused(r *relay.Record) {
 
 func (s *Server) connectFailed(r *relay.Route, t *upstream.Target, err error, died bool) {
 	if died {
-		s.prober.Wake(t)
+		s.prober.CheckNow(t)
 		s.targetDead(r.App, t, err)
 		return
 	}

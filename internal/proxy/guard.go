@@ -127,7 +127,7 @@ func (s *Server) bar(app string, t *upstream.Target, why string) {
 		s.targetDead(app, t, errors.New(why))
 		s.engine.EndTarget(t, relay.TargetDead)
 	default:
-		s.prober.Wake(t)
+		s.prober.CheckNow(t)
 		if t.State() == upstream.Alive {
 			s.targetAlive(app, t, "it no longer leads back to this proxy")
 		}

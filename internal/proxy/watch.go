@@ -87,7 +87,7 @@ func (p *plan) startProbing(before []*app) {
 		if a.Probe.When == config.ProbeNever {
 			s.prober.Forget(a.Name)
 		} else {
-			s.prober.Watch(a.Name, a.targets, probe.Manner{Probe: a.Probe, Source: a.SourceAddress, SendProxy: a.route.SendProxy})
+			s.prober.Monitor(a.Name, a.targets, probe.Config{Probe: a.Probe, Source: a.SourceAddress, SendProxy: a.route.SendProxy})
 		}
 	}
 	p.stopResolving(before, p.apps)

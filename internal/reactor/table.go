@@ -5,7 +5,6 @@ package reactor
 type Table[T any] struct {
 	slots Array[slot[T]]
 	free  []int32
-	used  int
 }
 
 type slot[T any] struct {
@@ -34,13 +33,17 @@ func (t *Table[T]) Acquire() (n int32, value *T) {
 	last := len(t.free) - 1
 	n = t.free[last]
 	t.free = t.free[:last]
-	t.used++
 	s := t.slots.At(n)
+	s.begin()
+	return n, &s.value
+}
+
+// begin begins a use.
+func (s *slot[T]) begin() {
 	s.generation++
 	if s.generation == 1<<32-1 {
 		s.generation = 1
 	}
-	return n, &s.value
 }
 
 func (t *Table[T]) grow() {
@@ -55,7 +58,13 @@ func (t *Table[T]) grow() {
 func (t *Table[T]) Release(n int32) {
 	t.slots.At(n).generation++
 	t.free = append(t.free, n)
-	t.used--
+}
+
+// Renew ends this use of a slot and begins another, with the same value: the keys of before find nothing any more.
+func (t *Table[T]) Renew(n int32) {
+	s := t.slots.At(n)
+	s.generation++
+	s.begin()
 }
 
 // At is the value of a slot, in use or not.
@@ -78,6 +87,5 @@ func (t *Table[T]) Find(key uint64) *T {
 	return &s.value
 }
 
-// Used is how many slots are in use, and Size how many there are.
-func (t *Table[T]) Used() int { return t.used }
+// Size is how many slots there are, in use or not.
 func (t *Table[T]) Size() int { return t.slots.Size() }

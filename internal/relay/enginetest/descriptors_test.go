@@ -66,6 +66,15 @@ func TestSpread(t *testing.T) {
 		for range 40 {
 			r.session()
 		}
+		testkit.Eventually(t, "all sockets are registered", func() bool {
+			all := 0
+			for name, sockets := range watched(t) {
+				if _, other := before[name]; !other {
+					all += sockets - loops[name]
+				}
+			}
+			return all == 2*40
+		})
 		least, most := 1<<30, 0
 		for name, sockets := range watched(t) {
 			if _, other := before[name]; !other {

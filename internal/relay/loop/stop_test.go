@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -16,21 +13,22 @@ import (
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
 // After Stop no loop is woken: the numbers of the wakers may be those of others' descriptors by then. Nor does anybody
 // wait for loops that have ended.
 func TestNobodyIsWokenAfterStop(t *testing.T) {
-	before := eventDescriptors(t)
+	before := testkit.OpenDescriptors(t, "[eventfd]")
 	e, err := New(admit.NewWorkers(1), relay.Events{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var wakers []int
-	for _, fd := range eventDescriptors(t) {
-		if !slices.Contains(before, fd) {
-			wakers = append(wakers, fd)
+	for _, d := range testkit.OpenDescriptors(t, "[eventfd]") {
+		if !slices.Contains(before, d) {
+			wakers = append(wakers, d.Number)
 		}
 	}
 	if len(wakers) != len(e.loops) {
@@ -93,23 +91,4 @@ func TestNobodyIsWokenAfterStop(t *testing.T) {
 			t.Errorf("descriptor %d was written to: %v (%v)", fd, count, err)
 		}
 	}
-}
-
-// eventDescriptors are those of this process that eventfd(2) has made.
-func eventDescriptors(t *testing.T) (all []int) {
-	t.Helper()
-	links, err := filepath.Glob("/proc/self/fd/*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range links {
-		if to, _ := os.Readlink(link); to == "anon_inode:[eventfd]" {
-			fd, err := strconv.Atoi(filepath.Base(link))
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, fd)
-		}
-	}
-	return all
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -71,14 +72,14 @@ func TestGoodChecksEndInGoodOrder(t *testing.T) {
 	sends.Send = strings.Repeat("x", 3000)
 	both.Send, both.Expect = "PING\r\n", "+PONG"
 	get.HTTP = config.HTTPProbe{Path: "/", Low: 200, High: 200}
-	slow := func(m Manner) Manner { // one check at a time is left to end
+	slow := func(m Config) Config { // one check at a time is left to end
 		m.Interval = 300 * time.Millisecond
 		return m
 	}
 	for _, c := range []struct {
-		name   string
-		manner Manner
-		handle func(net.Conn) error
+		name     string
+		checking Config
+		handle   func(net.Conn) error
 	}{
 		{"send, to one that reads", sends, toTheEnd},
 		{"send, to one that answers", sends, func(c net.Conn) error {
@@ -121,7 +122,7 @@ func TestGoodChecksEndInGoodOrder(t *testing.T) {
 				s := serveFrankly(t, network, c.handle)
 				r := newRig(t)
 				targets := set(t, 1, 1, s.address)
-				r.Watch("app", targets, c.manner)
+				r.Monitor("app", targets, c.checking)
 				eventually(t, "checks have ended in good order", func() bool { return s.ended.Load() >= 5 })
 				select {
 				case err := <-s.failed:
@@ -142,7 +143,7 @@ func finish(c net.Conn) error { return c.(interface{ CloseWrite() error }).Close
 func TestBadChecksEndInGoodOrderToo(t *testing.T) {
 	s := serveFrankly(t, "tcp", func(c net.Conn) error { return errors.Join(writes(c, "busy\r\n", 0, 0), toTheEnd(c)) })
 	r := newRig(t)
-	r.Watch("app", set(t, 1, 1, s.address), greeting(config.ProbeAlways))
+	r.Monitor("app", set(t, 1, 1, s.address), greeting(config.ProbeAlways))
 	r.expect(upstream.Died)
 	eventually(t, "checks have ended in good order", func() bool { return s.ended.Load() >= 5 })
 	select {
@@ -151,9 +152,9 @@ func TestBadChecksEndInGoodOrderToo(t *testing.T) {
 	default:
 	}
 	silent := serveFrankly(t, "tcp", toTheEnd)
-	manner := greeting(config.ProbeAlways)
-	manner.Timeout = short
-	r.Watch("silent", set(t, 1, 1, silent.address), manner)
+	checking := greeting(config.ProbeAlways)
+	checking.Timeout = short
+	r.Monitor("silent", set(t, 1, 1, silent.address), checking)
 	r.expect(upstream.Died)
 	if err := <-silent.failed; !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("one that said nothing in time: %v, want a reset", err)
@@ -171,26 +172,26 @@ func stubborn(t *testing.T) *server {
 	return s
 }
 
-// Connections that the other end does not finish are bounded, for one target and for all, and take no place from checks.
-func TestFarewellsAreBounded(t *testing.T) {
+// Connections that the other end does not finish are bounded, for one target and for all, and take no slot from checks.
+func TestClosingsAreBounded(t *testing.T) {
 	r := newRig(t)
-	r.ask(func() { r.flights.limit, r.farewells.limit = 2, 3*ownFarewells-1 })
+	r.ask(func() { r.inFlight.limit, r.maxClosing = 2, 3*closingPerTarget-1 })
 	apps := make([]*upstream.Set, 6)
 	for i := range apps {
 		apps[i] = set(t, 1, 1, stubborn(t).address)
-		r.Watch(fmt.Sprint(i), apps[i], greeting(config.ProbeAlways))
+		r.Monitor(fmt.Sprint(i), apps[i], greeting(config.ProbeAlways))
 	}
 	good := serve(t, "tcp", say("ready"))
 	targets := set(t, 1, 1, good.address)
-	r.Watch("good", targets, greeting(config.ProbeAlways))
+	r.Monitor("good", targets, greeting(config.ProbeAlways))
 	eventually(t, "all are checked again and again", func() bool {
 		r.ask(func() {
-			if n := r.farewells.count(); n > r.farewells.limit {
+			if n := len(r.closings); n > r.maxClosing {
 				t.Fatalf("%d connections wait for their end", n)
 			}
 			for _, c := range r.checks {
-				if c.parting > ownFarewells {
-					t.Fatalf("%d connections of one target wait for their end", c.parting)
+				if c.closings > closingPerTarget {
+					t.Fatalf("%d connections of one target wait for their end", c.closings)
 				}
 			}
 		})
@@ -206,33 +207,32 @@ func TestFarewellsAreBounded(t *testing.T) {
 	}
 	r.Forget("good")
 	r.ask(func() { // as if their time was over
-		for e := r.farewells.told.Front(); e != nil; e = e.Next() {
-			e.Value.(*farewell).until = 0
+		for _, x := range slices.Clone(r.closings) {
+			x.due(r.Prober)
 		}
-		r.partOverdue()
-		if n := r.farewells.told.Len(); n > 0 {
+		if n := len(r.closings); n > 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})
 }
 
 // Where descriptors are scarce, what is over makes room for what is to be checked.
-func TestFarewellsMakeRoomForChecks(t *testing.T) {
+func TestClosingsMakeRoomForChecks(t *testing.T) {
 	one, two := stubborn(t), serve(t, "tcp", say("ready"))
 	r := newRig(t)
-	manner := greeting(config.ProbeAlways)
-	manner.Interval = time.Hour
-	r.Watch("one", set(t, 1, 1, one.address), manner)
+	checking := greeting(config.ProbeAlways)
+	checking.Interval = time.Hour
+	r.Monitor("one", set(t, 1, 1, one.address), checking)
 	eventually(t, "one waits for its end", func() (waits bool) {
-		r.ask(func() { waits = r.farewells.told.Len() == 1 })
+		r.ask(func() { waits = len(r.closings) == 1 && r.closings[0].finished })
 		return waits
 	})
 	restore := noDescriptors(t)
 	targets := set(t, 1, 1, two.address)
-	manner.Interval = 10 * time.Millisecond
-	r.Watch("two", targets, manner)
-	eventually(t, "its place is given up", func() (none bool) {
-		r.ask(func() { none = r.farewells.count() == 0 })
+	checking.Interval = 10 * time.Millisecond
+	r.Monitor("two", targets, checking)
+	eventually(t, "it is given up", func() (none bool) {
+		r.ask(func() { none = len(r.closings) == 0 })
 		return none
 	})
 	restore()
@@ -258,7 +258,7 @@ func TestHTTPServerThatDoesNotCloseIsTold(t *testing.T) {
 	r := newRig(t)
 	get := always()
 	get.Interval, get.HTTP = time.Hour, config.HTTPProbe{Path: "/", Low: 200, High: 200}
-	r.Watch("app", set(t, 1, 1, s.address), get)
+	r.Monitor("app", set(t, 1, 1, s.address), get)
 	if err := <-told; err != nil || os.IsTimeout(err) {
 		t.Error(err)
 	}
