@@ -11,7 +11,7 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// app is one app at work. It does not change; a reload that changes the app makes another.
+// app is one app at work. It is immutable; a reload that changes the app makes a new one.
 type app struct {
 	config.App
 	targets *upstream.Set
@@ -20,9 +20,9 @@ type app struct {
 	route   *relay.Route
 }
 
-// newApp makes an app, or returns the one before (nil if there is none) if nothing of it has changed. Targets that the
-// one before had keep what is known of them; if none has changed, the rotation goes on too. Who is inside still counts
-// for the limits; what is counted for the metrics goes on under the same name alone.
+// newApp makes an app, or returns the one before (nil: there is none) if nothing has changed. Targets that the one
+// before has too keep their state; if no target has changed, the round-robin continues. Open sessions still count for
+// the limits. The metrics continue only under the same name.
 func newApp(c config.App, before *app) *app {
 	if before != nil && sameApp(before.App, c) {
 		return before
@@ -65,7 +65,7 @@ func newApp(c config.App, before *app) *app {
 	return a
 }
 
-// versions are those of the PROXY protocol, by what the configuration calls them.
+// versions maps values of send_proxy_protocol to versions of the PROXY protocol.
 var versions = map[string]int{config.ProxyV1: 1, config.ProxyV2: 2}
 
 func policyOf(c config.App) upstream.Policy {
@@ -93,8 +93,8 @@ func sameApp(a, b config.App) bool {
 	return a.Name == b.Name && a.Settings == b.Settings && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Targets, b.Targets)
 }
 
-// predecessors finds, for each app of a new configuration, the one before whose targets it takes over: the one of its
-// name, or, for an app that was renamed, one whose name is gone and whose targets are the same. It may be nil.
+// predecessors returns, for each app of a new configuration, the running app whose state it takes over: the one with
+// the same name, or, for a renamed app, one with the same targets whose name is gone. It is nil if there is none.
 func predecessors(apps []config.App, before []*app) []*app {
 	names := map[string]bool{}
 	for _, c := range apps {

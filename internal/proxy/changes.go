@@ -12,11 +12,11 @@ import (
 type Changes struct {
 	Added   []string `json:"added"`   // apps
 	Removed []string `json:"removed"` // apps
-	Changed []string `json:"changed"` // apps, each with what of it
+	Changed []string `json:"changed"` // apps, each with the parts that have changed
 	Global  []string `json:"global"`  // keys outside of apps
 }
 
-// ChangesOf tells how one configuration differs from another.
+// ChangesOf returns how two configurations differ.
 func ChangesOf(before, after *config.Config) Changes {
 	c := Changes{Added: []string{}, Removed: []string{}, Changed: []string{}, Global: []string{}}
 	were := map[string]config.App{}
@@ -53,7 +53,7 @@ func ChangesOf(before, after *config.Config) Changes {
 	return c
 }
 
-// partsOf tells what is another in an app.
+// partsOf names the parts of an app that differ.
 func partsOf(before, after config.App) []string {
 	var parts []string
 	if !slices.Equal(before.Ports, after.Ports) {
@@ -73,7 +73,7 @@ func (c Changes) Nothing() bool {
 	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Global) == 0
 }
 
-// String is such as "added a, b; removed c; changed web: ports, policy; global: log".
+// String returns a text such as "added a, b; removed c; changed web: ports, policy; global: log".
 func (c Changes) String() string {
 	if c.Nothing() {
 		return "nothing has changed"
@@ -93,5 +93,5 @@ func (c Changes) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// mostNamed is how many names String gives of each kind.
+// mostNamed is how many names of each kind String returns.
 const mostNamed = 10

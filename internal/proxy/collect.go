@@ -19,16 +19,16 @@ func (s *Server) Snapshot() Snapshot {
 		Version: SnapshotVersion,
 		Workers: Workers{Busy: s.workers.Busy(), Max: s.workers.Max(), Paused: map[string]uint64{
 			PausedWorkers: s.workers.Paused(),
-			PausedError:   s.pauses.Load(),
+			PausedError:   s.acceptPauses.Load(),
 		}},
 		Reloads: s.reloads.read(),
-		Log:     s.logged(),
+		Log:     s.logState(),
 		Names:   s.names(),
 		Events:  s.history.read(),
 	}
 	snapshot.Shortages, snapshot.Lacked = s.shortages.read()
 	s.mu.Lock()
-	snapshot.Started, snapshot.State = s.started, s.stage()
+	snapshot.Started, snapshot.State = s.started, s.stageLocked()
 	if s.cfg != nil { // there is none before Start
 		snapshot.Engine = s.cfg.Engine
 	}
@@ -36,37 +36,37 @@ func (s *Server) Snapshot() Snapshot {
 	for _, p := range s.ports {
 		problem, _ := s.failing.Load(p.Port)
 		text, _ := problem.(string)
-		ports[p.app] = append(ports[p.app], Port{Name: p.Name(), Problem: sanitize.Text(text, mostText)})
+		ports[p.app] = append(ports[p.app], Port{Name: p.Name(), Problem: sanitize.Text(text, maxText)})
 	}
 	s.mu.Unlock()
 	snapshot.Apps = make([]App, len(apps))
 	for i, a := range apps {
 		snapshot.Apps[i] = a.collect()
-		snapshot.Apps[i].Ports = inOrder(ports[a], a.Ports)
+		snapshot.Apps[i].Ports = sortPorts(ports[a], a.Ports)
 	}
 	snapshot.Taken = time.Now()
 	return snapshot
 }
 
-// logged tells how the log is doing.
-func (s *Server) logged() Log {
+// logState returns the state of the log.
+func (s *Server) logState() Log {
 	lost, problem := s.log.Lost()
 	l := Log{Lost: lost}
 	if problem != nil {
-		l.Problem = sanitize.Text(problem.Error(), mostText)
+		l.Problem = sanitize.Text(problem.Error(), maxText)
 	}
 	return l
 }
 
-// Stage tells what the server is about.
+// Stage returns the stage of the server.
 func (s *Server) Stage() Stage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stage()
+	return s.stageLocked()
 }
 
-// stage is Stage for who holds mu.
-func (s *Server) stage() Stage {
+// stageLocked is Stage for callers that hold mu.
+func (s *Server) stageLocked() Stage {
 	switch {
 	case s.stopping.Err() != nil:
 		return Stopping
@@ -78,19 +78,19 @@ func (s *Server) stage() Stage {
 	return Serving
 }
 
-// inOrder sorts ports as the configuration has them; those it does not name come last.
-func inOrder(ports []Port, asked []config.Port) []Port {
-	place := make(map[string]int, len(asked))
+// sortPorts sorts ports by their order in the configuration; ports that it does not have come last.
+func sortPorts(ports []Port, asked []config.Port) []Port {
+	position := make(map[string]int, len(asked))
 	for i, p := range asked {
-		place[p.String()] = i - len(asked)
+		position[p.String()] = i - len(asked)
 	}
 	slices.SortFunc(ports, func(a, b Port) int {
-		return cmp.Or(cmp.Compare(place[a.Name], place[b.Name]), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(position[a.Name], position[b.Name]), cmp.Compare(a.Name, b.Name))
 	})
 	return ports
 }
 
-// collect tells how an app is doing, but for its ports.
+// collect returns the state of an app without its ports.
 func (a *app) collect() App {
 	up, down := a.meter.Bytes()
 	c := App{
@@ -110,20 +110,20 @@ func (a *app) collect() App {
 		c.Refused[string(refusal)] = n
 	}
 	for _, t := range a.targets.All() {
-		c.Targets = append(c.Targets, describe(t))
+		c.Targets = append(c.Targets, describeTarget(t))
 	}
 	return c
 }
 
-// describe tells how a target is doing.
-func describe(t *upstream.Target) Target {
+// describeTarget returns the state of a target.
+func describeTarget(t *upstream.Target) Target {
 	c := t.Condition()
 	d := Target{
 		Name:        t.Name,
 		Address:     t.Address.String(),
 		State:       c.State,
 		Since:       c.Since,
-		Reason:      sanitize.Text(c.Reason, mostText),
+		Reason:      sanitize.Text(c.Reason, maxText),
 		Weight:      t.Weight,
 		Backup:      t.Backup,
 		MaxSessions: t.MaxSessions,
@@ -138,7 +138,7 @@ func describe(t *upstream.Target) Target {
 	if !c.LastProbe.IsZero() {
 		d.Probe = &Probe{Passed: uint64(c.ProbesPassed), Failed: uint64(c.ProbesFailed), Last: c.LastProbe}
 		if c.LastProbeErr != nil {
-			d.Probe.Problem = sanitize.Text(c.LastProbeErr.Error(), mostText)
+			d.Probe.Problem = sanitize.Text(c.LastProbeErr.Error(), maxText)
 		}
 	}
 	for i, n := range c.Failures {

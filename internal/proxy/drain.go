@@ -7,8 +7,8 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// Drain has the server say that it is not ready, so that nobody sends it more; it serves who comes all the same. Or it
-// takes that back. What a reload changes does not matter for it.
+// Drain makes the server report that it is not ready, so that load balancers send no more clients; it still serves
+// those that come. Drain(false) undoes that. Reloads do not change it.
 func (s *Server) Drain(on bool) {
 	if s.draining.Swap(on) == on {
 		return
@@ -21,9 +21,9 @@ func (s *Server) Drain(on bool) {
 	s.history.note(Event{Kind: EventDraining, Text: text})
 }
 
-// DrainTarget keeps new sessions from an app's target, while those that are open go on; or takes that back. The target
-// goes by its own name or by the address that the configuration has, which may stand for several. It holds until it is
-// taken back, reloads included.
+// DrainTarget keeps new sessions from a target of an app, while open ones continue, or undoes that. name is the name
+// of the target, or its address in the configuration, which may be several targets. The target stays drained, through
+// reloads, until that is undone.
 func (s *Server) DrainTarget(appName, name string, on bool) error {
 	s.mu.Lock()
 	apps := s.apps

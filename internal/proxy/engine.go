@@ -8,29 +8,29 @@ import (
 	"tcp-proxy/internal/relay/loop"
 )
 
-// engine is a kind of engine: how to start one, and the most descriptors that it holds for what it carries.
+// engine is a kind of engine: how to start one, and how many descriptors it needs at most.
 type engine struct {
 	start      func(*admit.Workers, relay.Events) (relay.Engine, error)
 	perSession uint64
-	perRival   uint64 // more for each session, where targets have names
+	perRace    uint64 // added to perSession if targets have names: the second connect of a race
 	perPort    uint64
-	once       func() uint64
+	fixed      func() uint64 // for the engine itself
 }
 
-// engines are those that a configuration can name.
+// engines are the engines by their names in the configuration.
 var engines = map[string]engine{
 	config.EngineCopy: {
 		start:      func(w *admit.Workers, e relay.Events) (relay.Engine, error) { return iocopy.New(w, e) },
 		perSession: iocopy.DescriptorsPerSession,
-		perRival:   iocopy.DescriptorsPerRival,
+		perRace:    iocopy.DescriptorsPerRival,
 		perPort:    iocopy.DescriptorsPerPort,
-		once:       iocopy.Descriptors,
+		fixed:      iocopy.Descriptors,
 	},
 	config.EngineLoop: {
 		start:      func(w *admit.Workers, e relay.Events) (relay.Engine, error) { return loop.New(w, e) },
 		perSession: loop.DescriptorsPerSession,
-		perRival:   loop.DescriptorsPerRival,
+		perRace:    loop.DescriptorsPerRival,
 		perPort:    loop.DescriptorsPerPort,
-		once:       loop.Descriptors,
+		fixed:      loop.Descriptors,
 	},
 }

@@ -8,25 +8,25 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// Entries that may repeat without end. What changes its state has as many as it takes to tell that it flaps, and then the
-// last state of every interval.
+// Limits of log entries that can repeat without end. For an object that changes its state, the burst is large enough
+// to show that it flaps; after that, the log has the last state of every interval.
 var (
-	badEnds        = logging.Kind{Name: "session", Burst: 20, Every: time.Second, Total: 500, Keys: 4096}
-	refusals       = logging.Kind{Name: "refused", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	shortageBegins = logging.Kind{Name: "shortage", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	shortageEnds   = logging.Kind{Name: "enough", Burst: 2, Every: again, Total: 50, Keys: 1024}
-	failures       = logging.Kind{Name: "connect", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	targetState    = logging.Kind{Name: "target", Burst: 4, Every: again, Total: 200, Keys: 1 << 14}
-	nameState      = logging.Kind{Name: "name", Burst: 4, Every: again, Total: 50, Keys: 4096}
-	overtaken      = logging.Kind{Name: "overtaken", Burst: 1, Every: again, Total: 50, Keys: 1024}
-	portState      = logging.Kind{Name: "port", Burst: 2, Every: again, Total: 50, Keys: 4096}
-	poolState      = logging.Kind{Name: "pool", Burst: 2, Every: again, Total: 10, Keys: 1}
+	failedSessions = logging.Kind{Name: "session", Burst: 20, Every: time.Second, Total: 500, Keys: 4096}
+	refusals       = logging.Kind{Name: "refused", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
+	shortageBegins = logging.Kind{Name: "shortage", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
+	shortageEnds   = logging.Kind{Name: "enough", Burst: 2, Every: repeatInterval, Total: 50, Keys: 1024}
+	failures       = logging.Kind{Name: "connect", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
+	targetState    = logging.Kind{Name: "target", Burst: 4, Every: repeatInterval, Total: 200, Keys: 1 << 14}
+	nameState      = logging.Kind{Name: "name", Burst: 4, Every: repeatInterval, Total: 50, Keys: 4096}
+	demotions      = logging.Kind{Name: "overtaken", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
+	portState      = logging.Kind{Name: "port", Burst: 2, Every: repeatInterval, Total: 50, Keys: 4096}
+	poolState      = logging.Kind{Name: "pool", Burst: 2, Every: repeatInterval, Total: 10, Keys: 1}
 )
 
-// again is how often the same trouble is logged.
-const again = 10 * time.Second
+// repeatInterval is the time between log entries about the same problem.
+const repeatInterval = 10 * time.Second
 
-// events is what the engine tells the server.
+// events returns the functions by which the engine reports to the server.
 func (s *Server) events() relay.Events {
 	return relay.Events{
 		Own:           &s.own,
@@ -35,7 +35,7 @@ func (s *Server) events() relay.Events {
 		ConnectFailed: s.connectFailed,
 		Connected:     s.connected,
 		TargetBack:    s.targetBack,
-		Demoted:       s.triedSecond,
+		Demoted:       s.demoted,
 		AcceptFailing: s.acceptFailing,
 		AcceptResumed: s.acceptResumed,
 		Short:         s.short,
@@ -43,9 +43,9 @@ func (s *Server) events() relay.Events {
 	}
 }
 
-// ended logs the record of a session. One in which the client never sent a byte (a port scan, a health check) is for
-// those who look for it, as is one that was refused at the door. Of sessions of an app that end badly for the same cause
-// there may be any number, and so many have a record as badEnds says; at the level debug all have.
+// ended logs the record of a session. The level is debug if the client never sent a byte (a port scan, a health
+// check) or was refused by the gate. Sessions that end badly are limited by failedSessions, for each app and cause; at level
+// debug all are logged.
 func (s *Server) ended(r *relay.Record) {
 	level := logging.Info
 	switch {
@@ -55,7 +55,7 @@ func (s *Server) ended(r *relay.Record) {
 	case r.Upload == 0 && (r.Cause == relay.ClientClosed || r.Cause == relay.ClientReset):
 		level = logging.Debug
 	}
-	if !s.log.Enabled(level) || !s.records(r) {
+	if !s.log.Enabled(level) || !s.wantsRecord(r) {
 		return
 	}
 	text := "session ended: " + string(r.Cause)
@@ -63,10 +63,10 @@ func (s *Server) ended(r *relay.Record) {
 		s.log.Record(level, text, recordFields(r))
 		return
 	}
-	s.log.ThrottledRecord(badEnds, r.App+" "+string(r.Cause), level, text, recordFields(r))
+	s.log.ThrottledRecord(failedSessions, r.App+" "+string(r.Cause), level, text, recordFields(r))
 }
 
-// recordFields are the fields of a session's record.
+// recordFields returns the fields of the record of a session.
 func recordFields(r *relay.Record) logging.Fields {
 	fields := logging.Fields{
 		"app":           r.App,
@@ -92,22 +92,22 @@ func recordFields(r *relay.Record) logging.Fields {
 	return fields
 }
 
-// endedWell reports whether both sides of a session were done.
+// endedWell reports whether a side closed the session without an error.
 func endedWell(r *relay.Record) bool {
 	return r.Err == nil && (r.Cause == relay.ClientClosed || r.Cause == relay.TargetClosed)
 }
 
-// records reports whether the session is one that may have a record in the log. Of those that end well it may be a
-// sample.
-func (s *Server) records(r *relay.Record) bool {
-	n := s.oneIn.Load()
+// wantsRecord reports whether the session gets a record in the log. Sessions that ended well are sampled: see
+// log.sessions.
+func (s *Server) wantsRecord(r *relay.Record) bool {
+	n := s.recordOneIn.Load()
 	if n > 1 && endedWell(r) {
-		return s.endings.Add(1)%uint64(n) == 0
+		return s.endedWellCount.Add(1)%uint64(n) == 0
 	}
 	return n > 0
 }
 
-// refused tells of clients that an app's gate keeps out.
+// refused reports clients that the gate of an app refuses.
 func (s *Server) refused(r *relay.Record) {
 	const text = "clients are refused"
 	key := r.App + " " + string(r.Refused)
@@ -124,7 +124,7 @@ func (s *Server) connectFailed(r *relay.Route, t *upstream.Target, err error, di
 		return
 	}
 	if upstream.ReasonOf(err) == upstream.Local {
-		s.lacks(lack{relay.LackConnect, r.App}, t.Name, err)
+		s.fails(shortageKey{relay.LackConnect, r.App}, t.Name, err)
 		return
 	}
 	s.log.Throttled(failures, r.App+" "+t.Name, logging.Debug, "connect to target failed again",
@@ -144,8 +144,8 @@ func (s *Server) targetBack(r *relay.Route, t *upstream.Target) {
 	s.targetAlive(r.App, t, "a connection succeeded")
 }
 
-func (s *Server) triedSecond(r *relay.Route, t *upstream.Target) {
-	s.log.Throttled(overtaken, r.App+" "+t.Name, logging.Info, "address lost three connection races and is now tried after the other addresses of its name", logging.Fields{
+func (s *Server) demoted(r *relay.Route, t *upstream.Target) {
+	s.log.Throttled(demotions, r.App+" "+t.Name, logging.Info, "address lost three connection races and is now tried after the other addresses of its name", logging.Fields{
 		"app": r.App, "target": t.Name, "for": t.DemotedFor().Round(time.Second).String(),
 	})
 }
@@ -160,7 +160,7 @@ func (s *Server) targetAlive(app string, t *upstream.Target, why string) {
 func (s *Server) acceptFailing(p *relay.Port, err error) {
 	const text = "accept failed; retrying with back-off"
 	s.failing.Store(p, err.Error())
-	s.pauses.Add(1)
+	s.acceptPauses.Add(1)
 	app := p.Route.Load().App
 	s.log.Throttled(portState, p.Name(), logging.Error, text, logging.Fields{"app": app, "port": p.Name(), logging.ErrorKey: err})
 	s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name(), Text: text, Reason: err.Error()})

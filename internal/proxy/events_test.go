@@ -17,8 +17,8 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// noisy is a server whose log the test reads when it is over.
-type noisy struct {
+// logged is a server whose log the test reads at the end.
+type logged struct {
 	*testing.T
 	*Server
 	targets []*upstream.Target
@@ -26,15 +26,15 @@ type noisy struct {
 	closed  bool
 }
 
-func newNoisy(t *testing.T, level string) *noisy {
+func newLogged(t *testing.T, level string) *logged {
 	t.Helper()
-	n := &noisy{T: t}
+	n := &logged{T: t}
 	log, err := logging.New(&n.text, config.Log{Level: level, Format: "json"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.Server = &Server{log: log}
-	n.oneIn.Store(1)
+	n.recordOneIn.Store(1)
 	var configs []config.Target
 	for i := range 2000 {
 		configs = append(configs, config.Target{Address: config.Address{Network: "unix", Path: fmt.Sprintf("/t/%d", i)}, Weight: 1})
@@ -53,8 +53,8 @@ type line struct {
 	LeftOut int    `json:"left_out"`
 }
 
-// lines ends the log and gives what was written that contains a text.
-func (n *noisy) lines(text string) (found []line) {
+// lines closes the log and returns its entries that contain a text.
+func (n *logged) lines(text string) (found []line) {
 	n.Helper()
 	if !n.closed {
 		n.closed = true
@@ -74,16 +74,16 @@ func (n *noisy) lines(text string) (found []line) {
 	return found
 }
 
-// A thousand targets that cannot be reached take no place of warnings about something else, in the log or in events.
-func TestNoiseOfOneKindHidesNoOther(t *testing.T) { synctest.Test(t, noiseOfOneKind) }
+// Entries about a thousand unreachable targets displace no other warnings, in the log or in the events.
+func TestRepeatedEntriesHideNoOthers(t *testing.T) { synctest.Test(t, repeatedEntriesHideNoOthers) }
 
-func noiseOfOneKind(t *testing.T) {
-	n := newNoisy(t, "info")
+func repeatedEntriesHideNoOthers(t *testing.T) {
+	n := newLogged(t, "info")
 	n.history.note(Event{Kind: EventReloadRefused, Text: "reload refused"})
 	why := errors.New("no route to host")
 	for round := range 3 {
 		for _, x := range n.targets {
-			n.log.Throttled(failures, "web "+x.Name, logging.Debug, "connect to target failed again", nil) // what connectFailed says
+			n.log.Throttled(failures, "web "+x.Name, logging.Debug, "connect to target failed again", nil) // as connectFailed does
 			if round == 0 {
 				n.targetDead("web", x, why)
 			}
@@ -97,7 +97,7 @@ func noiseOfOneKind(t *testing.T) {
 			t.Errorf("%s: logged %d times", want, len(n.lines(want)))
 		}
 	}
-	if got := len(n.lines("target is dead")); got != len(n.targets)+1 { // told in the end, each of them
+	if got := len(n.lines("target is dead")); got != len(n.targets)+1 { // each of them, in the end
 		t.Errorf("%d dead targets are logged", got)
 	}
 	kinds := map[string]int{}
@@ -111,12 +111,12 @@ func noiseOfOneKind(t *testing.T) {
 	}
 }
 
-// A target that flaps is logged so often and no more; which state was its last is told, and how often it changed. So is
-// a name.
+// The log has a limited number of entries about a target or a name that flaps, and in the end its last state and the
+// number of changes left out.
 func TestFlapping(t *testing.T) { synctest.Test(t, flapping) }
 
 func flapping(t *testing.T) {
-	n := newNoisy(t, "info")
+	n := newLogged(t, "info")
 	const flaps = 1000
 	a, b := n.targets[0], n.targets[1]
 	name := config.Address{Network: "tcp", Host: "web.internal", Port: 80}
@@ -148,15 +148,16 @@ func flapping(t *testing.T) {
 	}
 }
 
-// Sessions that end badly have a record up to a rate; of more, one has that counts them. No cause and no app hides another.
-func TestRecordsOfBadEnds(t *testing.T) {
+// Sessions that end badly are logged up to a limit; one more entry counts the rest. The limits of causes and apps are
+// separate.
+func TestRecordsOfFailedSessionsAreLimited(t *testing.T) {
 	for _, level := range []string{"info", "debug"} {
-		synctest.Test(t, func(t *testing.T) { recordsOfBadEnds(t, level) })
+		synctest.Test(t, func(t *testing.T) { recordsOfFailedSessionsAreLimited(t, level) })
 	}
 }
 
-func recordsOfBadEnds(t *testing.T, level string) {
-	n := newNoisy(t, level)
+func recordsOfFailedSessionsAreLimited(t *testing.T, level string) {
+	n := newLogged(t, level)
 	const many = 2000
 	reset := errors.New("connection reset by peer")
 	for range many {
@@ -174,25 +175,25 @@ func recordsOfBadEnds(t *testing.T, level string) {
 			told += 1 + l.LeftOut
 		}
 	}
-	want := map[string]int{"info": badEnds.Burst + 1, "debug": many}[level]
+	want := map[string]int{"info": failedSessions.Burst + 1, "debug": many}[level]
 	if told != many || lines != want {
 		t.Errorf("%s: %d lines tell of %d sessions", level, lines, told)
 	}
 	for _, want := range []string{string(relay.IdleTimeout), `"app":"mail"`, string(relay.ClientClosed)} {
-		if got := len(n.lines(want)); got != 3 && got != 6 { // the cause stands in the message, too
+		if got := len(n.lines(want)); got != 3 && got != 6 { // the message contains the cause too
 			t.Errorf("%s: %d records of %s", level, got, want)
 		}
 	}
 }
 
-func BenchmarkRecordOfABadEnd(b *testing.B) {
+func BenchmarkRecordOfFailedSession(b *testing.B) {
 	log, err := logging.New(&bytes.Buffer{}, config.Log{Level: "info", Format: "json"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer log.Close()
 	s := &Server{log: log}
-	s.oneIn.Store(1)
+	s.recordOneIn.Store(1)
 	r := &relay.Record{App: "web", Port: "5001", Client: "10.1.2.3:45678", Target: "10.0.0.1:80", Attempts: 1, Upload: 1,
 		Cause: relay.TargetReset, Err: errors.New("connection reset by peer")}
 	b.ReportAllocs()

@@ -2,57 +2,50 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/upstream"
 )
 
-// guard keeps sessions from targets that lead back to the proxy, which CheckTargets cannot see: a name gets an address of
-// this machine, or this machine the address of a target; or a session has come back, for whatever reason. It also tells of names with addresses that cannot be targets.
+// guard bars targets that lead back to the proxy and that CheckTargets cannot find: a name gets an address of this
+// machine, this machine gets the address of a target, or a session has come back to the proxy.
 type guard struct {
-	woken    chan struct{}  // has room for one: something has changed
-	found    chan circle    // sessions that have come back; when it is full, others are not told
-	checking sync.WaitGroup // the goroutine
+	changed  chan struct{}  // wakes the goroutine; its buffer is one
+	found    chan cycle     // cycles that sessions have found; when it is full, further ones are dropped
+	checking sync.WaitGroup // the goroutine recheckTargets
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	apps      []*app
-	configs   []config.App // of the same
+	configs   []config.App // of apps
 	listeners *listeners
-	useless   map[string]unusable  // by name; it is replaced, not changed
-	circles   map[circle]time.Time // that were found: until when they count
+	badNames  map[string]unusable // names with addresses that cannot be targets; replaced as a whole
+	cycles    map[cycle]time.Time // found by sessions, until when
 }
 
-// circle is a target, of an app, whose connection has come back to an app that it had come by.
-type circle struct{ app, target string }
+// cycle is a target whose session has come back to an app that it had already passed through.
+type cycle struct{ app, target string }
 
-// circleCounts is for how long a circle that was found keeps its target barred: then one session may find it again.
-const circleCounts = time.Minute
+// cycleTTL is how long a cycle that a session has found keeps its target barred. After that, one session may find it
+// again.
+const cycleTTL = time.Minute
 
-// unusable is what is wrong with addresses of a name.
-type unusable struct {
-	why   string
-	since time.Time
-}
-
-// recheckInterval is how often the addresses of this machine are read again.
+// recheckInterval is the time between two readings of the addresses of this machine.
 const recheckInterval = 5 * time.Second
 
-// wake has the guard check the targets again. It does not block.
-func (g *guard) wake() {
+// recheck makes the guard check the targets again. It does not block.
+func (g *guard) recheck() {
 	select {
-	case g.woken <- struct{}{}:
+	case g.changed <- struct{}{}:
 	default:
 	}
 }
 
-// watchTargets looks whenever something has changed, and now and then, until the server stops.
-func (s *Server) watchTargets() {
+// recheckTargets is the goroutine of the guard. It checks the targets at every change and every recheckInterval,
+// until the server stops.
+func (s *Server) recheckTargets() {
 	tick := time.NewTicker(recheckInterval)
 	defer tick.Stop()
 	for {
@@ -60,37 +53,37 @@ func (s *Server) watchTargets() {
 		case <-s.stopping.Done():
 			return
 		case c := <-s.guard.found:
-			s.guard.remember(c)
-			s.checkCircles()
-		case <-s.guard.woken:
-			s.checkCircles()
+			s.guard.addCycle(c)
+			s.checkCycles()
+		case <-s.guard.changed:
+			s.checkCycles()
 			s.checkNames()
 		case <-tick.C:
-			s.checkCircles()
+			s.checkCycles()
 		}
 	}
 }
 
-// loopDetected is told of a session that has come back. It must not block.
+// loopDetected is called by the engine when a session has come back. It does not block.
 func (s *Server) loopDetected(r *relay.Route, t *upstream.Target) {
 	select {
-	case s.guard.found <- circle{r.App, t.Name}:
+	case s.guard.found <- cycle{r.App, t.Name}:
 	default:
 	}
 }
 
-// remember has a circle count for a while.
-func (g *guard) remember(c circle) {
+// addCycle keeps a cycle for cycleTTL.
+func (g *guard) addCycle(c cycle) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.circles == nil {
-		g.circles = map[circle]time.Time{}
+	if g.cycles == nil {
+		g.cycles = map[cycle]time.Time{}
 	}
-	g.circles[c] = time.Now().Add(circleCounts)
+	g.cycles[c] = time.Now().Add(cycleTTL)
 }
 
-// protect has the guard check the targets of apps from now on, beginning at once.
-func (s *Server) protect(apps []*app) {
+// guardTargets makes the guard check the targets of these apps, now and from now on.
+func (s *Server) guardTargets(apps []*app) {
 	g := &s.guard
 	configs := make([]config.App, len(apps))
 	for i, a := range apps {
@@ -99,16 +92,16 @@ func (s *Server) protect(apps []*app) {
 	g.mu.Lock()
 	g.apps, g.configs, g.listeners = apps, configs, newListeners(configs, s.inherited)
 	g.mu.Unlock()
-	s.checkCircles()
+	s.checkCycles()
 	s.checkNames()
 }
 
-// checkCircles bars the targets that lead back to the apps that they belong to, and no longer bars the others.
-func (s *Server) checkCircles() {
+// checkCycles bars the targets that lead back to their own apps, and no longer bars the others.
+func (s *Server) checkCycles() {
 	g := &s.guard
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	why := g.leadBack()
+	why := g.targetsInCycles()
 	s.own.SetMachine(g.listeners.own)
 	for _, a := range g.apps {
 		for _, t := range a.targets.All() {
@@ -119,7 +112,8 @@ func (s *Server) checkCircles() {
 	}
 }
 
-// bar bars a target, or not any more. Its sessions, which go in a circle, are ended.
+// bar bars a target, or no longer bars it if why is empty. It ends the sessions of a barred target, because they go
+// in a cycle.
 func (s *Server) bar(app string, t *upstream.Target, why string) {
 	switch {
 	case !t.Bar(why):
@@ -134,113 +128,51 @@ func (s *Server) bar(app string, t *upstream.Target, why string) {
 	}
 }
 
-// leadBack finds the targets that are part of a circle, and says what is wrong with each. In a circle that a name closes
-// it is the targets of names that are to blame: the others are in no circle of their own, or CheckTargets would have
-// refused them. Where those are not, because this machine has got another address, they are to blame as well. The caller
+// targetsInCycles returns the targets that are part of a cycle, each with the reason. In a cycle with names, only the
+// targets that are names are at fault: CheckTargets would have refused a cycle of literal addresses. Literal
+// addresses are at fault too if they form a cycle by themselves, because this machine got another address. The caller
 // holds mu.
-func (g *guard) leadBack() map[*upstream.Target]string {
+func (g *guard) targetsInCycles() map[*upstream.Target]string {
 	g.listeners.refresh()
 	var named, fixed []*upstream.Target
-	var namedWays, fixedWays []way
+	var namedEdges, fixedEdges []edge
 	for i, a := range g.apps {
 		for _, t := range a.targets.All() {
-			at, ok := g.listeners.reached(t.Addr, t.Path)
+			at, ok := g.listeners.find(t.Addr, t.Path)
 			if !ok || t.Down {
 				continue
 			}
 			if _, _, ok := literal(t.Address); ok {
-				fixed, fixedWays = append(fixed, t), append(fixedWays, way{i, at.app, at})
+				fixed, fixedEdges = append(fixed, t), append(fixedEdges, edge{i, at.app, at})
 			} else {
-				named, namedWays = append(named, t), append(namedWays, way{i, at.app, at})
+				named, namedEdges = append(named, t), append(namedEdges, edge{i, at.app, at})
 			}
 		}
 	}
 	why := map[*upstream.Target]string{}
-	for c, until := range g.circles {
+	for c, until := range g.cycles {
 		if time.Now().After(until) {
-			delete(g.circles, c)
+			delete(g.cycles, c)
 		}
 	}
-	if len(g.circles) > 0 {
+	if len(g.cycles) > 0 {
 		for _, a := range g.apps {
 			for _, t := range a.targets.All() {
-				if _, ok := g.circles[circle{a.Name, t.Name}]; ok {
+				if _, ok := g.cycles[cycle{a.Name, t.Name}]; ok {
 					why[t] = "it " + ErrLeadsBack.Error() + ": a session sent there came back to an app that it had already passed through"
 				}
 			}
 		}
 	}
-	blame := func(targets []*upstream.Target, ways []way, closes []bool) {
+	blame := func(targets []*upstream.Target, edges []edge, closes []bool) {
 		for i, t := range targets {
 			if closes[i] {
-				why[t] = "it " + ErrLeadsBack.Error() + ": " + ways[i].why(g.configs)
+				why[t] = "it " + ErrLeadsBack.Error() + ": " + edges[i].why(g.configs)
 			}
 		}
 	}
-	all := append(namedWays[:len(namedWays):len(namedWays)], fixedWays...)
-	blame(named, namedWays, circular(len(g.apps), all))
-	blame(fixed, fixedWays, circular(len(g.apps), fixedWays))
+	all := append(namedEdges[:len(namedEdges):len(namedEdges)], fixedEdges...)
+	blame(named, namedEdges, inCycle(len(g.apps), all))
+	blame(fixed, fixedEdges, inCycle(len(g.apps), fixedEdges))
 	return why
-}
-
-// checkNames finds the names that have addresses to which no connection can go, and tells when that begins and ends.
-func (s *Server) checkNames() {
-	g := &s.guard
-	found := map[string]unusable{}
-	for _, a := range s.resolver.Snapshot() {
-		if why := uselessOf(a.Endpoints); why != "" {
-			found[a.Name.String()] = unusable{why, time.Now()}
-		}
-	}
-	g.mu.Lock()
-	before := g.useless
-	for name, u := range found {
-		if was, ok := before[name]; ok {
-			u.since = was.since
-			found[name] = u
-		}
-	}
-	g.useless = found
-	g.mu.Unlock()
-	for name, u := range found {
-		if _, ok := before[name]; !ok {
-			const text = "name has addresses that cannot be targets; ignoring them"
-			s.log.Throttled(nameState, "addresses of "+name, logging.Warn, text, logging.Fields{logging.EventKey: logging.NameFailing, "name": name, logging.ErrorKey: u.why})
-			s.history.note(Event{Kind: EventNameFailing, Target: name, Text: text, Reason: u.why})
-		}
-	}
-	for name := range before {
-		if _, ok := found[name]; !ok {
-			const text = "all addresses of the name can be targets again"
-			s.log.Throttled(nameState, "addresses of "+name, logging.Info, text, logging.Fields{logging.EventKey: logging.NameBack, "name": name})
-			s.history.note(Event{Kind: EventNameBack, Target: name, Text: text})
-		}
-	}
-}
-
-// uselessNames gives the names that have addresses to which no connection can go.
-func (g *guard) uselessNames() map[string]unusable {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.useless
-}
-
-// uselessOf says why some endpoints cannot be targets, the first few of them.
-func uselessOf(endpoints []upstream.Endpoint) string {
-	const told = 3
-	var why []string
-	more := 0
-	for _, e := range endpoints {
-		switch err := config.CheckEndpoint(e.Addr); {
-		case err == nil:
-		case len(why) < told:
-			why = append(why, err.Error())
-		default:
-			more++
-		}
-	}
-	if more > 0 {
-		why = append(why, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(why, "; ")
 }

@@ -7,123 +7,122 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// remembered is how many events a server keeps, of all kinds.
-const remembered = 256
+// maxEvents is how many events a server keeps, of all kinds.
+const maxEvents = 256
 
-// mostText is how long a text of an event may be, in bytes.
-const mostText = 1 << 10
+// maxText is the length limit of each text of an event, in bytes.
+const maxText = 1 << 10
 
-// history is the last events. When there are too many it forgets the oldest one of those that there are most of: of the
-// kind, in it of the app, and in that of the target or port. So whatever happens again and again pushes out itself: of n
-// kinds that happen, remembered/n events of each stay. The zero value is empty; it is safe for concurrent use.
+// history is the last events. When it is full, it removes the oldest of the most frequent ones: of the most frequent
+// kind, in it of the most frequent app, and in that of the most frequent target or port. So an event that repeats
+// only displaces its own kind: of n kinds, maxEvents/n events of each stay. The zero value is empty. It is safe for
+// concurrent use.
 type history struct {
-	mu     sync.Mutex // guards what follows
-	events []happening
-	last   uint64 // number of the newest; 0: none
-	shares map[share]*tally
+	mu      sync.Mutex // guards the fields below
+	events  []entry
+	last    uint64 // number of the newest event; 0: none
+	tallies map[group]*tally
 }
 
-// happening is an event that is remembered, and how many there are like it, from what it has in common with the most
-// others to what with the fewest.
-type happening struct {
+// entry is an event and the tallies of the groups that it belongs to, from the widest group to the narrowest.
+type entry struct {
 	Event
-	like [3]*tally
+	groups [3]*tally
 }
 
-// share is what events have in common: the kind; the app too; all but when it was.
-type share struct {
-	level                           int // place in happening.like
+// group is what events have in common: the kind; also the app; everything but the time.
+type group struct {
+	level                           int // index in entry.groups
 	kind, app, target, port, reason string
 }
 
 type tally struct {
-	share share
+	group group
 	n     int
-	last  time.Time // when the newest was
+	last  time.Time // time of the newest event
 }
 
-// note adds an event, whose time and number are set. Refusals of an app for the same reason are one event in the time of
-// again.
+// note adds an event and sets its time and number. Refusals of the same app for the same reason are one event per
+// repeatInterval.
 func (h *history) note(e Event) {
 	for _, text := range []*string{&e.App, &e.Target, &e.Port, &e.Text, &e.Reason} {
-		*text = sanitize.Text(*text, mostText)
+		*text = sanitize.Text(*text, maxText)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	e.Time = time.Now()
-	like := sharesOf(&e)
-	if last := h.shares[like[2]]; e.Kind == EventRefusals && last != nil && e.Time.Sub(last.last) < again {
+	groups := groupsOf(&e)
+	if last := h.tallies[groups[2]]; e.Kind == EventRefusals && last != nil && e.Time.Sub(last.last) < repeatInterval {
 		return
 	}
 	h.last++
 	e.Number = h.last
-	added := happening{Event: e}
-	for i, s := range like {
-		added.like[i] = h.count(s, e.Time)
+	added := entry{Event: e}
+	for i, s := range groups {
+		added.groups[i] = h.count(s, e.Time)
 	}
 	h.events = append(h.events, added)
-	if len(h.events) > remembered {
-		h.forget(h.most())
+	if len(h.events) > maxEvents {
+		h.remove(h.mostFrequent())
 	}
 }
 
-// sharesOf gives what an event may have in common with others. Of refusals the reason tells them apart; of others it is
-// what they are about.
-func sharesOf(e *Event) [3]share {
-	about := share{level: 2, kind: e.Kind, app: e.App, target: e.Target, port: e.Port}
+// groupsOf returns the groups of an event. Refusals are told apart by their reason, other events by their object.
+func groupsOf(e *Event) [3]group {
+	about := group{level: 2, kind: e.Kind, app: e.App, target: e.Target, port: e.Port}
 	if e.Kind == EventRefusals {
-		about = share{level: 2, kind: e.Kind, app: e.App, reason: e.Reason}
+		about = group{level: 2, kind: e.Kind, app: e.App, reason: e.Reason}
 	}
-	return [3]share{{level: 0, kind: e.Kind}, {level: 1, kind: e.Kind, app: e.App}, about}
+	return [3]group{{level: 0, kind: e.Kind}, {level: 1, kind: e.Kind, app: e.App}, about}
 }
 
-// count counts one more event of a share. Whoever holds the tally takes it off again.
-func (h *history) count(s share, now time.Time) *tally {
-	if h.shares == nil {
-		h.shares = map[share]*tally{}
+// count counts one more event of a group. remove undoes that.
+func (h *history) count(s group, now time.Time) *tally {
+	if h.tallies == nil {
+		h.tallies = map[group]*tally{}
 	}
-	t := h.shares[s]
+	t := h.tallies[s]
 	if t == nil {
-		t = &tally{share: s}
-		h.shares[s] = t
+		t = &tally{group: s}
+		h.tallies[s] = t
 	}
 	t.n++
 	t.last = now
 	return t
 }
 
-// most gives the place of the event that is to be forgotten.
-func (h *history) most() int {
+// mostFrequent returns the index of the event to remove.
+func (h *history) mostFrequent() int {
 	found := 0
 	for i := range h.events {
-		if h.events[i].more(&h.events[found]) {
+		if h.events[i].moreFrequent(&h.events[found]) {
 			found = i
 		}
 	}
 	return found
 }
 
-// more reports whether there are more events like this one than like another.
-func (x *happening) more(than *happening) bool {
-	for i, t := range x.like {
-		if other := than.like[i].n; t.n != other {
+// moreFrequent reports whether there are more events like this one than like the other.
+func (x *entry) moreFrequent(than *entry) bool {
+	for i, t := range x.groups {
+		if other := than.groups[i].n; t.n != other {
 			return t.n > other
 		}
 	}
 	return false
 }
 
-// forget takes away the event at a place.
-func (h *history) forget(place int) {
-	for _, t := range h.events[place].like {
+// remove removes the event at an index.
+func (h *history) remove(index int) {
+	for _, t := range h.events[index].groups {
 		if t.n--; t.n == 0 {
-			delete(h.shares, t.share)
+			delete(h.tallies, t.group)
 		}
 	}
-	h.events = append(h.events[:place], h.events[place+1:]...)
+	h.events = append(h.events[:index], h.events[index+1:]...)
 }
 
-// read gives what is remembered, oldest first.
+// read returns the events, oldest first.
 func (h *history) read() []Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-func TestHistoryKeepsTheLast(t *testing.T) {
+func TestHistoryKeepsTheLastEvents(t *testing.T) {
 	var h history
 	if got := h.read(); len(got) != 0 {
 		t.Fatalf("at the begin: %v", got)
 	}
-	for n := 1; n <= 3*remembered+7; n++ {
+	for n := 1; n <= 3*maxEvents+7; n++ {
 		h.note(Event{Text: fmt.Sprint(n)})
 		events := h.read()
-		if want := min(n, remembered); len(events) != want {
+		if want := min(n, maxEvents); len(events) != want {
 			t.Fatalf("%d events after %d", len(events), n)
 		}
 		for i, e := range events {
@@ -27,7 +27,7 @@ func TestHistoryKeepsTheLast(t *testing.T) {
 	}
 }
 
-// What happens all the time pushes out itself: not another kind, nor the same of another app or target.
+// A frequent event only displaces events like itself: no other kind, and no other app or target.
 func TestHistoryIsFair(t *testing.T) {
 	var h history
 	rare := []Event{
@@ -40,19 +40,19 @@ func TestHistoryIsFair(t *testing.T) {
 	for _, e := range rare {
 		h.note(e)
 	}
-	const many = 20 * remembered
-	for i := range many { // one target flaps, and many more of the same app die
+	const many = 20 * maxEvents
+	for i := range many { // one target flaps, and many others of the same app die
 		flapping := Event{Kind: EventTargetDead, App: "noisy", Target: "10.0.0.2:80"}
 		if i%2 == 1 {
 			flapping.Kind = EventTargetBack
 		}
 		h.note(flapping)
 	}
-	for i := range remembered / 3 {
+	for i := range maxEvents / 3 {
 		h.note(Event{Kind: EventTargetDead, App: "noisy", Target: fmt.Sprintf("10.1.0.%d:80", i)})
 	}
 	events := h.read()
-	if len(events) != remembered {
+	if len(events) != maxEvents {
 		t.Errorf("%d events", len(events))
 	}
 	for i, e := range rare {
@@ -68,30 +68,30 @@ func TestHistoryIsFair(t *testing.T) {
 		}
 		last = e.Number
 	}
-	if want := uint64(len(rare) + many + remembered/3); last != want {
+	if want := uint64(len(rare) + many + maxEvents/3); last != want {
 		t.Errorf("the last has number %d, want %d", last, want)
 	}
-	if len(h.shares) > 3*remembered {
-		t.Errorf("%d shares are counted", len(h.shares))
+	if len(h.tallies) > 3*maxEvents {
+		t.Errorf("%d shares are counted", len(h.tallies))
 	}
 }
 
-// Clients that are refused are one event in a while, for each app and reason; any text of an event is one bounded line.
+// Refusals of one app for one reason are one event per interval. The text of an event is one line of bounded length.
 func TestHistoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var h history
 		for range 2 {
-			for i := range 3 * remembered {
+			for i := range 3 * maxEvents {
 				h.note(Event{Kind: EventRefusals, App: "a", Reason: []string{"rate", "source_limit"}[i%2]})
 			}
-			time.Sleep(again)
+			time.Sleep(repeatInterval)
 		}
 		if got := h.read(); len(got) != 4 {
 			t.Errorf("%d events: %+v", len(got), got)
 		}
 		h.note(Event{Kind: EventNameFailing, Target: "web", Reason: strings.Repeat("no\x1b\n", 1<<16)})
 		got := h.read()[4].Reason
-		if len(got) > 10*mostText || strings.ContainsAny(got, "\x1b\n") {
+		if len(got) > 10*maxText || strings.ContainsAny(got, "\x1b\n") {
 			t.Errorf("%d bytes: %.40q", len(got), got)
 		}
 	})

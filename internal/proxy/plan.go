@@ -14,30 +14,30 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-// port is a listening socket at work, or about to be.
+// port is a listening socket that the engine has, or will have.
 type port struct {
 	*relay.Port
 	app *app
-	at  config.Port // as it was listened on
+	at  config.Port // the address that it was opened with
 }
 
-// plan is the way from what a server runs to what a configuration asks for. Everything that can fail is done by
-// prepare and open, and undone by abandon; commit does the rest and cannot fail.
+// plan is the steps from the running configuration to a new one. prepare and open do everything that can fail, and
+// abandon undoes it; commit does the rest and cannot fail.
 type plan struct {
-	server *Server
-	cfg    *config.Config
-	apps   []*app
-	gone   []*app // those that the server has and nobody succeeds
+	server  *Server
+	cfg     *config.Config
+	apps    []*app
+	removed []*app // running apps without a successor
 
 	sockets *listen.Plan
-	owners  []*app // of the ports that sockets counts
-	fresh   map[listen.Key]*port
-	opened  []*port // those of fresh that the engine has
+	owners  []*app               // app of each port in sockets
+	added   map[listen.Key]*port // ports to open
+	opened  []*port              // ports of added that the engine has
 }
 
-// prepare makes what is new, listening on new ports without accepting yet. Every target that leads back to its app, or
-// else every port that cannot be listened on, is reported, and then nothing has changed; nor has it if the context is done
-// before all is.
+// prepare makes everything new, and listens on new ports without accepting. It reports every target that leads back
+// to its app, or else every port that it cannot listen on. It changes nothing then, nor if the context is done before
+// it returns.
 func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error) {
 	if s.cfg != nil && cfg.Engine != s.cfg.Engine {
 		return nil, cfg.Errorf("engine", "changing it to %q from %q needs a restart", cfg.Engine, s.cfg.Engine)
@@ -45,8 +45,8 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error)
 	if err := CheckTargets(cfg, s.inherited); err != nil {
 		return nil, err
 	}
-	s.leaving.Wait()
-	p := &plan{server: s, cfg: cfg, fresh: map[listen.Key]*port{}}
+	s.closing.Wait()
+	p := &plan{server: s, cfg: cfg, added: map[listen.Key]*port{}}
 	before := predecessors(cfg.Apps, s.apps)
 	for i, c := range cfg.Apps {
 		p.apps = append(p.apps, newApp(c, before[i]))
@@ -57,14 +57,14 @@ func (s *Server) prepare(ctx context.Context, cfg *config.Config) (*plan, error)
 	}
 	for _, a := range s.apps {
 		if !succeeded[a] {
-			p.gone = append(p.gone, a)
+			p.removed = append(p.removed, a)
 		}
 	}
 	if err := p.listen(ctx); err != nil {
 		if undone := p.abandon(); undone != nil {
 			return nil, errors.Join(err, undone)
 		}
-		return nil, err // which may be several
+		return nil, err // as it is: it may be several errors
 	}
 	p.resolve(ctx)
 	if err := context.Cause(ctx); err != nil {
@@ -91,9 +91,9 @@ func (p *plan) listen(ctx context.Context) error {
 	}
 	for _, n := range p.sockets.New {
 		a := p.owners[n.Index]
-		fresh := &port{Port: relay.NewPort(n.Key.Port.String(), n.Listener), app: a, at: n.Key.Port}
-		fresh.Route.Store(a.route)
-		p.fresh[n.Key] = fresh
+		added := &port{Port: relay.NewPort(n.Key.Port.String(), n.Listener), app: a, at: n.Key.Port}
+		added.Route.Store(a.route)
+		p.added[n.Key] = added
 		if err := linux.Control(n.Listener, listen.Accepted(n.Listener, a.route.Keepalive)); err != nil {
 			return p.explain(listen.Failures{{Index: n.Index, Port: n.Key.Port, Err: err}})
 		}
@@ -101,7 +101,7 @@ func (p *plan) listen(ctx context.Context) error {
 	return nil
 }
 
-// explain names the apps and the places in the configuration of ports that cannot be listened on.
+// explain adds the app and the position in the configuration to the errors of ports.
 func (p *plan) explain(err error) error {
 	var failed listen.Failures
 	if !errors.As(err, &failed) {
@@ -121,19 +121,19 @@ func (p *plan) explain(err error) error {
 	return errs
 }
 
-// open has the engine accept on new ports.
+// open makes the engine accept on new ports.
 func (p *plan) open() error {
-	for key, fresh := range p.fresh {
-		if err := p.server.engine.Open(fresh.Port); err != nil {
-			delete(p.fresh, key) // the engine has closed its listener
-			return errors.Join(fmt.Errorf("accept on %s for app %q: %w", fresh.Name(), fresh.app.Name, err), p.abandon())
+	for key, added := range p.added {
+		if err := p.server.engine.Open(added.Port); err != nil {
+			delete(p.added, key) // the engine has closed its listener
+			return errors.Join(fmt.Errorf("accept on %s for app %q: %w", added.Name(), added.app.Name, err), p.abandon())
 		}
-		p.opened = append(p.opened, fresh)
+		p.opened = append(p.opened, added)
 	}
 	return nil
 }
 
-// abandon takes back what prepare and open have done.
+// abandon undoes prepare and open.
 func (p *plan) abandon() error {
 	var errs []error
 	for _, o := range p.opened {
@@ -142,13 +142,13 @@ func (p *plan) abandon() error {
 	if p.sockets != nil {
 		errs = append(errs, p.sockets.Close())
 	}
-	p.resolveAgain()
+	p.resumeResolving()
 	return errors.Join(errs...)
 }
 
-// commit has the server run the plan, which was opened: from here on new sessions are as the configuration says. It
-// returns what went wrong with listening sockets, which does not undo the plan. Readers of the server wait only for the
-// first step, which is done in memory: the others take as long as the kernel and the engine do.
+// commit runs a plan that was opened: from now on, new sessions go by the new configuration. It returns errors of
+// listening sockets, which do not undo the plan. Readers of the server wait only for the first step, which is done in
+// memory, and not for the kernel and the engine.
 func (p *plan) commit() error {
 	kept, stale := p.swap()
 	var errs []error
@@ -169,28 +169,28 @@ func (p *plan) commit() error {
 	return errors.Join(errs...)
 }
 
-// keptPort is a port that goes on, and the route that it has had.
+// keptPort is a port that stays open, and its previous route.
 type keptPort struct {
 	port   *port
 	before *relay.Route
 }
 
-// swap replaces what readers see of the server, and returns the ports that go on and those that are given up.
+// swap replaces what readers see of the server. It returns the ports that stay open and those to close.
 func (p *plan) swap() (kept []keptPort, stale map[listen.Key]*port) {
 	s := p.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cfg, s.apps = p.cfg, p.apps
-	s.oneIn.Store(int64(p.cfg.Log.Sessions))
+	s.recordOneIn.Store(int64(p.cfg.Log.Sessions))
 	s.workers.Resize(p.cfg.MaxWorkers)
 	for _, a := range p.apps {
 		a.targets.Activate()
 	}
-	for _, a := range p.gone {
+	for _, a := range p.removed {
 		a.targets.Retire()
 	}
 	stale = map[listen.Key]*port{}
-	ports := p.fresh
+	ports := p.added
 	for was, open := range s.ports {
 		key, index, ok := p.sockets.Next(was)
 		if !ok {
@@ -206,7 +206,7 @@ func (p *plan) swap() (kept []keptPort, stale map[listen.Key]*port) {
 	return kept, stale
 }
 
-// close closes a port that the server has given up.
+// close closes a removed port.
 func (s *Server) close(old *port) error {
 	defer s.failing.Delete(old.Port)
 	return s.engine.Close(old.Port)
@@ -214,7 +214,7 @@ func (s *Server) close(old *port) error {
 
 // retire closes a port after listen.Grace, or when the server stops.
 func (s *Server) retire(old *port) {
-	s.leaving.Go(func() {
+	s.closing.Go(func() {
 		select {
 		case <-time.After(listen.Grace):
 		case <-s.stopping.Done():

@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// addresses gives every test a loopback address of its own, on which all ports are free.
+// addresses numbers loopback addresses: each test has its own, with all ports free.
 var addresses atomic.Uint32
 
 func ownAddress() string {
@@ -36,7 +36,7 @@ func ownAddress() string {
 	return fmt.Sprintf("127.%d.%d.%d", 64+os.Getpid()%128, n>>8&0xff, n&0xff)
 }
 
-// parse decodes a configuration, in which IP stands for the test's address.
+// parse decodes a configuration. IP in the text is replaced by ip.
 func parse(t *testing.T, ip, text string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.json", []byte(strings.ReplaceAll(text, "IP", ip)))
@@ -66,7 +66,7 @@ func start(t *testing.T, cfg *config.Config, inherited ...listen.Inherited) *Ser
 	return s
 }
 
-// serveName is a target that says its name to whoever connects, and echoes from then on.
+// serveName runs a target that sends its name to each client, and then echoes.
 func serveName(t *testing.T, network, address, name string) {
 	t.Helper()
 	l, err := net.Listen(network, address)
@@ -91,7 +91,7 @@ func serveName(t *testing.T, network, address, name string) {
 	t.Cleanup(func() { l.Close(); all.Wait() })
 }
 
-// dial opens a session and returns it with the name that the target says, which has n bytes.
+// dial opens a session and returns it with the name of the target, which has n bytes.
 func dial(network, address string, n int) (net.Conn, string, error) {
 	c, err := net.Dial(network, address)
 	if err != nil {
@@ -106,7 +106,7 @@ func dial(network, address string, n int) (net.Conn, string, error) {
 	return c, string(name), nil
 }
 
-// reaches checks who answers on an address.
+// reaches checks which target a session to an address reaches.
 func reaches(t *testing.T, network, address, want string) {
 	t.Helper()
 	c, got, err := dial(network, address, len(want))
@@ -152,7 +152,7 @@ func TestEveryPortThatFailsIsReported(t *testing.T) {
 	refuses(t, ip+":1")
 }
 
-// Of many ports that fail no more are told than of other errors, and the rest is not tried.
+// The number of reported ports is limited, as for other errors; further ports are not tried.
 func TestManyPortsThatFail(t *testing.T) {
 	ip := ownAddress()
 	for port := 1; port <= config.MaxErrors+20; port++ {
@@ -207,7 +207,7 @@ func TestUnixPorts(t *testing.T) {
 	}
 }
 
-func TestApplyTheSameTouchesNothing(t *testing.T) {
+func TestApplySameConfigurationChangesNothing(t *testing.T) {
 	ip := ownAddress()
 	const text = `{"apps": [{"name": "a", "ports": ["IP:1", "IP:2"], "targets": ["IP:8", "IP:9"]}]}`
 	s := start(t, parse(t, ip, text))
@@ -220,10 +220,10 @@ func TestApplyTheSameTouchesNothing(t *testing.T) {
 	}
 }
 
-// slowToClose is an engine whose Close waits.
+// slowToClose is an engine whose Close blocks.
 type slowToClose struct {
 	relay.Engine
-	closing chan struct{} // told of each Close
+	closing chan struct{} // receives at each Close
 	goOn    chan struct{}
 }
 
@@ -233,7 +233,7 @@ func (e slowToClose) Close(p *relay.Port) error {
 	return e.Engine.Close(p)
 }
 
-// Closing ports takes as long as it takes; the server is seen as it will be meanwhile.
+// While Apply closes ports, readers do not wait and see the new state.
 func TestReadersDoNotWaitForPortsToClose(t *testing.T) {
 	ip := ownAddress()
 	s, err := New(t.Context(), parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1", "IP:2", "IP:3"], "targets": ["IP:9"]}]}`), logging.Discard(), nil)
@@ -273,7 +273,7 @@ func TestReadersDoNotWaitForPortsToClose(t *testing.T) {
 	}
 }
 
-func TestApplyChangesWhatItSays(t *testing.T) {
+func TestApplyChangesPortsAndTargets(t *testing.T) {
 	ip := ownAddress()
 	for port, name := range map[string]string{"7": "seven", "8": "eight"} {
 		serveName(t, "tcp", ip+":"+port, name)
@@ -301,7 +301,7 @@ func TestApplyChangesWhatItSays(t *testing.T) {
 	reaches(t, "tcp", ip+":2", "seven")
 	reaches(t, "tcp", ip+":3", "eight")
 	reaches(t, "tcp", ip+":4", "eight")
-	for i, c := range open { // with the targets that they had, also where the port is gone
+	for i, c := range open { // to their previous targets, even if the port is removed
 		if _, err := io.WriteString(c, "still"); err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +310,7 @@ func TestApplyChangesWhatItSays(t *testing.T) {
 		}
 	}
 	if got := s.Status().String(); got != "3 apps, 3 ports, 3/3 targets alive, 3 sessions" {
-		// Those that have only just been closed may be counted still.
+		// Sessions that were just closed may still count.
 		if !strings.HasPrefix(got, "3 apps, 3 ports, 3/3 targets alive, ") {
 			t.Error(got)
 		}
@@ -337,7 +337,7 @@ func TestApplyThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestApplyKeepsWhatIsKnownOfTargets(t *testing.T) {
+func TestApplyKeepsStateOfTargets(t *testing.T) {
 	ip := ownAddress()
 	const targets = `"targets": ["IP:7", "IP:8", "IP:9"]`
 	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], `+targets+`}]}`))
@@ -374,7 +374,7 @@ func TestApplyCannotChangeTheEngine(t *testing.T) {
 	}
 }
 
-// Clients that connect all the time while the configuration changes all the time notice nothing.
+// Clients that connect continuously while the configuration changes continuously see no error.
 func TestApplyUnderLoad(t *testing.T) {
 	ip := ownAddress()
 	for port, name := range map[string]string{"7": "seven", "8": "eight"} {
@@ -439,8 +439,8 @@ func TestInheritedSockets(t *testing.T) {
 	l.SetUnlinkOnClose(false)
 	inherited = append(inherited, listen.Inherited{Name: "unix", Listener: l})
 
-	var logged bytes.Buffer
-	log, err := logging.New(&logged, config.Log{Level: "info", Format: "text"})
+	var logState bytes.Buffer
+	log, err := logging.New(&logState, config.Log{Level: "info", Format: "text"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -461,11 +461,11 @@ func TestInheritedSockets(t *testing.T) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := logged.String(); strings.Count(got, "no app uses the inherited socket") != 1 || !strings.Contains(got, "unused") {
+	if got := logState.String(); strings.Count(got, "no app uses the inherited socket") != 1 || !strings.Contains(got, "unused") {
 		t.Errorf("of sockets that are not used: %s", got)
 	}
 
-	// A socket that is not used any more stays, and who connects to it is served when it is used again.
+	// An inherited socket that is no longer used stays open. Its connections are served when it is used again.
 	if _, err := s.Apply(parse(t, ip, `{"apps": [{"name": "by-address", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,9 @@ import (
 	"tcp-proxy/internal/logging"
 )
 
-// A reload of 1,000 apps with 10,000 targets, in its parts: reading the text, what can fail, and what cannot. In
-// "targets" every app gets another target; in "ports" every tenth app another port; in "nothing" all is as it was.
+// A reload of 1,000 apps with 10,000 targets, in three parts: parsing, what can fail, and the commit. In "targets"
+// every app gets another target; in "ports" every tenth app another port; in "nothing" the configuration stays the
+// same.
 func BenchmarkReload(b *testing.B) {
 	ip := ownAddress()
 	text := func(i int, what string) string {

@@ -33,13 +33,13 @@ func (r *reloads) read() Reloads {
 	return r.count
 }
 
-// reloaded notes that another configuration is active.
+// reloaded notes that a new configuration is active.
 func (s *Server) reloaded(changes Changes) {
 	s.reloads.succeeded()
 	s.history.note(Event{Kind: EventReloaded, Text: "reloaded: " + changes.String()})
 }
 
-// ReloadRefused notes that a reload came to nothing: err is of Apply, or says why it did not get that far.
+// ReloadRefused notes a reload that failed; err is the error of Apply or of an earlier step.
 func (s *Server) ReloadRefused(err error) {
 	s.reloads.refused(err)
 	s.history.note(Event{Kind: EventReloadRefused, Text: "reload refused, keeping the current configuration", Reason: config.Brief(err)})

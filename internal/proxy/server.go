@@ -1,5 +1,5 @@
-// Package proxy is the server: it listens on the ports of every app, hands what comes to an engine with the app's
-// route, and accounts for each session. It knows nothing of signals, HTTP or systemd.
+// Package proxy is the server: it listens on the ports of every app, passes each connection to an engine with the
+// route of the app, and accounts for each session. It does not depend on signals, HTTP or systemd.
 package proxy
 
 import (
@@ -19,49 +19,50 @@ import (
 	"tcp-proxy/internal/resolve"
 )
 
-// Server runs a configuration. Make it with New; then Start; Apply any number of times; and at last Stop. Those are
-// called one at a time.
+// Server runs a configuration. Call New, then Start, then Apply (or Prepare and Commit) any number of times, and
+// finally Stop; one call at a time.
 type Server struct {
 	log       *logging.Logger
 	workers   *admit.Workers
 	engine    relay.Engine
 	inherited []listen.Inherited
-	first     *plan // what New has prepared, until Start
+	initial   *plan // prepared by New, until Start
 
 	prober   *probe.Prober
 	resolver *resolve.Resolver
 	guard    guard
 	own      relay.Own
-	leaving  sync.WaitGroup  // for ports that are closed in a moment
-	stopping context.Context // done: Stop was called
+	closing  sync.WaitGroup  // ports that retire will close
+	stopping context.Context // done once Stop or Stopping was called
 	stop     context.CancelFunc
 
-	oneIn     atomic.Int64  // so many sessions that end well have one record in the log; 0: no session has
-	endings   atomic.Uint64 // of sessions that ended well
-	reloads   reloads
-	history   history
-	draining  atomic.Bool
-	failing   sync.Map // from *relay.Port to why accepting on it fails
-	pauses    atomic.Uint64
-	shortages shortages
+	recordOneIn    atomic.Int64  // one session in so many that end well has a record in the log; 0: none
+	endedWellCount atomic.Uint64 // sessions that ended well
+	reloads        reloads
+	history        history
+	draining       atomic.Bool
+	failing        sync.Map // *relay.Port → text of the error of accept
+	acceptPauses   atomic.Uint64
+	shortages      shortages
 
-	mu      sync.Mutex // guards what follows against readers; it changes in commit only
+	mu      sync.Mutex // guards the fields below for readers; only commit and Start change them
 	cfg     *config.Config
 	apps    []*app
 	ports   map[listen.Key]*port
 	started time.Time // zero before Start
 }
 
-// New makes a server of a configuration and listens on every port, without accepting yet. A port that an inherited
-// socket serves is not made again. All ports that cannot be listened on are one error, and then nothing is left open
-// but what was inherited, which is the server's only if there is no error. It gives up when the context is done.
+// New makes a server with a configuration and listens on every port, without accepting yet. It does not listen on a
+// port that an inherited socket serves. All ports that it cannot listen on are one error. On error, New closes
+// everything except the inherited sockets, which belong to the server only if there is no error. It gives up when the
+// context is done.
 func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited []listen.Inherited) (*Server, error) {
 	s := &Server{
 		log:       log,
 		workers:   admit.NewWorkers(cfg.MaxWorkers),
 		inherited: inherited,
 		ports:     map[listen.Key]*port{},
-		guard:     guard{woken: make(chan struct{}, 1), found: make(chan circle, 16)},
+		guard:     guard{changed: make(chan struct{}, 1), found: make(chan cycle, 16)},
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.workers.OnFull, s.workers.OnFree = s.poolFull, s.poolFree
@@ -73,34 +74,34 @@ func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited
 		return nil, errors.Join(err, s.prober.Close())
 	}
 	s.resolver = resolve.New(s.nameChanged)
-	if s.first, err = s.prepare(ctx, cfg); err != nil {
-		return nil, errors.Join(err, s.free())
+	if s.initial, err = s.prepare(ctx, cfg); err != nil {
+		return nil, errors.Join(err, s.release())
 	}
 	return s, nil
 }
 
-// Start accepts on every port. With an error nothing is accepted, and the server still wants Stop.
+// Start accepts on every port. On error nothing is accepted, and Stop must still be called.
 func (s *Server) Start() error {
-	p := s.first
-	s.first = nil
-	s.protect(p.apps) // before anybody can connect
+	p := s.initial
+	s.initial = nil
+	s.guardTargets(p.apps) // before anybody can connect
 	if err := p.open(); err != nil {
 		return err
 	}
 	s.activate(p)
-	s.guard.checking.Go(s.watchTargets)
+	s.guard.checking.Go(s.recheckTargets)
 	s.reloads.succeeded()
 	s.mu.Lock()
 	s.started = time.Now()
 	s.mu.Unlock()
 	s.history.note(Event{Kind: EventStarted, Text: "started: " + SizeOf(p.cfg).String()})
-	for _, i := range s.unused() {
+	for _, i := range s.unusedInherited() {
 		s.log.Warn(fmt.Sprintf("no app uses the inherited socket %s; its connections will hang", i), nil)
 	}
 	return nil
 }
 
-// Apply has the server run another configuration: Prepare and Commit in one.
+// Apply is Prepare and Commit in one call.
 func (s *Server) Apply(cfg *config.Config) (Changes, error) {
 	p, err := s.Prepare(context.Background(), cfg)
 	if err != nil {
@@ -109,18 +110,18 @@ func (s *Server) Apply(cfg *config.Config) (Changes, error) {
 	return p.Commit()
 }
 
-// Plan is a way to another configuration. It wants exactly one of Commit and Abandon.
+// Plan is a prepared change to another configuration. It must be followed by either Commit or Abandon.
 type Plan struct {
 	server  *Server
 	changes Changes
 	plan    *plan // nil: the configuration means the same
 }
 
-// Prepare does what takes time on the way to another configuration: it listens on new ports, without accepting, and looks
-// up names. Until the context is done, it may take as long as that. What the configuration does not change goes on
-// untouched then: listening sockets, sessions, and what is known of targets. Open sessions keep the policy that they began
-// with, also those of ports and targets that are gone. A configuration that means the same touches nothing. With an error
-// everything is as before. Stop may be called meanwhile, once the context is done; the plan is of no use then.
+// Prepare does everything slow in a change to another configuration: it listens on new ports, without accepting, and
+// looks up names. It may take until the context is done. Whatever the configuration does not change continues:
+// listening sockets, sessions, and the state of targets. Open sessions keep the policy that they began with, even if
+// their port or target is removed. A configuration that means the same changes nothing. On error everything is as
+// before. Stop may be called during Prepare once the context is done; the plan must not be used then.
 func (s *Server) Prepare(ctx context.Context, cfg *config.Config) (*Plan, error) {
 	p := &Plan{server: s, changes: ChangesOf(s.cfg, cfg)}
 	if p.changes.Nothing() && cfg.Engine == s.cfg.Engine {
@@ -131,7 +132,7 @@ func (s *Server) Prepare(ctx context.Context, cfg *config.Config) (*Plan, error)
 	return p, err
 }
 
-// Commit makes the configuration the active one. With an error nothing has changed.
+// Commit makes the configuration the active one. On error nothing has changed.
 func (p *Plan) Commit() (Changes, error) {
 	if p.plan != nil {
 		if err := p.plan.open(); err != nil {
@@ -144,7 +145,7 @@ func (p *Plan) Commit() (Changes, error) {
 	return p.changes, nil
 }
 
-// Abandon gives back what Prepare took.
+// Abandon undoes Prepare.
 func (p *Plan) Abandon() error {
 	if p.plan == nil {
 		return nil
@@ -158,11 +159,11 @@ func (s *Server) activate(p *plan) {
 	if err := p.commit(); err != nil {
 		s.log.Warn("closing a removed port failed", logging.Fields{logging.ErrorKey: err})
 	}
-	s.protect(p.apps)
+	s.guardTargets(p.apps)
 	p.startProbing(before)
 }
 
-// Stopping has the server say, to those who ask, that it is about to stop. Stop does so too.
+// Stopping makes the server report that it is about to stop. Stop calls it too.
 func (s *Server) Stopping() {
 	if s.stopping.Err() == nil {
 		s.history.note(Event{Kind: EventStopping, Text: "stopping: no new sessions"})
@@ -175,15 +176,15 @@ func (s *Server) Stopping() {
 // if the context was cancelled.
 func (s *Server) Stop(ctx context.Context) error {
 	var errs []error
-	if s.first != nil {
-		errs = append(errs, s.first.abandon())
+	if s.initial != nil {
+		errs = append(errs, s.initial.abandon())
 	}
 	s.Stopping()
 	s.guard.checking.Wait()
 	for _, p := range s.ports {
 		errs = append(errs, s.engine.Close(p.Port))
 	}
-	s.leaving.Wait()
+	s.closing.Wait()
 	for _, i := range s.inherited {
 		errs = append(errs, i.Listener.Close())
 	}
@@ -191,7 +192,7 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.engine.End(causeOfStop(err))
 		errs = append(errs, s.engine.Wait(context.Background()))
 	}
-	return errors.Join(append(errs, s.free())...)
+	return errors.Join(append(errs, s.release())...)
 }
 
 // causeOfStop is the cause of the sessions that a stop resets; err is the error of the context of Stop.
@@ -202,15 +203,15 @@ func causeOfStop(err error) relay.Cause {
 	return relay.Stopped
 }
 
-// free gives back what New has made, but for listening sockets.
-func (s *Server) free() error {
+// release closes everything that New has made, except listening sockets.
+func (s *Server) release() error {
 	s.resolver.Close()
 	s.shortages.stop()
 	return errors.Join(s.prober.Close(), s.engine.Stop())
 }
 
-// unused gives the inherited sockets that serve no port.
-func (s *Server) unused() (sockets []listen.Inherited) {
+// unusedInherited returns the inherited sockets that serve no port.
+func (s *Server) unusedInherited() (sockets []listen.Inherited) {
 	for _, i := range s.inherited {
 		used := false
 		for key := range s.ports {

@@ -16,8 +16,8 @@ import (
 
 var noDescriptor = os.NewSyscallError("socket", unix.EMFILE)
 
-// fail has three targets of an app fail, again and again, for this machine's fault.
-func (n *noisy) fail(route *relay.Route) {
+// fail makes connects of three targets of an app fail many times, for lack of descriptors.
+func (n *logged) fail(route *relay.Route) {
 	for range 1000 {
 		for _, x := range n.targets[:3] {
 			n.connectFailed(route, x, noDescriptor, false)
@@ -26,21 +26,21 @@ func (n *noisy) fail(route *relay.Route) {
 }
 
 // kinds lists the events: their kind, app and reason.
-func (n *noisy) kinds() (all []string) {
+func (n *logged) kinds() (all []string) {
 	for _, e := range n.history.read() {
 		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %s", e.Kind, e.App, e.Reason)))
 	}
 	return all
 }
 
-func (n *noisy) expectKinds(want ...string) {
+func (n *logged) expectKinds(want ...string) {
 	n.Helper()
 	if got := n.kinds(); !slices.Equal(got, want) {
 		n.Errorf("events %q, want %q", got, want)
 	}
 }
 
-func (n *noisy) expectLasting(want ...string) {
+func (n *logged) expectLasting(want ...string) {
 	n.Helper()
 	var got []string
 	lasting, _ := n.shortages.read()
@@ -52,12 +52,12 @@ func (n *noisy) expectLasting(want ...string) {
 	}
 }
 
-// A machine that has no descriptors left for connections to targets says so: in the log once in a while, in events once for
-// each app, and in the status while it lasts, though a connect works now and then. Then it says that it is over.
-func TestShortageIsTold(t *testing.T) { synctest.Test(t, shortageIsTold) }
+// A lack of descriptors for connects is reported: in the log at intervals, by one event for each app, and in the
+// status while it lasts, even if a connect succeeds now and then. Then its end is reported.
+func TestShortageIsReported(t *testing.T) { synctest.Test(t, shortageIsReported) }
 
-func shortageIsTold(t *testing.T) {
-	n := newNoisy(t, "info")
+func shortageIsReported(t *testing.T) {
+	n := newLogged(t, "info")
 	web, mail := &relay.Route{App: "web"}, &relay.Route{App: "mail"}
 	begun := time.Now()
 	n.connected(web)
@@ -77,12 +77,12 @@ func shortageIsTold(t *testing.T) {
 	if total["connect"] != 6*3000 || total["session"] != 0 || total["pipe"] != 0 {
 		t.Errorf("counted %v", total)
 	}
-	time.Sleep(settled - time.Second)
+	time.Sleep(settleTime - time.Second)
 	synctest.Wait()
 	n.connected(mail)
 	n.expectLasting("connect mail")
 	n.expectKinds("connect_failing web socket: too many open files", "connect_failing mail socket: too many open files", "connect_resumed web")
-	if got := len(n.lines("connect failed for a local reason")); got < 2 || got > 4 { // for each app at once, and how many were left out
+	if got := len(n.lines("connect failed for a local reason")); got < 2 || got > 4 { // for each app at once, and the number left out
 		t.Errorf("logged %d times", got)
 	}
 	if got := n.lines("no more connects fail"); len(got) != 1 || got[0].App != "web" {
@@ -90,16 +90,16 @@ func shortageIsTold(t *testing.T) {
 	}
 }
 
-// A shortage is over when nothing has failed for a minute, if nobody needs anything; then the next is another.
-func TestShortageIsForgotten(t *testing.T) { synctest.Test(t, shortageIsForgotten) }
+// A shortage ends when nothing has failed for a minute, even if nothing has succeeded; the next failure begins another.
+func TestShortageEndsWithoutFailures(t *testing.T) { synctest.Test(t, shortageEndsWithoutFailures) }
 
-func shortageIsForgotten(t *testing.T) {
-	n := newNoisy(t, "info")
+func shortageEndsWithoutFailures(t *testing.T) {
+	n := newLogged(t, "info")
 	web := &relay.Route{App: "web"}
 	n.fail(web)
-	time.Sleep(forgotten - time.Second)
+	time.Sleep(forgetTime - time.Second)
 	n.fail(web)
-	time.Sleep(forgotten - time.Second)
+	time.Sleep(forgetTime - time.Second)
 	synctest.Wait()
 	n.expectLasting("connect web")
 	time.Sleep(time.Second)
@@ -109,7 +109,7 @@ func shortageIsForgotten(t *testing.T) {
 	why := " web socket: too many open files"
 	n.expectKinds("connect_failing"+why, "connect_resumed web", "connect_failing"+why)
 	n.shortages.stop()
-	time.Sleep(2 * forgotten)
+	time.Sleep(2 * forgetTime)
 	synctest.Wait()
 	n.expectKinds("connect_failing"+why, "connect_resumed web", "connect_failing"+why)
 	if got := n.lines("no more connects"); len(got) != 1 {
@@ -117,18 +117,18 @@ func shortageIsForgotten(t *testing.T) {
 	}
 }
 
-// Of each kind of lack there is an episode: what sessions need, and pipes, which are no app's.
+// There is one shortage for each kind: resources of sessions, and pipes, which belong to no app.
 func TestShortagesOfEachKind(t *testing.T) { synctest.Test(t, shortagesOfEachKind) }
 
 func shortagesOfEachKind(t *testing.T) {
-	n := newNoisy(t, "info")
+	n := newLogged(t, "info")
 	web := &relay.Route{App: "web"}
 	for range 100 {
 		n.short(relay.LackSession, web, unix.ENOSPC)
 		n.short(relay.LackPipe, nil, unix.EPERM)
 	}
 	n.expectLasting("pipe", "session web")
-	time.Sleep(settled)
+	time.Sleep(settleTime)
 	n.works(relay.LackPipe, nil)
 	synctest.Wait()
 	n.expectLasting("session web")

@@ -8,15 +8,15 @@ import (
 	"tcp-proxy/internal/resolve"
 )
 
-// Size is what a server has.
+// Size is the number of parts of a server.
 type Size struct {
 	Apps, Ports, Targets, Workers int
-	Probed                        int // targets that are, with all the addresses that names may have
-	Lookups                       int // sockets for names of targets
+	Probed                        int // targets with probes, including all addresses that names may have
+	Lookups                       int // sockets for looking up names
 	Engine                        string
 }
 
-// SizeOf tells what a configuration would run.
+// SizeOf returns the size of a server with this configuration.
 func SizeOf(cfg *config.Config) Size {
 	size := Size{Apps: len(cfg.Apps), Workers: cfg.MaxWorkers, Engine: cfg.Engine}
 	for _, a := range cfg.Apps {
@@ -32,7 +32,7 @@ func SizeOf(cfg *config.Config) Size {
 	return size
 }
 
-// String is such as "3 apps, 12 ports, 42 targets".
+// String returns a text such as "3 apps, 12 ports, 42 targets".
 func (s Size) String() string {
 	return fmt.Sprintf("%s, %s, %s", count(s.Apps, "app"), count(s.Ports, "port"), count(s.Targets, "target"))
 }
@@ -44,27 +44,28 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// spareDescriptors are for what has no number of its own: the log, the runtime's poller, the prober and the watch of
-// files, files that are read now and then, and a port that a reload has opened and the one before it.
+// spareDescriptors is for everything without a number of its own: the log, the poller of the Go runtime, the prober,
+// watched files, files that are open for a moment, and both the old and the new socket of a port during a reload.
 const spareDescriptors = 64
 
-// Descriptors is the most descriptors that a server of this size holds in a process that may have so many.
+// Descriptors returns the most descriptors that a server of this size uses. limit is RLIMIT_NOFILE of the process.
 func (s Size) Descriptors(limit uint64) uint64 {
 	e := engines[s.Engine]
-	return uint64(s.Workers)*s.perWorker() + uint64(s.Ports)*e.perPort + e.once() + probe.Descriptors(s.Probed, limit) +
+	return uint64(s.Workers)*s.perWorker() + uint64(s.Ports)*e.perPort + e.fixed() + probe.Descriptors(s.Probed, limit) +
 		uint64(s.Lookups) + spareDescriptors
 }
 
-// perWorker is the most descriptors of one session.
+// perWorker returns the most descriptors of one session.
 func (s Size) perWorker() uint64 {
 	e := engines[s.Engine]
 	if s.Lookups > 0 {
-		return e.perSession + e.perRival
+		return e.perSession + e.perRace
 	}
 	return e.perSession
 }
 
-// MostWorkers is how many workers fit a limit of descriptors, of which others have some, with the rest as it is.
+// MostWorkers returns how many workers fit a limit of descriptors of which others are used elsewhere. The rest of the
+// size stays.
 func (s Size) MostWorkers(limit, others uint64) uint64 {
 	s.Workers = 0
 	if need := s.Descriptors(limit) + others; need < limit {

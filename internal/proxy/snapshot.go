@@ -8,11 +8,11 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// SnapshotVersion is the version of Snapshot's shape: it changes when a field goes away or means something else, not
-// when one is added.
+// SnapshotVersion is the version of the JSON of Snapshot. It changes if a field is removed or gets another meaning,
+// not if one is added.
 const SnapshotVersion = 1
 
-// What DrainTarget may not find.
+// The errors of DrainTarget.
 var (
 	ErrNoApp    = errors.New("no such app")
 	ErrNoTarget = errors.New("no such target")
@@ -29,17 +29,17 @@ type Snapshot struct {
 	Workers   Workers           `json:"workers"`
 	Reloads   Reloads           `json:"reloads"`
 	Log       Log               `json:"log"`
-	Shortages []Shortage        `json:"shortages"`       // that last, the longest first
-	Lacked    map[string]uint64 `json:"shortages_total"` // how often something failed for a lack of this machine's, by its kind
-	Names     []Name            `json:"names"`           // of targets, that are looked up
+	Shortages []Shortage        `json:"shortages"`       // current ones, the longest first
+	Lacked    map[string]uint64 `json:"shortages_total"` // failures because this machine lacked something, by kind
+	Names     []Name            `json:"names"`           // names of targets that are looked up
 	Apps      []App             `json:"apps"`
-	Events    []Event           `json:"events"` // oldest first; of those that repeat, the oldest have gone
+	Events    []Event           `json:"events"` // oldest first; the oldest of those that repeat are removed
 }
 
-// Stage is what a server is about.
+// Stage is what the server is doing.
 type Stage string
 
-// The stages. A server that drains still serves, but is not ready: whoever sends it connections shall stop to.
+// The stages. A draining server still serves, but reports not ready, so that load balancers send it no more clients.
 const (
 	Starting Stage = "starting"
 	Serving  Stage = "serving"
@@ -47,53 +47,53 @@ const (
 	Stopping Stage = "stopping"
 )
 
-// Workers is the pool.
+// Workers is the state of the worker pool.
 type Workers struct {
 	Busy   int               `json:"busy"`
 	Max    int               `json:"max"`
-	Paused map[string]uint64 `json:"paused"` // how often accepting had to pause, by reason: one of the Paused constants
+	Paused map[string]uint64 `json:"paused"` // number of pauses of accept, by reason: one of the Paused constants
 }
 
-// Why accepting pauses.
+// The reasons why accepting pauses.
 const (
-	PausedWorkers = "workers" // all are busy
-	PausedError   = "error"   // accept fails, for want of descriptors mostly
+	PausedWorkers = "workers" // all workers are busy
+	PausedError   = "error"   // accept failed, mostly for lack of descriptors
 )
 
-// Reloads is what became of attempts to load another configuration. The first one, from the start, counts as a
-// success.
+// Reloads counts the attempts to load a configuration. The first one, at start, counts as a success.
 type Reloads struct {
 	Succeeded   uint64    `json:"succeeded"`
 	Refused     uint64    `json:"refused"`
 	LastSuccess time.Time `json:"last_success"`
-	Problem     string    `json:"problem,omitempty"` // why the last attempt was refused, the first mistakes one a line; empty if it was not
+	Problem     string    `json:"problem,omitempty"` // why the last attempt was refused, the first errors one a line; empty: it was not
 }
 
-// Log is how the log is doing.
+// Log is the state of the log.
 type Log struct {
-	Lost    uint64 `json:"entries_lost"`      // that it did not take; those that throttling leaves out are not among them
-	Problem string `json:"problem,omitempty"` // why it takes no entries now; empty if it does
+	Lost    uint64 `json:"entries_lost"`      // entries that were dropped; throttled ones do not count
+	Problem string `json:"problem,omitempty"` // why it accepts no entries now; empty: it does
 }
 
-// Shortage is a time in which this machine lacks something that sessions need: descriptors, memory, local ports. It is over
-// when what failed works and nothing has failed for five seconds, or when nothing has for a minute.
+// Shortage is a time in which this machine lacks something that sessions need: descriptors, memory, local ports. It
+// ends when the thing that failed works and nothing has failed for five seconds, or when nothing has failed for a
+// minute.
 type Shortage struct {
-	Kind    string    `json:"kind"`          // one of relay.Lacks: what fails
-	App     string    `json:"app,omitempty"` // whose; empty: of any
+	Kind    string    `json:"kind"`          // one of relay.Lacks
+	App     string    `json:"app,omitempty"` // empty: all apps
 	Problem string    `json:"problem"`       // the last error
 	Since   time.Time `json:"since"`
-	Last    time.Time `json:"last"` // when something failed last
+	Last    time.Time `json:"last"` // of the last failure
 }
 
-// Name is a name of targets and what it stands for.
+// Name is a name of targets and its addresses.
 type Name struct {
 	Name      string    `json:"name"`
 	Addresses []string  `json:"addresses"`
-	Refreshed time.Time `json:"refreshed,omitzero"` // when the last answer came
+	Refreshed time.Time `json:"refreshed,omitzero"` // time of the last answer
 	Expires   time.Time `json:"expires,omitzero"`
-	Overdue   float64   `json:"overdue_seconds,omitempty"` // for how long the answer, or that of a host of SRV records, has been out of date
-	Problem   string    `json:"problem,omitempty"`         // why the last lookup gave nothing; the addresses are those of before
-	Since     time.Time `json:"since,omitzero"`            // when that began
+	Overdue   float64   `json:"overdue_seconds,omitempty"` // how long the answer, or that of a host of SRV records, has been expired
+	Problem   string    `json:"problem,omitempty"`         // why the last lookup failed; the addresses are the previous ones
+	Since     time.Time `json:"since,omitzero"`            // since when lookups fail
 }
 
 // App is one app.
@@ -104,8 +104,8 @@ type App struct {
 	Targets  []Target          `json:"targets"`
 	Active   int64             `json:"sessions_active"`
 	Ended    map[string]uint64 `json:"sessions_ended"`    // by cause
-	Refused  map[string]uint64 `json:"sessions_refused"`  // at the door, by reason; they have ended as "denied" or "limited"
-	Sources  int               `json:"sources,omitempty"` // client addresses that limits are kept for
+	Refused  map[string]uint64 `json:"sessions_refused"`  // by the gate, by reason; their cause is "denied" or "limited"
+	Sources  int               `json:"sources,omitempty"` // client addresses with state for limits
 	Upload   int64             `json:"bytes_upload"`
 	Download int64             `json:"bytes_download"`
 	Connect  meter.Counts      `json:"-"`
@@ -115,13 +115,13 @@ type App struct {
 // Port is a listening socket.
 type Port struct {
 	Name    string `json:"name"`
-	Problem string `json:"problem,omitempty"` // why accepting fails; empty if it does not
+	Problem string `json:"problem,omitempty"` // why accepting fails; empty: it does not
 }
 
 // Target is one address that sessions go to.
 type Target struct {
 	Name        string            `json:"name"`    // unique in its app
-	Address     string            `json:"address"` // as the configuration has it: a name may give several targets
+	Address     string            `json:"address"` // as in the configuration: a name can be several targets
 	State       upstream.State    `json:"state"`
 	Since       time.Time         `json:"since"`
 	Reason      string            `json:"reason,omitempty"` // why it is not alive
@@ -133,22 +133,22 @@ type Target struct {
 	EarlyCloses uint64            `json:"early_closes"`                 // sessions that it ended within relay.Early of the connect, without a byte for a client that had not finished
 	Failures    map[string]uint64 `json:"connect_failures"`             // by reason
 	Connect     float64           `json:"connect_seconds,omitempty"`    // smoothed; 0: not known
-	Retry       float64           `json:"retry_in_seconds,omitempty"`   // until a dead one is tried again
-	Second      float64           `json:"second_for_seconds,omitempty"` // how long an address of a name is still tried after the others of that name, which answer sooner; 0: it is not
-	Probe       *Probe            `json:"probe,omitempty"`              // nil if it was never probed
+	Retry       float64           `json:"retry_in_seconds,omitempty"`   // until the next attempt at a dead target
+	Second      float64           `json:"second_for_seconds,omitempty"` // how long an address that lost connection races is still tried after the other addresses of its name; 0: it is not
+	Probe       *Probe            `json:"probe,omitempty"`              // nil: it was never probed
 }
 
-// Probe is what the probes of a target found.
+// Probe is the results of the probes of a target.
 type Probe struct {
 	Passed  uint64    `json:"passed"`
 	Failed  uint64    `json:"failed"`
 	Last    time.Time `json:"last"`
-	Problem string    `json:"problem,omitempty"` // what the last one found wrong
+	Problem string    `json:"problem,omitempty"` // error of the last probe
 }
 
-// Event is a change of state, why, and since when.
+// Event is a change of state, and its reason.
 type Event struct {
-	Number uint64    `json:"number"` // all are counted from 1; those that are missing have gone
+	Number uint64    `json:"number"` // counted from 1; missing numbers were removed
 	Time   time.Time `json:"time"`
 	Kind   string    `json:"kind"` // one of the Event constants
 	App    string    `json:"app,omitempty"`
@@ -162,21 +162,21 @@ type Event struct {
 const (
 	EventTargetDead     = "target_dead"
 	EventTargetBack     = "target_back"
-	EventTargetDrained  = "target_drained" // or taken back from that
+	EventTargetDrained  = "target_drained" // or no longer drained
 	EventNameFailing    = "name_failing"
 	EventNameBack       = "name_back"
 	EventPoolFull       = "pool_full"
 	EventPoolFree       = "pool_free"
 	EventAcceptFailing  = "accept_failing"
-	EventConnectFailing = "connect_failing" // for a fault of this machine
+	EventConnectFailing = "connect_failing" // for lack of something on this machine
 	EventAcceptResumed  = "accept_resumed"
 	EventConnectResumed = "connect_resumed"
-	EventShortage       = "shortage" // of something that sessions need beside connections to targets
+	EventShortage       = "shortage" // of anything but connects
 	EventShortageOver   = "shortage_over"
 	EventRefusals       = "refusals"
 	EventReloaded       = "reloaded"
 	EventReloadRefused  = "reload_refused"
-	EventDraining       = "draining" // the node, or taken back from that
+	EventDraining       = "draining" // the server drains, or no longer drains
 	EventStopping       = "stopping"
 	EventStarted        = "started"
 )

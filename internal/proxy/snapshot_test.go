@@ -16,7 +16,7 @@ func eachEngine(t *testing.T, test func(t *testing.T, engine string)) {
 	}
 }
 
-// kinds gives the kinds of a snapshot's events.
+// kinds returns the kinds of the events of a snapshot.
 func kinds(s Snapshot) (kinds []string) {
 	for _, e := range s.Events {
 		kinds = append(kinds, e.Kind)
@@ -190,7 +190,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// The snapshot says which address is tried after the others of its name, and for how much longer.
+// The snapshot shows which address is demoted, and for how much longer.
 func TestSnapshotShowsDemotedTarget(t *testing.T) {
 	ip := ownAddress()
 	s := start(t, parse(t, ip, `{"apps": [{"name": "a", "ports": ["IP:1"], "targets": ["IP:8"]}]}`))

@@ -7,14 +7,14 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// Status is how a server is doing.
+// Status is a summary of the state of a server.
 type Status struct {
 	Size
-	Alive    int // targets that are
-	Sessions int // that are open
+	Alive    int // targets
+	Sessions int // open ones
 }
 
-// Status tells how the server is doing now.
+// Status returns the current summary.
 func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,13 +31,13 @@ func (s *Server) Status() Status {
 	return status
 }
 
-// String is such as "3 apps, 12 ports, 40/42 targets alive, 1034 sessions".
+// String returns a text such as "3 apps, 12 ports, 40/42 targets alive, 1034 sessions".
 func (s Status) String() string {
 	return fmt.Sprintf("%s, %s, %d/%s alive, %s",
 		count(s.Apps, "app"), count(s.Ports, "port"), s.Alive, count(s.Targets, "target"), count(s.Sessions, "session"))
 }
 
-// Alive returns nil once the server has shown that it accepts and that its engine answers; see relay.Engine.
+// Alive returns nil once the engine has shown that it accepts and responds; see relay.Engine.
 func (s *Server) Alive(ctx context.Context) error {
 	return s.engine.Alive(ctx)
 }

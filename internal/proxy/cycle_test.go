@@ -16,12 +16,12 @@ import (
 	"tcp-proxy/internal/logging"
 )
 
-// appLine is an app with ports and targets.
+// appLine returns an app with ports and targets.
 func appLine(name, ports, targets string) string {
 	return fmt.Sprintf(`{"name": %q, "ports": [%s], "targets": [%s]}`, name, ports, targets)
 }
 
-// refusedTargets gives the paths of the targets that CheckTargets refuses.
+// refusedTargets returns the paths of the targets that CheckTargets refuses.
 func refusedTargets(t *testing.T, inherited []listen.Inherited, apps ...string) (paths []string) {
 	t.Helper()
 	err := CheckTargets(parse(t, ownAddress(), `{"apps": [`+strings.Join(apps, ",")+`]}`), inherited)
@@ -44,7 +44,7 @@ func refusedTargets(t *testing.T, inherited []listen.Inherited, apps ...string) 
 	return paths
 }
 
-func TestTargetsThatLeadBack(t *testing.T) {
+func TestCheckTargets(t *testing.T) {
 	first := []string{"apps[0].targets[0]"}
 	both := []string{"apps[0].targets[0]", "apps[1].targets[0]"}
 	for name, c := range map[string]struct {
@@ -85,8 +85,8 @@ func TestTargetsThatLeadBack(t *testing.T) {
 	}
 }
 
-// A port on every address takes those of all interfaces.
-func TestAnInterfaceLeadsBack(t *testing.T) {
+// A port on a wildcard address accepts on the addresses of all interfaces.
+func TestCheckTargetsOnInterfaces(t *testing.T) {
 	found, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func TestAnInterfaceLeadsBack(t *testing.T) {
 	}
 }
 
-func TestUnixTargetsThatLeadBack(t *testing.T) {
+func TestCheckTargetsOnUnixSockets(t *testing.T) {
 	folder := t.TempDir()
 	link, port := filepath.Join(folder, "link"), filepath.Join(folder, "port.sock")
 	if err := os.Symlink(folder, link); err != nil {
@@ -124,7 +124,7 @@ func TestUnixTargetsThatLeadBack(t *testing.T) {
 			t.Error("another path is refused")
 		}
 	}
-	check() // nobody listens yet
+	check() // before the socket exists
 	l, err := net.Listen("unix", port)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestUnixTargetsThatLeadBack(t *testing.T) {
 	}
 }
 
-func TestInheritedSocketsThatLeadBack(t *testing.T) {
+func TestCheckTargetsOnInheritedSockets(t *testing.T) {
 	ip := ownAddress()
 	l, err := net.Listen("tcp", ip+":0")
 	if err != nil {
@@ -154,11 +154,11 @@ func TestInheritedSocketsThatLeadBack(t *testing.T) {
 	if got := refusedTargets(t, sockets, app); len(got) != 1 {
 		t.Errorf("refused %v, want the one target", got)
 	}
-	// What systemd hands over is not known everywhere.
+	// The command check does not know the sockets that systemd passes.
 	if got := refusedTargets(t, nil, app); len(got) != 0 {
 		t.Errorf("refused %v", got)
 	}
-	six, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp6", "[::]:0") // of IPv6 alone
+	six, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp6", "[::]:0") // IPv6 only
 	if err != nil {
 		t.Skip(err)
 	}
@@ -170,8 +170,8 @@ func TestInheritedSocketsThatLeadBack(t *testing.T) {
 	}
 }
 
-// A start and a reload refuse what check refuses, and nothing has changed then.
-func TestApplyRefusesACircle(t *testing.T) {
+// Start and reload refuse the same targets as CheckTargets, and change nothing then.
+func TestApplyRefusesACycle(t *testing.T) {
 	ip := ownAddress()
 	bad := parse(t, ip, `{"apps": [`+appLine("a", `"IP:5001"`, `"IP:5002"`)+`,`+appLine("b", `"IP:5002"`, `"IP:5001"`)+`]}`)
 	if _, err := New(t.Context(), bad, logging.Discard(), nil); !errors.Is(err, ErrLeadsBack) {
@@ -186,8 +186,9 @@ func TestApplyRefusesACircle(t *testing.T) {
 	}
 }
 
-// Of many targets that lead back no more are told than of other mistakes, and the work does not grow with the listeners.
-func TestManyTargetsThatLeadBack(t *testing.T) {
+// The number of reported targets is limited, as for other errors, and the time does not grow with the product of
+// listeners and targets.
+func TestCheckTargetsReportsABoundedNumber(t *testing.T) {
 	const n = 10_000
 	var ports, targets []string
 	for i := range n {

@@ -11,8 +11,8 @@ import (
 	"tcp-proxy/internal/listen"
 )
 
-// What others say of themselves is in a snapshot as one line each that acts on no terminal.
-func TestTextFromOutside(t *testing.T) {
+// Text from outside is one line each in a snapshot, without control characters.
+func TestTextFromOutsideIsSanitized(t *testing.T) {
 	s := start(t, parse(t, ownAddress(), `{"defaults": {"probe": {"when": "never"}, "retry_dead_after": "1h"}, "apps": [`+appLine("a", `"IP:5001"`, `"IP:5002"`)+`]}`))
 	bad := errors.New("a\x1b[2J\nready")
 	const want = `a\x1b[2J\nready`
@@ -24,7 +24,7 @@ func TestTextFromOutside(t *testing.T) {
 	if x := got.Apps[0].Targets[0]; x.Reason != want || x.Probe.Problem != want {
 		t.Errorf("%q, %q", x.Reason, x.Probe.Problem)
 	}
-	if got.Reloads.Problem != strings.ReplaceAll(want, `\n`, "\n") { // each mistake has a line of its own
+	if got.Reloads.Problem != strings.ReplaceAll(want, `\n`, "\n") { // one line for each error
 		t.Errorf("%q", got.Reloads.Problem)
 	}
 	for _, e := range got.Events {

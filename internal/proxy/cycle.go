@@ -10,56 +10,56 @@ import (
 	"tcp-proxy/internal/listen"
 )
 
-// A session whose target is a port of its own app would connect to the proxy again and again, until no worker is left. So
-// would one that comes back by way of other apps. That an app has a port of another app as target is all right as long as
-// nothing leads back: what counts are circles in the graph of apps.
+// If the target of an app is a port of the same app, each session connects to the proxy again, until no worker is
+// left. The same happens by way of other apps. An app may have a port of another app as a target as long as no cycle
+// of apps results.
 
-// ErrLeadsBack is in the error of each target that closes a circle.
+// ErrLeadsBack is in the error of each target that is part of a cycle.
 var ErrLeadsBack = errors.New("leads back to this proxy")
 
-// way is that a target of one app reaches another app, or the same.
-type way struct {
-	from, to int // apps
+// edge says that a target of app from reaches a listener of app to.
+type edge struct {
+	from, to int // indices of apps
 	at       listener
 }
 
-// why says what is wrong with a way that is part of a circle.
-func (w way) why(apps []config.App) string {
+// why describes what is wrong with an edge that is part of a cycle.
+func (w edge) why(apps []config.App) string {
 	if w.from == w.to {
 		return fmt.Sprintf("app %q itself listens there, on %s", apps[w.from].Name, w.at.port)
 	}
 	return fmt.Sprintf("app %q listens there, on %s, and its targets lead back to app %q", apps[w.to].Name, w.at.port, apps[w.from].Name)
 }
 
-// CheckTargets reports each target of a configuration that leads back to the app that it belongs to, with its place:
-// config.Errors, or nil. It goes by the addresses that this machine has now. What names stand for is not asked, except
-// for "localhost". A target that is down leads nowhere.
+// CheckTargets returns config.Errors with each target of a configuration that leads back to its own app, or nil. It
+// uses the current addresses of this machine. It does not look up names, except "localhost". Targets that are down
+// are ignored.
 func CheckTargets(cfg *config.Config, inherited []listen.Inherited) error {
 	l := newListeners(cfg.Apps, inherited)
 	l.refresh()
-	var ways []way
-	var places []int // of the targets in their apps
+	var edges []edge
+	var targets []int // indices in their apps
 	for i, a := range cfg.Apps {
 		for j, t := range a.Targets {
 			addr, path, ok := literal(t.Address)
 			if !ok || t.Down {
 				continue
 			}
-			if at, ok := l.reached(addr, path); ok {
-				ways, places = append(ways, way{i, at.app, at}), append(places, j)
+			if at, ok := l.find(addr, path); ok {
+				edges, targets = append(edges, edge{i, at.app, at}), append(targets, j)
 			}
 		}
 	}
 	var errs config.Errors
 	rest := 0
-	for n, closes := range circular(len(cfg.Apps), ways) {
+	for n, closes := range inCycle(len(cfg.Apps), edges) {
 		switch {
 		case closes && len(errs) == config.MaxErrors:
 			rest++
 		case closes:
-			w := ways[n]
-			t := cfg.Apps[w.from].Targets[places[n]]
-			errs = append(errs, cfg.Errorf(fmt.Sprintf("apps[%d].targets[%d]", w.from, places[n]), "%v %w: %s",
+			w := edges[n]
+			t := cfg.Apps[w.from].Targets[targets[n]]
+			errs = append(errs, cfg.Errorf(fmt.Sprintf("apps[%d].targets[%d]", w.from, targets[n]), "%v %w: %s",
 				t.Address, ErrLeadsBack, w.why(cfg.Apps)))
 		}
 	}
@@ -72,8 +72,8 @@ func CheckTargets(cfg *config.Config, inherited []listen.Inherited) error {
 	return errs
 }
 
-// literal gives the address of a target that the configuration has in full. "localhost" and names below it are
-// 127.0.0.1 on every machine (RFC 6761, section 6.3); that they may be ::1 too, is seen when they are looked up.
+// literal returns the address of a target that is not a name. "localhost" and names below it are 127.0.0.1 on every
+// machine (RFC 6761, section 6.3); that they may also be ::1 is noticed when they are looked up.
 func literal(a config.Address) (addr netip.AddrPort, path string, ok bool) {
 	switch host := strings.ToLower(strings.TrimSuffix(a.Host, ".")); {
 	case a.Network == "unix":
@@ -87,11 +87,11 @@ func literal(a config.Address) (addr netip.AddrPort, path string, ok bool) {
 	return netip.AddrPortFrom(ip, a.Port), "", err == nil
 }
 
-// circular tells of each way whether it is part of a circle among n apps: whether both its ends are in one strongly
-// connected component. That is Tarjan's algorithm (SIAM Journal on Computing 1, 1972).
-func circular(n int, ways []way) []bool {
+// inCycle returns for each edge whether it is part of a cycle among n apps, that is, whether both its ends are in one
+// strongly connected component (Tarjan's algorithm, SIAM Journal on Computing 1, 1972).
+func inCycle(n int, edges []edge) []bool {
 	next := make([][]int, n)
-	for _, w := range ways {
+	for _, w := range edges {
 		next[w.from] = append(next[w.from], w.to)
 	}
 	const unseen = 0
@@ -122,8 +122,8 @@ func circular(n int, ways []way) []bool {
 			visit(app)
 		}
 	}
-	closes := make([]bool, len(ways))
-	for i, w := range ways {
+	closes := make([]bool, len(edges))
+	for i, w := range edges {
 		closes[i] = component[w.from] == component[w.to]
 	}
 	return closes
