@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/testkit"
 )
 
@@ -131,6 +132,25 @@ func TestAnswerFromAnAddressThatIsGivenUp(t *testing.T) {
 	close(goOn)
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A connection that was accepted before its address was given up has its usual time to send the first request.
+func TestLateRequestAtAnAddressThatIsGivenUp(t *testing.T) {
+	a := start(t)
+	late, err := dial(a.tcp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	testkit.Eventually(t, "the connection is accepted", a.listeners[a.tcp].limiter.awaitsRequest)
+	a.serve(a.socket)
+	time.Sleep(2 * listen.Grace) // a slow client; the time-out is headerTimeout
+	if _, err := io.WriteString(late, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Error(err)
+	}
+	if response, err := http.ReadResponse(bufio.NewReader(late), nil); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("the late request: %v", err)
 	}
 }
 

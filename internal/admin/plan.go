@@ -115,7 +115,8 @@ func (p *Plan) Commit() {
 }
 
 // leave closes a listener in the background. With grace, its open sockets accept for listen.Grace before that. Connections
-// that were accepted last have as long to send their requests: http.Server.Shutdown would drop them.
+// whose first request has not come yet keep headerTimeout to send it: after Shutdown, http.Server drops them instead of
+// answering.
 func (s *Server) leave(old *listener, grace bool) {
 	if grace {
 		s.overlapping.Add(1)
@@ -128,7 +129,7 @@ func (s *Server) leave(old *listener, grace bool) {
 		}
 		old.serving.Wait() // from then on the limiter knows every connection that was accepted
 		old.http.SetKeepAlivesEnabled(false)
-		for end := time.Now().Add(listen.Grace); old.limiter.awaitsRequest() && time.Now().Before(end) && s.closing.Err() == nil; {
+		for end := time.Now().Add(headerTimeout); old.limiter.awaitsRequest() && time.Now().Before(end) && s.closing.Err() == nil; {
 			s.pause(listen.Grace / 25)
 		}
 		ctx, cancel := context.WithTimeout(s.life, s.last)
