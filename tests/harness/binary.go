@@ -1,12 +1,19 @@
 package harness
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
+
+// parallel is how many tests of a package run at a time if nobody says otherwise (go test -parallel). They wait for
+// time-outs and for other processes far more than they compute, so that is more than the machine has processors; and few
+// enough that no test has to wait for the processor for long.
+const parallel = 8
 
 // tested is the path of the binary under test; Main sets it before any test runs.
 var tested string
@@ -14,6 +21,10 @@ var tested string
 // Main runs the tests of a package against the binary: the one that TCP_PROXY_BINARY names, or one that is built for
 // this run, with the race detector. It returns the exit code.
 func Main(m *testing.M) int {
+	if err := prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if tested = os.Getenv("TCP_PROXY_BINARY"); tested != "" {
 		return m.Run()
 	}
@@ -36,4 +47,22 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// prepare sets what all tests of a package have in common, unless the command line or the environment has set it.
+func prepare() error {
+	// A process with the race detector sleeps for a second before it exits, for races that other threads are about to
+	// report; each of the many short commands of the tests would. See https://go.dev/doc/articles/race_detector#Options.
+	if _, set := os.LookupEnv("GORACE"); !set {
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=50"); err != nil {
+			return err
+		}
+	}
+	flag.Parse()
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
+	if set {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(parallel))
 }

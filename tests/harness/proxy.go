@@ -97,9 +97,8 @@ func (r *Rig) launch(config Config, arguments []string) *Proxy {
 		command:   r.command(all),
 		exited:    make(chan struct{}),
 	}
-	// The whole dump on SIGQUIT; no second of sleep at the end of a process with the race detector; and no proxy
-	// outlives a test run that is killed.
-	p.command.Env = append(append(os.Environ(), "GOTRACEBACK=all", "GORACE=atexit_sleep_ms=50"), r.Environment...)
+	// The whole dump on SIGQUIT; and no proxy outlives a test run that is killed.
+	p.command.Env = append(append(os.Environ(), "GOTRACEBACK=all"), r.Environment...)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if p.command.Stderr = p.Log; r.stderr != nil {
 		p.command.Stderr = r.stderr
