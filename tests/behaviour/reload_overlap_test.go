@@ -2,6 +2,7 @@ package behaviour
 
 import (
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,7 +15,7 @@ func TestReloadOfOverlappingPorts(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		r := harness.New(t, engine)
 		one := r.Identify("one")
-		number := harness.FreeNumber(t)
+		number := strconv.Itoa(r.SharedPort())
 		own := r.Host + ":" + number
 		forms := []string{own, number, "0.0.0.0:" + number}
 		config := func(port string) harness.Config {

@@ -126,6 +126,7 @@ func TestUnixSideGoesAway(t *testing.T) {
 		for _, tr := range transports[1:] {
 			for _, who := range []string{"client", "target"} {
 				t.Run(who+" of "+tr.String(), func(t *testing.T) {
+					t.Parallel()
 					r := harness.New(t, engine)
 					p, target := tr.start(r, harness.App{})
 					client, server := p.Session(target)

@@ -41,6 +41,7 @@ func TestStopLetsSessionsFinish(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, tr := range transports {
 			t.Run(tr.String(), func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				target := r.ListenAt(address(r, tr.target, "target.sock"))
 				p := r.Start(harness.Config{DrainTimeout: "1h", Apps: []harness.App{{
@@ -70,6 +71,7 @@ func TestStopEndsTheRest(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for drain, cause := range map[string]string{"0s": "stopped", "700ms": "drained"} {
 			t.Run(drain, func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				target := r.Listen()
 				p := r.Start(harness.Config{DrainTimeout: drain, Apps: []harness.App{{Targets: harness.To(target)}}})

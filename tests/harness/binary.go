@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// parallel is how many tests of a package run at a time if nobody says otherwise (go test -parallel). They wait for
-// time-outs and for other processes far more than they compute, so that is more than the machine has processors; and few
-// enough that no test has to wait for the processor for long.
-const parallel = 8
+// Parallel is how many tests of a package run at a time, unless go test -parallel says otherwise. Tests wait for time-outs
+// and other processes far more than they compute, so this is more than a small machine has processors. A package whose
+// tests compute little sets a higher number before it calls Main.
+var Parallel = 4
 
 // tested is the path of the binary under test; Main sets it before any test runs.
 var tested string
@@ -64,5 +64,5 @@ func prepare() error {
 	if set {
 		return nil
 	}
-	return flag.Set("test.parallel", strconv.Itoa(parallel))
+	return flag.Set("test.parallel", strconv.Itoa(Parallel))
 }

@@ -3,7 +3,6 @@ package harness
 import (
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -81,19 +80,4 @@ func hexAddress(t testing.TB, address string) string {
 	}
 	ip := parsed.Addr().As4()
 	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), parsed.Port())
-}
-
-// FreeNumber returns a port number on which nobody listens, on no address.
-func FreeNumber(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, number, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return number
 }

@@ -152,6 +152,7 @@ func TestProxyProtocolBetweenPeers(t *testing.T) {
 			{"haproxy v2, extensions", "v1", "haproxy"}, {"haproxy v2, extensions", "v2", "nginx"},
 		} {
 			t.Run(fmt.Sprintf("%s, %s, %s", way[0], way[1], way[2]), func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				p := r.StartApp(harness.App{
 					Targets:             []any{behind[way[2]](t, r)},
@@ -174,6 +175,7 @@ func TestSendProxyProtocolToServers(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		for _, version := range []string{"v1", "v2"} {
 			t.Run(version, func(t *testing.T) {
+				t.Parallel()
 				r := harness.New(t, engine)
 				for name, address := range map[string]string{"nginx": nginxBehind(t, r), "haproxy": haproxyBehind(t, r)} {
 					p := r.Start(harness.Config{MaxWorkers: 200, Apps: []harness.App{{Targets: []any{address}, SendProxyProtocol: version}}})
