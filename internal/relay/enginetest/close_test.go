@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/testkit"
@@ -68,6 +69,31 @@ func TestReset(t *testing.T) {
 					r.expectReset(second)
 				})
 			}
+		}
+	})
+}
+
+// A session whose other side takes nothing ends soon after a reset: what the broken side has sent before may be passed on
+// for a tenth of a second. A session that begins with the reset and may be open for a second ends later.
+func TestResetIsNotHeldBack(t *testing.T) {
+	eachEngine(t, func(t *testing.T, e engine) {
+		for _, cause := range []relay.Cause{relay.ClientReset, relay.TargetReset} {
+			t.Run(string(cause), func(t *testing.T) {
+				r := newRig(t, e, "tcp", "tcp", nil)
+				broken, other := r.session()
+				if cause == relay.TargetReset {
+					broken, other = other, broken
+				}
+				fill(t, broken)
+				r.setRoute(func(route *relay.Route) { route.MaxDuration = time.Second }, addressOf(r.target))
+				client, server := r.session()
+				testkit.Reset(broken)
+				r.expectCause(cause)
+				r.expectReset(other)
+				r.expectCause(relay.MaxDuration)
+				r.expectReset(client)
+				r.expectReset(server)
+			})
 		}
 	})
 }

@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -61,17 +60,13 @@ func TestSentBeforeAccepted(t *testing.T) {
 }
 
 // waitsForRoom reports whether an epoll instance that was not there before watches for EPOLLOUT (proc(5)).
-func waitsForRoom(t *testing.T, before map[string]int) bool {
+func waitsForRoom(t *testing.T, before map[testkit.Descriptor]int) bool {
 	t.Helper()
-	for name := range watched(t) {
-		if _, other := before[name]; other {
+	for epoll := range watched(t) {
+		if _, other := before[epoll]; other {
 			continue
 		}
-		info, err := os.ReadFile("/proc/self/fdinfo/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(info)) {
+		for line := range strings.Lines(epoll.Info()) {
 			var fd int
 			var events uint32
 			if n, _ := fmt.Sscanf(line, "tfd: %d events: %x", &fd, &events); n == 2 && events&unix.EPOLLOUT != 0 {

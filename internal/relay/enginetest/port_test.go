@@ -3,11 +3,8 @@ package enginetest
 import (
 	"context"
 	"errors"
-	"os"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/testkit"
@@ -36,15 +33,8 @@ func TestPoolFull(t *testing.T) {
 			clients = append(clients, r.dial())
 		}
 		testkit.Eventually(r.T, "the pool is full", func() bool { return r.workers.Paused() == 1 })
-		before := cpu(r.T)
-		r.target.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(300 * time.Millisecond))
-		if _, err := r.target.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
-			r.Fatalf("a session without a worker: %v", err)
-		}
-		r.target.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Time{})
-		if used := cpu(r.T) - before; used > 150*time.Millisecond {
-			r.Errorf("%v of processor time in 300ms of waiting", used)
-		}
+		testkit.ExpectUsage(r.T, 0, 300*time.Millisecond, testkit.Usage{CPU: 10 * time.Millisecond, Wakeups: 250})
+		r.alone(time.Millisecond)
 		giveBack()
 		for range waiting {
 			r.accept().CloseWrite()
@@ -57,15 +47,6 @@ func TestPoolFull(t *testing.T) {
 			r.expectCause(relay.TargetClosed)
 		}
 	})
-}
-
-func cpu(t *testing.T) time.Duration {
-	t.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func TestCloseUnknownPort(t *testing.T) {

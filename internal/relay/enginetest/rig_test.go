@@ -127,7 +127,7 @@ func listen(t *testing.T, network string) net.Listener {
 	if network == "unix" {
 		address = filepath.Join(t.TempDir(), "s")
 	}
-	lc := net.ListenConfig{}
+	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false) // as the proxy's own
 	l, err := lc.Listen(t.Context(), network, address)
 	if err != nil {
