@@ -1,9 +1,12 @@
 package enginetest
 
 import (
+	"io"
+	"net/netip"
 	"testing"
 	"time"
 
+	"tcp-proxy/internal/proxyproto"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/testkit"
 )
@@ -32,3 +35,30 @@ func TestMaxDuration(t *testing.T) {
 		}
 	})
 }
+
+// The time that a session may be open begins when it is accepted: one that is accepted first ends first, though it has its
+// target last.
+func TestMaxDurationBeginsWithAccept(t *testing.T) {
+	change := func(r *relay.Route) {
+		r.ProxyFrom, r.ProxyTimeout = anywhere, testkit.Timeout
+		r.MaxDuration = 1500 * time.Millisecond
+	}
+	eachTCP(t, change, func(r *rig) {
+		first := r.dial()
+		testkit.Eventually(r.T, "the first is accepted", func() bool { return r.workers.Busy() == 1 })
+		time.Sleep(500 * time.Millisecond) // this much earlier
+		second := r.dial()
+		io.WriteString(second, greeting(1))
+		r.accept()
+		time.Sleep(500 * time.Millisecond) // and this much later
+		io.WriteString(first, headerOf(1, proxyproto.Header{Source: theirFirst, Destination: door}))
+		r.accept()
+		for _, want := range []netip.AddrPort{theirFirst, theirs} {
+			if rec := r.expectCause(relay.MaxDuration); rec.Client != want.String() {
+				r.Errorf("the session of %s ends, want that of %v", rec.Client, want)
+			}
+		}
+	})
+}
+
+var theirFirst = netip.MustParseAddrPort("192.0.2.8:4712")

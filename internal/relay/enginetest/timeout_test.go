@@ -74,3 +74,28 @@ func TestHalfCloseTimeoutOfAnOpenSession(t *testing.T) {
 		r.expectReset(server)
 	})
 }
+
+// The time-out of a half-closed session runs from the end of a side, not from the last byte before it. An idle time-out
+// that is shorter comes first all the same.
+func TestHalfCloseTimeoutBeginsWithTheEnd(t *testing.T) {
+	const limit = 500 * time.Millisecond
+	eachTransport(t, func(r *relay.Route) { r.HalfCloseTimeout = limit }, func(r *rig) {
+		client, server := r.session()
+		r.exchange(client, server, 10)
+		time.Sleep(limit) // quiet, which counts for nothing
+		finished := time.Now()
+		server.CloseWrite()
+		r.expectEOF(client)
+		r.expectCause(relay.HalfCloseTimeout)
+		if took := time.Since(finished); took < limit*9/10 {
+			r.Errorf("the session ends %v after a side has finished", took)
+		}
+		r.expectReset(server)
+
+		r.setRoute(func(route *relay.Route) { route.HalfCloseTimeout, route.IdleTimeout = time.Hour, limit }, addressOf(r.target))
+		client, server = r.session()
+		server.CloseWrite()
+		r.expectEOF(client)
+		r.expectCause(relay.IdleTimeout)
+	})
+}
