@@ -36,7 +36,7 @@ func (p *plan) resolve(ctx context.Context) {
 
 // startResolving keeps the addresses of the names of an app up to date.
 func (s *Server) startResolving(a *app) {
-	s.resolver.Watch(a.targets, func() {
+	s.resolver.Subscribe(a.targets, func() {
 		s.prober.Refresh(a.Name)
 		s.guard.recheck()
 	})
@@ -61,7 +61,7 @@ func (p *plan) stopResolving(apps, kept []*app) {
 	}
 	for _, a := range apps {
 		if !sets[a.targets] && len(a.targets.Names()) > 0 {
-			p.server.resolver.Forget(a.targets)
+			p.server.resolver.Unsubscribe(a.targets)
 		}
 	}
 }

@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// conf is whom to ask and how, as resolv.conf(5) says it.
+// conf is the part of resolv.conf(5) that the client uses.
 type conf struct {
-	servers  []netip.AddrPort // at least one, in the order in which they are asked
-	search   []string         // domains that names are tried in, each with a dot at its end
-	ndots    int              // so many dots make a name that is tried as it is before the domains are
-	timeout  time.Duration    // how long a server has to answer a question
-	attempts int              // how often every server is asked
-	rotate   bool             // begin with another server each time
-	stream   bool             // ask over TCP only
+	servers  []netip.AddrPort // at least one, in the order of the file
+	search   []string         // search domains, each with a dot at its end
+	ndots    int              // names with at least this many dots are tried as they are before the search domains
+	timeout  time.Duration    // for the answer to one question by one server
+	attempts int              // how often each server is asked
+	rotate   bool             // start with another server for each question
+	useTCP   bool             // ask over TCP only
 }
 
-// What resolv.conf(5) has as defaults and as limits.
+// Defaults and limits of resolv.conf(5).
 const (
-	dnsPort       = 53
-	maxServers    = 3
-	maxSearch     = 32 // glibc has no limit since 2.26; each costs a question
-	maxNdots      = 15
-	maxAttempts   = 5
-	defaultWait   = 5 * time.Second
-	maxWait       = 30 * time.Second
-	defaultNdots  = 1
-	defaultAsking = 2
+	dnsPort         = 53
+	maxServers      = 3
+	maxSearch       = 32 // glibc has had no limit since 2.26; each domain costs a question
+	maxNdots        = 15
+	maxAttempts     = 5
+	defaultTimeout  = 5 * time.Second
+	maxTimeout      = 30 * time.Second
+	defaultNdots    = 1
+	defaultAttempts = 2
 )
 
-// parseConf reads a resolv.conf(5). What it does not know, it passes over, as the C library does. Where no servers are
-// named they are those of this machine, and where no domains are, it is that of the host's own name.
+// parseConf parses a resolv.conf(5). It ignores unknown lines, as the C library does. Without a nameserver line, the server
+// is on this machine; without a search or domain line, the search domain is that of the machine's own name.
 func parseConf(text string) conf {
-	c := conf{ndots: defaultNdots, timeout: defaultWait, attempts: defaultAsking}
+	c := conf{ndots: defaultNdots, timeout: defaultTimeout, attempts: defaultAttempts}
 	searched := false
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
@@ -48,13 +48,13 @@ func parseConf(text string) conf {
 			if ip, err := netip.ParseAddr(arguments[0]); err == nil && len(c.servers) < maxServers {
 				c.servers = append(c.servers, netip.AddrPortFrom(ip.Unmap(), dnsPort))
 			}
-		case "domain": // of "domain" and "search" the last one counts
-			c.search, searched = domains(arguments[:1]), true
+		case "domain": // the last "domain" or "search" line counts
+			c.search, searched = searchDomains(arguments[:1]), true
 		case "search":
-			c.search, searched = domains(arguments), true
+			c.search, searched = searchDomains(arguments), true
 		case "options":
 			for _, option := range arguments {
-				c.option(option)
+				c.setOption(option)
 			}
 		}
 	}
@@ -64,59 +64,59 @@ func parseConf(text string) conf {
 		}
 	}
 	if !searched {
-		c.search = ownDomain()
+		c.search = localDomain()
 	}
 	return c
 }
 
-func domains(names []string) []string {
+func searchDomains(names []string) []string {
 	var found []string
 	for _, name := range names {
 		if name[0] == '#' || name[0] == ';' || len(found) == maxSearch {
 			break
 		}
-		if name = bare(name); name != "" { // "." is the root: no domain
+		if name = normalize(name); name != "" { // "." is the root, not a domain
 			found = append(found, name+".")
 		}
 	}
 	return found
 }
 
-func ownDomain() []string {
+func localDomain() []string {
 	host, err := os.Hostname()
 	if err != nil {
 		return nil
 	}
 	_, domain, _ := strings.Cut(host, ".")
-	return domains(strings.Fields(domain))
+	return searchDomains(strings.Fields(domain))
 }
 
-func (c *conf) option(option string) {
+func (c *conf) setOption(option string) {
 	name, value, _ := strings.Cut(option, ":")
 	n, err := strconv.Atoi(value)
 	switch {
 	case name == "rotate":
 		c.rotate = true
 	case name == "use-vc" || name == "usevc" || name == "tcp":
-		c.stream = true
+		c.useTCP = true
 	case err != nil:
 	case name == "ndots":
 		c.ndots = min(max(n, 0), maxNdots)
 	case name == "attempts":
 		c.attempts = min(max(n, 1), maxAttempts)
 	case name == "timeout":
-		c.timeout = min(max(time.Duration(n), 1), maxWait/time.Second) * time.Second
+		c.timeout = min(max(time.Duration(n), 1), maxTimeout/time.Second) * time.Second
 	}
 }
 
-// maxName is the longest name that DNS has, with the dot at its end (RFC 1035, section 2.3.4).
+// maxName is the maximum length of a DNS name, including the dot at its end (RFC 1035, section 2.3.4).
 const maxName = 254
 
-// names gives what a name may mean, with dots at the end, in the order in which it is tried. Names below "onion" are
-// never asked for (RFC 7686).
-func (c *conf) names(name string) []string {
+// candidates returns the names to try for name, each with a dot at its end, in order. Names below "onion" are never looked
+// up (RFC 7686).
+func (c *conf) candidates(name string) []string {
 	rooted := strings.HasSuffix(name, ".")
-	name = bare(name) + "."
+	name = normalize(name) + "."
 	found := []string{name}
 	if !rooted {
 		searched := make([]string, len(c.search))

@@ -20,7 +20,7 @@ func TestConf(t *testing.T) {
 			"[10.0.0.53:53 [fd00::53]:53]", "[a.internal. b.internal.]", "2 1s 3"},
 		{"the last of domain and search", "search a b\ndomain c d\n", both, "[c.]", "1 5s 2"},
 		{"no domain", "search .\n", both, "[]", "1 5s 2"},
-		{"comments behind", "nameserver 10.0.0.53 # main\nsearch a # b\n", "[10.0.0.53:53]", "[a.]", "1 5s 2"},
+		{"comments at the end", "nameserver 10.0.0.53 # main\nsearch a # b\n", "[10.0.0.53:53]", "[a.]", "1 5s 2"},
 		{"a zone", "nameserver fe80::1%eth0\n", "[[fe80::1%eth0]:53]", "own", "1 5s 2"},
 		{"too many, and bad ones", "nameserver\nnameserver dns.internal\nnameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\nnameserver 10.0.0.4\n",
 			"[10.0.0.1:53 10.0.0.2:53 10.0.0.3:53]", "own", "1 5s 2"},
@@ -28,19 +28,19 @@ func TestConf(t *testing.T) {
 		{"too little", "options ndots:-1 timeout:0 attempts:0\n", both, "own", "0 1s 1"},
 		{"no numbers", "options ndots: timeout:x attempts\n", both, "own", "1 5s 2"},
 		{"more options", "options rotate use-vc edns0 trust-ad\n", both, "own", "1 5s 2 rotate stream"},
-		{"a time that is no number of ours", "options timeout:9223372036854775807\n", both, "own", "1 30s 2"},
+		{"a timeout that overflows", "options timeout:9223372036854775807\n", both, "own", "1 30s 2"},
 	} {
 		got := parseConf(c.text)
 		rest := fmt.Sprint(got.ndots, " ", got.timeout, " ", got.attempts)
 		if got.rotate {
 			rest += " rotate"
 		}
-		if got.stream {
+		if got.useTCP {
 			rest += " stream"
 		}
 		search := fmt.Sprint(got.search)
 		if c.search == "own" {
-			c.search = fmt.Sprint(ownDomain())
+			c.search = fmt.Sprint(localDomain())
 		}
 		if servers := fmt.Sprint(got.servers); servers != c.servers || search != c.search || rest != c.rest {
 			t.Errorf("%s: %s %s %s, want %s %s %s", c.what, servers, search, rest, c.servers, c.search, c.rest)
@@ -48,7 +48,7 @@ func TestConf(t *testing.T) {
 	}
 }
 
-func TestNamesToTry(t *testing.T) {
+func TestCandidates(t *testing.T) {
 	for _, c := range []struct {
 		ndots              int
 		search, name, want string
@@ -65,7 +65,7 @@ func TestNamesToTry(t *testing.T) {
 		{1, "a.", strings.Repeat("a123456789.", 24), ""},
 	} {
 		conf := conf{ndots: c.ndots, search: strings.Fields(c.search)}
-		if got := strings.Join(conf.names(c.name), " "); got != c.want {
+		if got := strings.Join(conf.candidates(c.name), " "); got != c.want {
 			t.Errorf("%s with %q, ndots %d: %q, want %q", c.name, c.search, c.ndots, got, c.want)
 		}
 	}
@@ -95,8 +95,8 @@ not-an-address web
 	}
 }
 
-// A file is read again when it has changed, however that is done, and not otherwise.
-func TestFileIsFollowed(t *testing.T) {
+// A file is read again after each kind of change, and only then.
+func TestFileIsReadAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	reads := 0
 	f := &file[string]{path: path, parse: func(text string) string { reads++; return text }}
@@ -117,13 +117,13 @@ func TestFileIsFollowed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expect("") // it is not there
+	expect("") // it does not exist
 	write(path, "one", time.Hour)
 	expect("one")
 	reads = 0
 	expect("one")
 	if reads != 0 {
-		t.Error("it is read again without a change")
+		t.Error("the file is read again without a change")
 	}
 	write(path, "two", time.Minute) // in place
 	expect("two")
@@ -140,7 +140,7 @@ func TestFileIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("")
-	if err := syscall.Mkfifo(path, 0o644); err != nil { // nobody writes into it
+	if err := syscall.Mkfifo(path, 0o644); err != nil { // without a writer
 		t.Fatal(err)
 	}
 	expect("")
@@ -160,10 +160,10 @@ func TestFileIsFollowed(t *testing.T) {
 		t.Errorf("%d bytes are read", n)
 	}
 	write(path, strings.Repeat("x", maxFile+1), time.Minute)
-	expect("") // and no part of it, which might end within an address
+	expect("") // not its beginning, which might end within an address
 }
 
-// Another server in the file is asked from the next lookup on.
+// The next lookup after a change of the file asks the new server.
 func TestChangesOfResolvConf(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	f := &file[conf]{path: path, parse: parseConf}
@@ -176,6 +176,6 @@ func TestChangesOfResolvConf(t *testing.T) {
 		}
 	}
 	if reflect.DeepEqual(f.get(), parseConf("")) {
-		t.Error("it is not read")
+		t.Error("the file is not read")
 	}
 }

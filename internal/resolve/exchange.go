@@ -13,41 +13,42 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// exchange asks one server one question and waits for the answer, at most for limit. Each question has a socket of its
-// own: the kernel picks a port that nobody can guess, and lets in nothing but what comes from the server's address and
-// port (udp(7), connect). What is not the answer is passed over (query.read), and the wait goes on.
-func exchange(ctx context.Context, server netip.AddrPort, q query, stream bool, limit time.Duration) (reply, error) {
-	began, whole := time.Now(), ctx
+// exchange sends a question to one server and waits at most limit for the answer. It retries without EDNS0 if the server
+// does not implement that, and over TCP if the answer is truncated. Each attempt has its own socket: the kernel chooses an
+// unpredictable port and accepts packets only from the server's address and port (udp(7), connect). Messages that are not
+// the answer (query.parse) are ignored.
+func exchange(ctx context.Context, server netip.AddrPort, q query, tcp bool, limit time.Duration) (reply, error) {
+	began, parent := time.Now(), ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := exchangeOver(ctx, server, q, stream)
-	if err == nil && !q.plain && (r.code == dnsmessage.RCodeFormatError || r.code == dnsmessage.RCodeNotImplemented) {
-		q.plain = true
-		r, err = exchangeOver(ctx, server, q, stream)
+	r, err := exchangeOnce(ctx, server, q, tcp)
+	if err == nil && !q.noEDNS && (r.code == dnsmessage.RCodeFormatError || r.code == dnsmessage.RCodeNotImplemented) {
+		q.noEDNS = true
+		r, err = exchangeOnce(ctx, server, q, tcp)
 	}
-	if err == nil && r.truncated && !stream {
-		r, err = exchangeOver(ctx, server, q, true)
+	if err == nil && r.truncated && !tcp {
+		r, err = exchangeOnce(ctx, server, q, true)
 	}
 	switch {
 	case err == nil || ctx.Err() == nil:
 		return r, err
-	case errors.Is(whole.Err(), context.Canceled):
+	case errors.Is(parent.Err(), context.Canceled):
 		return reply{}, context.Canceled
 	}
-	return reply{}, &noAnswer{time.Since(began)}
+	return reply{}, &timeoutError{time.Since(began)}
 }
 
-// noAnswer is the error of a server that did not answer as long as one waited.
-type noAnswer struct{ waited time.Duration }
+// timeoutError reports that a server did not answer in time.
+type timeoutError struct{ waited time.Duration }
 
-func (n *noAnswer) Error() string {
+func (n *timeoutError) Error() string {
 	return fmt.Sprintf("no answer within %v", n.waited.Round(time.Millisecond))
 }
 
-func exchangeOver(ctx context.Context, server netip.AddrPort, q query, stream bool) (reply, error) {
-	network, ask := "udp", askByPacket
-	if stream {
-		network, ask = "tcp", askByStream
+func exchangeOnce(ctx context.Context, server netip.AddrPort, q query, tcp bool) (reply, error) {
+	network, ask := "udp", askUDP
+	if tcp {
+		network, ask = "tcp", askTCP
 	}
 	message, err := q.pack()
 	if err != nil {
@@ -56,18 +57,17 @@ func exchangeOver(ctx context.Context, server netip.AddrPort, q query, stream bo
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, network, server.String())
 	if err != nil {
-		return reply{}, unwrapped(err)
+		return reply{}, unwrap(err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	r, err := ask(conn, q, message)
-	return r, unwrapped(err)
+	return r, unwrap(err)
 }
 
-// unwrapped is the error without the addresses and the operation that package net puts around it: whom one asked is told
-// once.
-func unwrapped(err error) error {
+// unwrap removes the addresses and the operation that package net adds to an error: the caller names the server.
+func unwrap(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op.Err
@@ -75,27 +75,27 @@ func unwrapped(err error) error {
 	return err
 }
 
-// largestPacket is more than a server may send.
-const largestPacket = 4096
+// maxPacket is the size of the receive buffer; a server may send at most ednsPacketSize.
+const maxPacket = 4096
 
-func askByPacket(conn net.Conn, q query, message []byte) (reply, error) {
+func askUDP(conn net.Conn, q query, message []byte) (reply, error) {
 	if _, err := conn.Write(message[2:]); err != nil {
 		return reply{}, err
 	}
-	packet := make([]byte, largestPacket)
+	packet := make([]byte, maxPacket)
 	for {
 		n, err := conn.Read(packet)
 		if err != nil {
 			return reply{}, err
 		}
-		if r, ours, err := q.read(packet[:n]); ours {
+		if r, ours, err := q.parse(packet[:n]); ours {
 			return r, err
 		}
 	}
 }
 
-// askByStream asks over TCP, where a message has its length before it (RFC 1035, section 4.2.2).
-func askByStream(conn net.Conn, q query, message []byte) (reply, error) {
+// askTCP asks over TCP, where the length of a message precedes it (RFC 1035, section 4.2.2).
+func askTCP(conn net.Conn, q query, message []byte) (reply, error) {
 	binary.BigEndian.PutUint16(message, uint16(len(message)-2))
 	if _, err := conn.Write(message); err != nil {
 		return reply{}, err
@@ -109,9 +109,9 @@ func askByStream(conn net.Conn, q query, message []byte) (reply, error) {
 		if _, err := io.ReadFull(conn, answer); err != nil {
 			return reply{}, err
 		}
-		if r, ours, err := q.read(answer); ours {
+		if r, ours, err := q.parse(answer); ours {
 			if r.truncated {
-				return reply{}, errMalformed // a stream has room for everything
+				return reply{}, errMalformed // TCP answers are never truncated
 			}
 			return r, err
 		}

@@ -9,43 +9,43 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// maxFile is how large a file may be, in bytes.
+// maxFile is the maximum size of a file, in bytes.
 const maxFile = 16 << 20
 
-// fileSettles is how long after its last change a file is read again each time: a further change within the granularity
-// of the file system's clock cannot be told from the one before.
-const fileSettles = time.Second
+// stableAfter is how long after its last change a file is read on every get: within the resolution of the file system's
+// clock, a second change has the same time as the first.
+const stableAfter = time.Second
 
-// file is what a text file says. It is read again when the file has changed. It is safe for concurrent use.
+// file is a parsed text file that is read again when it has changed. It is safe for concurrent use.
 type file[T any] struct {
 	path  string
-	parse func(text string) T // a file that is missing, too large or no regular file says what an empty one says
+	parse func(text string) T // called with "" if the file is missing, too large or not a regular file
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	value   T
 	read    bool
 	version version
-	settled bool // the version tells this content from every later one
+	stable  bool // later content is sure to have another version
 }
 
-// version tells one content of a file from another. The zero version is that of a file that is missing.
+// version identifies the content of a file. The zero version is that of a missing file.
 type version struct {
 	inode   uint64
 	size    int64
 	changed time.Time
 }
 
-// get returns what the file says now. The value is shared: nobody may change it.
+// get returns the current content. The value is shared and must not be modified.
 func (f *file[T]) get() T {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, err := os.Stat(f.path)
 	now := versionOf(info, err)
-	if f.read && f.settled && now == f.version {
+	if f.read && f.stable && now == f.version {
 		return f.value
 	}
 	f.value = f.parse(readText(f.path))
-	f.read, f.version, f.settled = true, now, time.Since(now.changed) > fileSettles
+	f.read, f.version, f.stable = true, now, time.Since(now.changed) > stableAfter
 	return f.value
 }
 
@@ -60,7 +60,7 @@ func versionOf(info os.FileInfo, err error) version {
 	return v
 }
 
-// readText returns the text of a regular file of at most maxFile bytes, and nothing of any other or one that cannot be read.
+// readText returns the text of a regular file of at most maxFile bytes; "" if it cannot be read, or is not one.
 func readText(path string) string {
 	text, err := linux.ReadRegular(path, maxFile)
 	if err != nil {

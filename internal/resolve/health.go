@@ -9,68 +9,68 @@ import (
 	"time"
 )
 
-// A server that did not answer is asked after the others, until it does: so one that is gone does not cost every lookup
-// its time-out. Now and then one question goes to it first, for the order of the servers is the operator's.
-const retryServer = 30 * time.Second
+// A server that did not answer is asked after the others until it answers, so that it does not cost every lookup a timeout.
+// Once per retryInterval one question goes to it in its place in the file, because the operator chose the order.
+const retryInterval = 30 * time.Second
 
-// worthCounting is how long one has to have waited for a server before its silence is held against it.
-const worthCounting = 500 * time.Millisecond
+// minWait is the shortest wait without an answer that counts against a server.
+const minWait = 500 * time.Millisecond
 
-// health is which servers did not answer when they were asked last. It is safe for concurrent use.
-type health struct {
-	mu     sync.Mutex                   // guards what follows
-	silent map[netip.AddrPort]time.Time // until when they come last
-	turn   int                          // of rotate
+// serverHealth remembers which servers did not answer the last time. It is safe for concurrent use.
+type serverHealth struct {
+	mu           sync.Mutex                   // guards the fields below
+	unresponsive map[netip.AddrPort]time.Time // when to try the server in its place again
+	rotation     int                          // counts questions, for the option rotate
 }
 
-// order gives the servers in the order in which to ask them.
-func (h *health) order(c conf) []netip.AddrPort {
+// order returns the servers in the order in which to ask them.
+func (h *serverHealth) order(c conf) []netip.AddrPort {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for s := range h.silent {
+	for s := range h.unresponsive {
 		if !slices.Contains(c.servers, s) {
-			delete(h.silent, s)
+			delete(h.unresponsive, s)
 		}
 	}
 	first := 0
 	if c.rotate {
-		first = h.turn % len(c.servers)
-		h.turn++
+		first = h.rotation % len(c.servers)
+		h.rotation++
 	}
-	var good, silent []netip.AddrPort
+	var good, unresponsive []netip.AddrPort
 	now := time.Now()
 	for i := range c.servers {
 		s := c.servers[(first+i)%len(c.servers)]
-		switch until, is := h.silent[s]; {
+		switch until, is := h.unresponsive[s]; {
 		case !is:
 			good = append(good, s)
 		case now.Before(until):
-			silent = append(silent, s)
+			unresponsive = append(unresponsive, s)
 		default:
-			h.silent[s] = now.Add(retryServer)
+			h.unresponsive[s] = now.Add(retryInterval)
 			good = append(good, s)
 		}
 	}
-	return append(good, silent...)
+	return append(good, unresponsive...)
 }
 
-// note takes what became of a question to a server.
-func (h *health) note(server netip.AddrPort, err error) {
-	var none *noAnswer
+// record takes the result of a question to a server.
+func (h *serverHealth) record(server netip.AddrPort, err error) {
+	var none *timeoutError
 	switch {
-	case errors.Is(err, context.Canceled), errors.As(err, &none) && none.waited < worthCounting:
+	case errors.Is(err, context.Canceled), errors.As(err, &none) && none.waited < minWait:
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil || errors.Is(err, errMalformed) {
-		delete(h.silent, server)
+		delete(h.unresponsive, server)
 		return
 	}
-	if h.silent == nil {
-		h.silent = map[netip.AddrPort]time.Time{}
+	if h.unresponsive == nil {
+		h.unresponsive = map[netip.AddrPort]time.Time{}
 	}
-	if _, is := h.silent[server]; !is {
-		h.silent[server] = time.Now().Add(retryServer)
+	if _, is := h.unresponsive[server]; !is {
+		h.unresponsive[server] = time.Now().Add(retryInterval)
 	}
 }

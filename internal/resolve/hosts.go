@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// hostTable is what hosts(5) says: the addresses of a name, which is in lower case and has no dot at its end.
+// hostTable is a parsed hosts(5): the addresses by name, in lower case without a dot at its end.
 type hostTable map[string][]netip.Addr
 
 func parseHosts(text string) hostTable {
@@ -21,23 +21,23 @@ func parseHosts(text string) hostTable {
 			continue
 		}
 		for _, name := range fields[1:] {
-			name = bare(name)
+			name = normalize(name)
 			table[name] = append(table[name], ip.Unmap())
 		}
 	}
 	return table
 }
 
-// lookUp returns the addresses of a name, sorted; none if the file does not have it. "localhost" and what ends in
-// ".localhost" are the loopback addresses then, and no server is asked (RFC 6761, section 6.3).
+// lookUp returns the sorted addresses of a name, or none. If the file does not have them, "localhost" and names below it
+// are the loopback addresses, and no server is asked (RFC 6761, section 6.3).
 func (t hostTable) lookUp(name string) []netip.Addr {
-	name = bare(name)
+	name = normalize(name)
 	found := append([]netip.Addr(nil), t[name]...)
 	if len(found) == 0 && (name == "localhost" || strings.HasSuffix(name, ".localhost")) {
 		found = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	}
-	return tidy(found)
+	return sortUnique(found)
 }
 
-// bare is a name in lower case without the dot at its end.
-func bare(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
+// normalize returns a name in lower case without the dot at its end.
+func normalize(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

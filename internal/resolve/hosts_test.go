@@ -14,7 +14,7 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// manyHosts has a service have that many hosts, each with an address of its own.
+// manyHosts makes a service have n hosts, each with its own address.
 func (r *rig) manyHosts(service string, ttl time.Duration, n int) {
 	var records []string
 	for i := range n {
@@ -26,17 +26,18 @@ func (r *rig) manyHosts(service string, ttl time.Duration, n int) {
 	r.services(service, ttl, records...)
 }
 
-// Of too many hosts the first are looked up, and status says so. The order of the answer makes no difference.
+// If a service has too many hosts, the first ones are looked up, and the status says so. The order of the records makes no
+// difference.
 func TestTooManyHosts(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		s := newSet("srv:service")
 		r.manyHosts("service", 10*sec, maxHosts+900)
-		r.Watch(s, nil)
-		r.expectTold("0s srv:service (0s): its records name 1400 hosts, of which 500 are looked up")
+		r.Subscribe(s, nil)
+		r.expectReports("0s srv:service (0s): its records name 1400 hosts, of which 500 are looked up")
 		if n := len(s.All()); n != maxHosts {
 			t.Errorf("%d endpoints", n)
 		}
-		if n := len(r.questions); n != maxHosts+1 {
+		if n := len(r.entries); n != maxHosts+1 {
 			t.Errorf("%d questions", n)
 		}
 		before := s.All()
@@ -45,17 +46,17 @@ func TestTooManyHosts(t *testing.T) {
 		synctest.Wait()
 		for i, t := range s.All() {
 			if t.Addr != before[i].Addr {
-				r.t.Fatal("another choice of hosts")
+				r.t.Fatal("other hosts were chosen")
 			}
 		}
 		r.manyHosts("service", 10*sec, maxHosts)
 		time.Sleep(10 * sec)
-		r.expectTold("20s srv:service (0s): works")
+		r.expectReports("20s srv:service (0s): works")
 	})
 }
 
-// The work for an answer that says what the one before said does not depend on how many hosts there are; and a name is
-// made anew once a second, however many answers say something new.
+// An answer without a change costs the same for any number of hosts; and the endpoints of a name are made once a second,
+// however many answers change.
 func TestWorkPerAnswer(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		var s *upstream.Set
@@ -63,7 +64,7 @@ func TestWorkPerAnswer(t *testing.T) {
 		visits := func(of time.Duration) (visits, answers int) {
 			synctest.Wait()
 			r.Resolver.mu.Lock()
-			before := r.visits
+			before := r.hostVisits
 			r.Resolver.mu.Unlock()
 			r.mu.Lock()
 			clear(r.asked)
@@ -77,10 +78,10 @@ func TestWorkPerAnswer(t *testing.T) {
 			r.mu.Unlock()
 			r.Resolver.mu.Lock()
 			defer r.Resolver.mu.Unlock()
-			return r.visits - before, answers
+			return r.hostVisits - before, answers
 		}
 		s = newSet("srv:service")
-		r.Watch(s, nil)
+		r.Subscribe(s, nil)
 		if n, _ := visits(sec / 2); n > 3*maxHosts {
 			t.Errorf("%d hosts were looked at for the first answers", n)
 		}
@@ -111,7 +112,7 @@ func TestWorkPerAnswer(t *testing.T) {
 	})
 }
 
-// However many hosts fail and whatever servers say, what is told is one line of bounded length.
+// A reported error is one line of bounded length, however many hosts fail and whatever servers answer.
 func TestTextsAreBounded(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		r.manyHosts("service", 10*sec, 1400)
@@ -120,7 +121,7 @@ func TestTextsAreBounded(t *testing.T) {
 				return answer{}, errors.New("\x1b[2Jno\nanswer " + strings.Repeat("x", 100_000))
 			})
 		}
-		r.Watch(newSet("srv:service"), nil)
+		r.Subscribe(newSet("srv:service"), nil)
 		synctest.Wait()
 		text := r.Snapshot()[0].Err.Error()
 		for _, want := range []string{`host host-0000: \x1b[2Jno\nanswer xxx`, "(and 499 more of its hosts)", "its records name 1400 hosts"} {
@@ -130,10 +131,10 @@ func TestTextsAreBounded(t *testing.T) {
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if len(r.told) != 1 {
-			t.Errorf("told %d times", len(r.told))
+		if len(r.reports) != 1 {
+			t.Errorf("%d reports", len(r.reports))
 		}
-		for _, text := range append(r.told, text) {
+		for _, text := range append(r.reports, text) {
 			if len(text) > 1000 || strings.ContainsAny(text, "\n\x1b") {
 				t.Errorf("%d bytes: %q", len(text), text)
 			}
@@ -141,26 +142,26 @@ func TestTextsAreBounded(t *testing.T) {
 	})
 }
 
-// Hosts that stay silent do not keep those that answer from being used.
-func TestSilentHostsOfAService(t *testing.T) {
+// Hosts that answer are used even if others never do.
+func TestHostsWithoutAnAnswer(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		r.services("service", 10*sec, "one. 80 0 0", "two. 80 0 0")
 		r.addresses("one.", 10*sec, "10.0.0.1")
-		r.silent("two.")
+		r.timesOut("two.")
 		s := newSet("srv:service")
-		r.Watch(s, nil)
+		r.Subscribe(s, nil)
 		r.Await(t.Context(), s)
 		if r.now() != waitForHosts {
 			t.Errorf("known after %v", r.now())
 		}
 		r.expectEndpoints(s, "10.0.0.1:80")
-		r.expectTold()
+		r.expectReports()
 		time.Sleep(10 * sec)
-		r.expectTold("11s srv:service (11s): host two: no answer within 1s")
-		// Nor do ever other hosts that are silent.
+		r.expectReports("11s srv:service (11s): host two: no answer within 1s")
+		// The same if each answer has other hosts that do not answer.
 		for round := range 3 {
 			r.services("service", 10*sec, "one. 80 0 0", fmt.Sprintf("new-%d. 80 0 0", round))
-			r.silent(fmt.Sprintf("new-%d.", round))
+			r.timesOut(fmt.Sprintf("new-%d.", round))
 			r.addresses("one.", 10*sec, fmt.Sprintf("10.0.0.%d", 10+round))
 			time.Sleep(20 * sec)
 			r.expectEndpoints(s, fmt.Sprintf("10.0.0.%d:80", 10+round))
@@ -168,8 +169,8 @@ func TestSilentHostsOfAService(t *testing.T) {
 	})
 }
 
-// A service whose hosts are others in each answer, and silent, leaves no question behind.
-func TestHostsThatComeAndGo(t *testing.T) {
+// A service with other hosts in each answer, none of which answers, leaves no entry behind.
+func TestChangingHosts(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		generation := 0
 		r.answer("service", func(context.Context) (answer, error) {
@@ -177,20 +178,20 @@ func TestHostsThatComeAndGo(t *testing.T) {
 			a := answer{ttl: sec}
 			for i := range maxHosts {
 				host := fmt.Sprintf("host-%d-%04d.", generation, i)
-				r.silent(host)
+				r.timesOut(host)
 				a.services = append(a.services, service{host: host, port: 80})
 			}
 			return a, nil
 		})
 		r.addresses("good.", sec, "10.0.0.1")
-		r.Watch(newSet("good.:80", "srv:service"), nil)
+		r.Subscribe(newSet("good.:80", "srv:service"), nil)
 		time.Sleep(time.Minute)
 		r.expectOnTime("good.", 0, time.Minute)
 		r.Resolver.mu.Lock()
 		defer r.Resolver.mu.Unlock()
-		queued, questions := 0, len(r.questions)
-		for _, l := range []*lane{&r.schedule.kept, &r.schedule.fresh, &r.schedule.slow} {
-			for _, m := range l.parties {
+		queued, questions := 0, len(r.entries)
+		for _, l := range []*class{&r.schedule.refresh, &r.schedule.initial, &r.schedule.slow} {
+			for _, m := range l.flows {
 				queued += m.queue.Len()
 			}
 		}
@@ -200,12 +201,12 @@ func TestHostsThatComeAndGo(t *testing.T) {
 	})
 }
 
-// An answer that is not renewed in time says for how long, whether that is told as a failure or not.
+// An answer that is not refreshed in time is overdue, whether a failure is reported or not.
 func TestOverdue(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		r.addresses("web", 10*sec, "10.0.0.1")
 		r.services("service", time.Hour, "web 80 0 0")
-		r.Watch(newSet("web:80", "srv:service", "never:80"), nil)
+		r.Subscribe(newSet("web:80", "srv:service", "never:80"), nil)
 		overdue := func() (all []time.Duration) {
 			synctest.Wait()
 			for _, a := range r.Snapshot() { // never, service, web
@@ -214,13 +215,13 @@ func TestOverdue(t *testing.T) {
 			return all
 		}
 		time.Sleep(9 * sec)
-		r.silent("web")
+		r.timesOut("web")
 		time.Sleep(5 * sec)
 		if got := overdue(); fmt.Sprint(got) != "[0s 0s 0s]" {
 			t.Error(got)
 		}
 		time.Sleep(3 * sec)
-		r.expectTold("0s never:80 (0s): no such host")
+		r.expectReports("0s never:80 (0s): no such host")
 		if got := overdue(); fmt.Sprint(got) != "[0s 7s 7s]" {
 			t.Error(got)
 		}

@@ -16,22 +16,22 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// answer is what a lookup gave: addresses, or services.
+// answer is the result of a lookup: addresses or services.
 type answer struct {
-	addresses []netip.Addr // sorted, each once
-	services  []service    // sorted, each once
+	addresses []netip.Addr // sorted, without duplicates
+	services  []service    // sorted, without duplicates
 	ttl       time.Duration
-	unheard   family // of which there may be addresses, for no server has said anything about it
+	missing   family // the family whose lookup failed, so that there may be more addresses; 0: none
 }
 
-func (a answer) none() bool { return len(a.addresses)+len(a.services) == 0 }
+func (a answer) empty() bool { return len(a.addresses)+len(a.services) == 0 }
 
-// same reports whether two answers stand for the same, whatever their time to live is.
-func (a answer) same(b answer) bool {
+// equal reports whether two answers have the same content, whatever their time to live.
+func (a answer) equal(b answer) bool {
 	return slices.Equal(a.addresses, b.addresses) && slices.Equal(a.services, b.services)
 }
 
-// endpoints gives the addresses with a port.
+// endpoints returns the addresses with a port.
 func (a answer) endpoints(port uint16) []upstream.Endpoint {
 	found := make([]upstream.Endpoint, len(a.addresses))
 	for i, ip := range a.addresses {
@@ -40,22 +40,23 @@ func (a answer) endpoints(port uint16) []upstream.Endpoint {
 	return found
 }
 
-// or completes what a lookup gave that failed, or failed by half, with what was known before.
-func (a answer) or(before answer) answer {
-	if a.none() {
+// completedBy returns the answer of a lookup that failed, or failed for one family, with what is missing in it taken from
+// the answer before.
+func (a answer) completedBy(before answer) answer {
+	if a.empty() {
 		return before
 	}
 	all := slices.Clone(a.addresses)
 	for _, ip := range before.addresses {
-		if familyOf(ip) == a.unheard {
+		if familyOf(ip) == a.missing {
 			all = append(all, ip)
 		}
 	}
-	a.addresses = tidy(all)
+	a.addresses = sortUnique(all)
 	return a
 }
 
-// family is that of an IP address; 0 is none.
+// family is the family of an IP address; 0 is none.
 type family int
 
 const (
@@ -72,22 +73,22 @@ func familyOf(ip netip.Addr) family {
 	return ipv6
 }
 
-// tidy sorts addresses and leaves out what repeats.
-func tidy(addresses []netip.Addr) []netip.Addr {
+// sortUnique sorts addresses and removes duplicates.
+func sortUnique(addresses []netip.Addr) []netip.Addr {
 	slices.SortFunc(addresses, netip.Addr.Compare)
 	return slices.Compact(addresses)
 }
 
-// client looks names up as the machine's other programs do: in /etc/hosts, then by asking the servers of
-// /etc/resolv.conf. It is safe for concurrent use.
+// client is a stub resolver: it looks up names in /etc/hosts and then at the servers of /etc/resolv.conf, as other programs
+// on the machine do. It is safe for concurrent use.
 type client struct {
 	hosts  func() hostTable
 	conf   func() conf
-	health health
+	health serverHealth
 }
 
-// system is the client that goes by the files of this machine, and follows their changes.
-func system() *client {
+// systemClient returns the client that uses the files of this machine and notices their changes.
+func systemClient() *client {
 	hosts := &file[hostTable]{path: "/etc/hosts", parse: parseHosts}
 	servers := &file[conf]{path: "/etc/resolv.conf", parse: parseConf}
 	return &client{hosts: hosts.get, conf: servers.get}
@@ -95,8 +96,8 @@ func system() *client {
 
 var errNoSuchHost = errors.New("no such host")
 
-// lookUp looks a name up. Beside an error there may be a part of the answer: the addresses of one family, where no server
-// said anything about the other; or records that are good beside others that are not.
+// lookUp looks up a name. With an error it may return part of the answer: the addresses of one family if the lookup of the
+// other failed, or the valid SRV records if others are invalid.
 func (c *client) lookUp(ctx context.Context, q question) (answer, error) {
 	if !q.srv {
 		if ips := c.hosts().lookUp(q.name); len(ips) > 0 {
@@ -104,13 +105,13 @@ func (c *client) lookUp(ctx context.Context, q question) (answer, error) {
 		}
 	}
 	conf := c.conf()
-	problem := fmt.Errorf("lookup %s: %w", bare(q.name), errNoSuchHost)
-	for _, name := range conf.names(q.name) {
+	problem := fmt.Errorf("lookup %s: %w", normalize(q.name), errNoSuchHost)
+	for _, name := range conf.candidates(q.name) {
 		found, err := c.lookUpExactly(ctx, conf, name, q.srv)
-		if err == nil || !found.none() {
+		if err == nil || !found.empty() {
 			return found, err
 		}
-		if errors.Is(problem, errNoSuchHost) && !errors.Is(err, errNoSuchHost) { // it says more
+		if errors.Is(problem, errNoSuchHost) && !errors.Is(err, errNoSuchHost) { // more informative than "no such host"
 			problem = err
 		}
 		if ctx.Err() != nil {
@@ -127,7 +128,7 @@ func (c *client) lookUpExactly(ctx context.Context, conf conf, name string, srv 
 	return c.lookUpAddresses(ctx, conf, name)
 }
 
-// lookUpAddresses asks for both families at a time.
+// lookUpAddresses asks for A and AAAA records concurrently.
 func (c *client) lookUpAddresses(ctx context.Context, conf conf, name string) (answer, error) {
 	var four, six reply
 	var problem4, problem6 error
@@ -135,21 +136,21 @@ func (c *client) lookUpAddresses(ctx context.Context, conf conf, name string) (a
 	both.Go(func() { four, problem4 = c.ask(ctx, conf, name, dnsmessage.TypeA) })
 	both.Go(func() { six, problem6 = c.ask(ctx, conf, name, dnsmessage.TypeAAAA) })
 	both.Wait()
-	found := answer{addresses: tidy(append(four.addresses, six.addresses...)), ttl: seconds(min(four.ttl, six.ttl))}
-	if found.none() {
+	found := answer{addresses: sortUnique(append(four.addresses, six.addresses...)), ttl: seconds(min(four.ttl, six.ttl))}
+	if found.empty() {
 		problem := problem4
-		if errors.Is(problem, errNoSuchHost) { // the other may say more
+		if errors.Is(problem, errNoSuchHost) { // the other one may be more informative
 			problem = problem6
 		}
-		return answer{}, fmt.Errorf("lookup %s: %w", bare(name), problem)
+		return answer{}, fmt.Errorf("lookup %s: %w", normalize(name), problem)
 	}
 	for _, half := range []struct {
 		family
 		problem error
 	}{{ipv4, problem4}, {ipv6, problem6}} {
 		if half.problem != nil && !errors.Is(half.problem, errNoSuchHost) {
-			found.unheard = half.family
-			return found, fmt.Errorf("lookup %s: its %s addresses: %w", bare(name), half.family, half.problem)
+			found.missing = half.family
+			return found, fmt.Errorf("lookup %s: its %s addresses: %w", normalize(name), half.family, half.problem)
 		}
 	}
 	return found, nil
@@ -160,15 +161,15 @@ func seconds(ttl uint32) time.Duration { return time.Duration(ttl) * time.Second
 func (c *client) lookUpServices(ctx context.Context, conf conf, name string) (answer, error) {
 	r, err := c.ask(ctx, conf, name, dnsmessage.TypeSRV)
 	if err != nil {
-		return answer{}, fmt.Errorf("lookup %s: %w", bare(name), err)
+		return answer{}, fmt.Errorf("lookup %s: %w", normalize(name), err)
 	}
 	if slices.ContainsFunc(r.services, func(s service) bool { return s.host == "." }) {
-		return answer{}, fmt.Errorf("lookup %s: its SRV record says that there is no such service", bare(name))
+		return answer{}, fmt.Errorf("lookup %s: its SRV record says that there is no such service", normalize(name))
 	}
 	slices.SortFunc(r.services, compareServices)
 	found := answer{services: slices.Compact(r.services), ttl: seconds(r.ttl)}
-	if r.bad > 0 {
-		err = fmt.Errorf("lookup %s: %d of its SRV records have no name of a host, such as \"%s\"", bare(name), r.bad, r.example)
+	if r.invalid > 0 {
+		err = fmt.Errorf("lookup %s: %d of its SRV records have an invalid host, such as \"%s\"", normalize(name), r.invalid, r.invalidHost)
 	}
 	return found, err
 }
@@ -177,8 +178,8 @@ func compareServices(a, b service) int {
 	return cmp.Or(cmp.Compare(a.priority, b.priority), strings.Compare(a.host, b.host), cmp.Compare(a.port, b.port), cmp.Compare(a.weight, b.weight))
 }
 
-// ask asks one server after the other, and all of them again, until one answers. A server that says that it cannot
-// answer is one that does not. The error is errNoSuchHost if a server says that there is nothing of that type.
+// ask asks one server after the other, conf.attempts times, until one answers. An error code of a server, such as SERVFAIL,
+// counts as no answer. The error is errNoSuchHost if a server says that there are no records of that type.
 func (c *client) ask(ctx context.Context, conf conf, name string, kind dnsmessage.Type) (reply, error) {
 	var problem error
 	for range conf.attempts {
@@ -187,15 +188,15 @@ func (c *client) ask(ctx context.Context, conf conf, name string, kind dnsmessag
 			if err != nil {
 				return reply{}, err
 			}
-			r, err := exchange(ctx, server, q, conf.stream, conf.timeout)
-			c.health.note(server, err)
+			r, err := exchange(ctx, server, q, conf.useTCP, conf.timeout)
+			c.health.record(server, err)
 			if err == nil {
 				err = r.problem()
 			}
 			if err == nil || errors.Is(err, errNoSuchHost) {
 				return r, err
 			}
-			if problem == nil || ctx.Err() == nil { // the last server may have had no time
+			if problem == nil || ctx.Err() == nil { // keep the first error if ctx ended before the last server had its time
 				problem = fmt.Errorf("server %v: %w", server, err)
 			}
 			if ctx.Err() != nil {
@@ -206,28 +207,28 @@ func (c *client) ask(ctx context.Context, conf conf, name string, kind dnsmessag
 	return reply{}, problem
 }
 
-// codes are what servers say of answers that they do not give (RFC 1035, section 4.1.1).
-var codes = map[dnsmessage.RCode]string{
+// rcodeNames are the names of error codes (RFC 1035, section 4.1.1).
+var rcodeNames = map[dnsmessage.RCode]string{
 	dnsmessage.RCodeFormatError:    "FORMERR",
 	dnsmessage.RCodeServerFailure:  "SERVFAIL",
 	dnsmessage.RCodeNotImplemented: "NOTIMP",
 	dnsmessage.RCodeRefused:        "REFUSED",
 }
 
-// problem is why a reply is no answer.
+// problem returns why a reply does not answer the question; nil: it does.
 func (r reply) problem() error {
 	switch {
 	case r.code == dnsmessage.RCodeNameError:
 		return errNoSuchHost
 	case r.code != dnsmessage.RCodeSuccess:
-		name := codes[r.code]
+		name := rcodeNames[r.code]
 		if name == "" {
 			name = fmt.Sprintf("RCODE %d", r.code)
 		}
 		return fmt.Errorf("it cannot answer (%s)", name)
 	case r.referral:
-		return errors.New("it neither knows nor asks others")
-	case len(r.addresses)+len(r.services)+r.bad == 0:
+		return errors.New("it has no answer and does not ask other servers")
+	case len(r.addresses)+len(r.services)+r.invalid == 0:
 		return errNoSuchHost
 	}
 	return nil

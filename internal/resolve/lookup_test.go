@@ -16,14 +16,14 @@ import (
 )
 
 // type4and6 answers a question for addresses with the records of its family.
-func type4and6(q dnsmessage.Question, four, six []dnsmessage.Resource) says {
+func type4and6(q dnsmessage.Question, four, six []dnsmessage.Resource) response {
 	switch q.Type {
 	case dnsmessage.TypeA:
-		return says{records: four}
+		return response{records: four}
 	case dnsmessage.TypeAAAA:
-		return says{records: six}
+		return response{records: six}
 	}
-	return says{code: dnsmessage.RCodeRefused}
+	return response{code: dnsmessage.RCodeRefused}
 }
 
 func expectError(t *testing.T, err error, want string) {
@@ -48,80 +48,80 @@ func TestLookUp(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what  string
-		reply func(q dnsmessage.Question, stream bool) says
+		reply func(q dnsmessage.Question, tcp bool) response
 		want  string
 		err   string
 	}{
-		{"both families", func(q dnsmessage.Question, _ bool) says {
+		{"both families", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 70, a(2)), rr(name, 70, a(1))}, records{rr(name, 60, aaaa(1))})
 		}, "[10.0.0.1 10.0.0.2 fd00::1] 1m0s", ""},
-		{"one family", func(q dnsmessage.Question, _ bool) says {
+		{"one family", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 70, a(1)), rr(name, 50, a(1))}, nil)
 		}, "[10.0.0.1] 50s", ""},
-		{"an alias", func(q dnsmessage.Question, _ bool) says {
+		{"an alias", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 40, cname("one.internal.")), rr("one.internal.", 80, a(1))},
 				records{rr(name, 41, cname("one.internal."))})
 		}, "[10.0.0.1] 40s", ""},
-		{"an alias behind what it leads to, in other letters", func(q dnsmessage.Question, _ bool) says {
+		{"an alias after its target, in another case", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr("one.INTERNAL.", 80, a(1)), rr("Web.internal.", 40, cname("ONE.internal."))}, nil)
 		}, "[10.0.0.1] 40s", ""},
-		{"as many aliases as may be", func(q dnsmessage.Question, _ bool) says {
+		{"the maximum number of aliases", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, chain(maxAliases), nil)
 		}, "[10.0.0.1] 50s", ""},
-		{"too many aliases", func(q dnsmessage.Question, _ bool) says {
+		{"too many aliases", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, chain(maxAliases+1), nil)
 		}, "[] 0s", "leads through more than 16 aliases"},
-		{"an alias of itself", func(q dnsmessage.Question, _ bool) says {
+		{"an alias of itself", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 40, cname(name))}, nil)
 		}, "[] 0s", "leads through more than 16 aliases"},
-		{"records of other names", func(q dnsmessage.Question, _ bool) says {
+		{"records of other names", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr("other.internal.", 1, a(9)), rr(name, 70, a(1)), rr("other.internal.", 2, cname("web.internal."))},
 				records{rr("other.internal.", 1, aaaa(9))})
 		}, "[10.0.0.1] 1m10s", ""},
-		{"records of other types", func(q dnsmessage.Question, _ bool) says {
+		{"records of other types", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 1, aaaa(9)), rr(name, 70, a(1)), rr(name, 2, srv("x.", 1, 1, 1))}, nil)
 		}, "[10.0.0.1] 1m10s", ""},
-		{"IPv4 in IPv6", func(q dnsmessage.Question, _ bool) says {
+		{"IPv4 in IPv6", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 70, a(1))},
 				records{rr(name, 70, &dnsmessage.AAAAResource{AAAA: netip.MustParseAddr("::ffff:10.0.0.1").As16()})})
 		}, "[10.0.0.1] 1m10s", ""},
-		{"no time to live", func(q dnsmessage.Question, _ bool) says {
+		{"no time to live", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 0, a(1))}, nil)
 		}, "[10.0.0.1] 0s", ""},
-		{"a time to live that is none (RFC 2181, section 8)", func(q dnsmessage.Question, _ bool) says {
+		{"a negative time to live (RFC 2181, section 8)", func(q dnsmessage.Question, _ bool) response {
 			return type4and6(q, records{rr(name, 1<<31, a(1))}, nil)
 		}, "[10.0.0.1] 0s", ""},
-		{"too much for a packet", func(q dnsmessage.Question, stream bool) says {
-			if !stream {
-				return says{truncated: true, records: records{rr(name, 1, a(9))}}
+		{"too large for UDP", func(q dnsmessage.Question, tcp bool) response {
+			if !tcp {
+				return response{truncated: true, records: records{rr(name, 1, a(9))}}
 			}
 			return type4and6(q, records{rr(name, 33, a(1)), rr(name, 33, a(2))}, nil)
 		}, "[10.0.0.1 10.0.0.2] 33s", ""},
-		{"too much for a stream", func(q dnsmessage.Question, stream bool) says {
-			return says{truncated: true}
+		{"truncated over TCP", func(q dnsmessage.Question, tcp bool) response {
+			return response{truncated: true}
 		}, "[] 0s", "malformed"},
-		{"a server that knows no EDNS0", func(q dnsmessage.Question, _ bool) says {
+		{"a server without EDNS0", func(q dnsmessage.Question, _ bool) response {
 			r := type4and6(q, records{rr(name, 70, a(1))}, nil)
-			r.withoutEDNS = true
+			r.noEDNS = true
 			return r
 		}, "[10.0.0.1] 1m10s", ""},
-		{"no such name", func(dnsmessage.Question, bool) says {
-			return says{code: dnsmessage.RCodeNameError}
+		{"no such name", func(dnsmessage.Question, bool) response {
+			return response{code: dnsmessage.RCodeNameError}
 		}, "[] 0s", "lookup web.internal: no such host"},
-		{"a name without addresses", func(dnsmessage.Question, bool) says { return says{} }, "[] 0s", "no such host"},
-		{"a server that fails", func(dnsmessage.Question, bool) says {
-			return says{code: dnsmessage.RCodeServerFailure}
+		{"a name without addresses", func(dnsmessage.Question, bool) response { return response{} }, "[] 0s", "no such host"},
+		{"a server that fails", func(dnsmessage.Question, bool) response {
+			return response{code: dnsmessage.RCodeServerFailure}
 		}, "[] 0s", "it cannot answer (SERVFAIL)"},
-		{"a server that asks no others", func(dnsmessage.Question, bool) says { return says{stub: true} }, "[] 0s", "it neither knows nor asks others"},
-		{"a server that fails for IPv6", func(q dnsmessage.Question, _ bool) says {
+		{"a server without recursion", func(dnsmessage.Question, bool) response { return response{nonRecursive: true} }, "[] 0s", "it has no answer and does not ask other servers"},
+		{"a server that fails for IPv6", func(q dnsmessage.Question, _ bool) response {
 			if q.Type == dnsmessage.TypeAAAA {
-				return says{code: dnsmessage.RCodeServerFailure}
+				return response{code: dnsmessage.RCodeServerFailure}
 			}
 			return type4and6(q, records{rr(name, 70, a(1))}, nil)
 		}, "[10.0.0.1] 0s without IPv6", "lookup web.internal: its IPv6 addresses: server"},
-		{"a server that fails for IPv4", func(q dnsmessage.Question, _ bool) says {
+		{"a server that fails for IPv4", func(q dnsmessage.Question, _ bool) response {
 			if q.Type == dnsmessage.TypeA {
-				return says{code: dnsmessage.RCodeServerFailure}
+				return response{code: dnsmessage.RCodeServerFailure}
 			}
 			return type4and6(q, nil, records{rr(name, 70, aaaa(1))})
 		}, "[fd00::1] 0s without IPv4", "lookup web.internal: its IPv4 addresses: server"},
@@ -131,8 +131,8 @@ func TestLookUp(t *testing.T) {
 			s := serve(t, c.reply)
 			got, err := s.lookUp(question{name: name})
 			text := fmt.Sprintf("%v %v", got.addresses, got.ttl)
-			if got.unheard != 0 {
-				text += " without " + got.unheard.String()
+			if got.missing != 0 {
+				text += " without " + got.missing.String()
 			}
 			if text != c.want {
 				t.Errorf("%s, want %s", text, c.want)
@@ -157,21 +157,21 @@ func TestLookUpServices(t *testing.T) {
 			"[{a.internal. 80 10 5} {b.internal. 81 20 1}] 1m0s", ""},
 		{"none", nil, "[] 0s", "no such host"},
 		{"no service", []dnsmessage.Resource{rec(70, ".", 0, 0, 0)}, "[] 0s", "says that there is no such service"},
-		{"some that are no names", []dnsmessage.Resource{
+		{"some invalid hosts", []dnsmessage.Resource{
 			rec(70, "a.internal.", 80, 0, 0), rec(70, "not a\nname.", 80, 1, 0), rec(70, "10.0.0.1.", 80, 1, 0), rec(70, "-a.", 80, 1, 0), rec(70, "a-.", 80, 1, 0),
-		}, "[{a.internal. 80 0 0}] 1m10s", `lookup _web._tcp.internal: 4 of its SRV records have no name of a host, such as "not a\nname."`},
-		{"none that is a name", []dnsmessage.Resource{rec(70, "not a name.", 80, 1, 0)}, "[] 1m10s", "1 of its SRV records have no name"},
+		}, "[{a.internal. 80 0 0}] 1m10s", `lookup _web._tcp.internal: 4 of its SRV records have an invalid host, such as "not a\nname."`},
+		{"only invalid hosts", []dnsmessage.Resource{rec(70, "not a name.", 80, 1, 0)}, "[] 0s", "1 of its SRV records have an invalid host"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			s := serve(t, func(q dnsmessage.Question, _ bool) says {
+			s := serve(t, func(q dnsmessage.Question, _ bool) response {
 				if q.Type != dnsmessage.TypeSRV || q.Name.String() != name {
 					t.Errorf("asked for %v %v", q.Type, q.Name)
 				}
-				return says{records: c.records}
+				return response{records: c.records}
 			})
 			got, err := s.lookUp(question{srv: true, name: name})
-			if text := fmt.Sprintf("%v %v", got.services, got.ttl); c.what != "none that is a name" && text != c.want {
+			if text := fmt.Sprintf("%v %v", got.services, got.ttl); text != c.want {
 				t.Errorf("%s, want %s", text, c.want)
 			}
 			expectError(t, err, c.err)
@@ -179,20 +179,20 @@ func TestLookUpServices(t *testing.T) {
 	}
 }
 
-// Records that were left out leave those that are good.
-func TestAnswerWithAnError(t *testing.T) {
+// A failed lookup of one family, or invalid records, do not remove the valid part of an answer.
+func TestPartialAnswer(t *testing.T) {
 	before := answer{services: []service{{host: "old."}}}
-	if got := (answer{services: []service{{host: "new."}}}).or(before); got.services[0].host != "new." {
+	if got := (answer{services: []service{{host: "new."}}}).completedBy(before); got.services[0].host != "new." {
 		t.Errorf("%+v", got)
 	}
-	if got := (answer{}).or(before); got.services[0].host != "old." {
+	if got := (answer{}).completedBy(before); got.services[0].host != "old." {
 		t.Errorf("%+v", got)
 	}
 }
 
-// What does not belong to the question says nothing: it gives no addresses, no time to live, and no failure, and it does
-// not end the wait for the answer.
-func TestForgedAnswers(t *testing.T) {
+// A message that does not belong to the question is ignored: it adds no addresses, changes no time to live, is not an
+// error, and does not end the wait for the answer.
+func TestForgedAnswersAreIgnored(t *testing.T) {
 	stranger, err := net.ListenPacket("udp", "127.0.0.1:0") // another port than the server's
 	if err != nil {
 		t.Fatal(err)
@@ -220,19 +220,19 @@ func TestForgedAnswers(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			s := &server{t: t}
-			s.says = func(q dnsmessage.Question, _ bool) says {
+			s.respond = func(q dnsmessage.Question, _ bool) response {
 				return type4and6(q, []dnsmessage.Resource{rr(q.Name.String(), 77, a(1))}, nil)
 			}
-			s.before = func(m dnsmessage.Message, from *net.UDPAddr) {
+			s.beforeResponse = func(m dnsmessage.Message, from *net.UDPAddr) {
 				switch what {
 				case "another sender":
 					_, _ = stranger.WriteTo(s.pack(forged(m, func(*dnsmessage.Message) {})), from)
 				case "no message":
 					for _, text := range []string{"", "x", strings.Repeat("\xff", 600)} {
-						_, _ = s.packets.WriteToUDP([]byte(text), from)
+						_, _ = s.udp.WriteToUDP([]byte(text), from)
 					}
 				default:
-					_, _ = s.packets.WriteToUDP(s.pack(forged(m, change)), from)
+					_, _ = s.udp.WriteToUDP(s.pack(forged(m, change)), from)
 				}
 			}
 			s.start()
@@ -241,19 +241,19 @@ func TestForgedAnswers(t *testing.T) {
 			if err != nil || fmt.Sprint(got.addresses) != "[10.0.0.1]" || got.ttl != 77*time.Second {
 				t.Errorf("%+v, %v", got, err)
 			}
-			if n := s.asked.Load(); n != 2 || len(c.health.silent) != 0 {
-				t.Errorf("asked %d times, of silent servers: %v", n, c.health.silent)
+			if n := s.asked.Load(); n != 2 || len(c.health.unresponsive) != 0 {
+				t.Errorf("asked %d times, unresponsive servers: %v", n, c.health.unresponsive)
 			}
 		})
 	}
 }
 
-// No two questions have the same number and port, but by chance.
-func TestQuestionsCannotBeGuessed(t *testing.T) {
+// Two queries have the same ID and port only by chance.
+func TestQueriesAreUnpredictable(t *testing.T) {
 	seen := map[string]bool{}
 	s := &server{t: t}
-	s.says = func(q dnsmessage.Question, _ bool) says { return says{} }
-	s.before = func(m dnsmessage.Message, from *net.UDPAddr) { seen[fmt.Sprint(m.ID, from.Port)] = true }
+	s.respond = func(q dnsmessage.Question, _ bool) response { return response{} }
+	s.beforeResponse = func(m dnsmessage.Message, from *net.UDPAddr) { seen[fmt.Sprint(m.ID, from.Port)] = true }
 	s.start()
 	const n = 50
 	for range n {
@@ -267,49 +267,49 @@ func TestQuestionsCannotBeGuessed(t *testing.T) {
 	}
 }
 
-func TestALargeAnswerComesOverAStream(t *testing.T) {
+func TestTruncatedAnswerIsRetriedOverTCP(t *testing.T) {
 	const n = 2000
-	s := serve(t, func(q dnsmessage.Question, stream bool) says {
+	s := serve(t, func(q dnsmessage.Question, tcp bool) response {
 		switch {
 		case q.Type != dnsmessage.TypeA:
-			return says{}
-		case !stream:
-			return says{truncated: true}
+			return response{}
+		case !tcp:
+			return response{truncated: true}
 		}
-		r := says{}
+		r := response{}
 		for i := range n {
 			r.records = append(r.records, rr(q.Name.String(), 20, &dnsmessage.AResource{A: [4]byte{10, 0, byte(i / 250), byte(1 + i%250)}}))
 		}
 		return r
 	})
 	got, err := s.lookUp(question{name: "web.internal."})
-	if err != nil || len(got.addresses) != n || got.ttl != 20*time.Second || s.streamy.Load() != 1 {
-		t.Errorf("%d addresses for %v over %d streams, %v", len(got.addresses), got.ttl, s.streamy.Load(), err)
+	if err != nil || len(got.addresses) != n || got.ttl != 20*time.Second || s.askedTCP.Load() != 1 {
+		t.Errorf("%d addresses for %v over %d TCP connections, %v", len(got.addresses), got.ttl, s.askedTCP.Load(), err)
 	}
 }
 
-// use-vc of resolv.conf(5).
-func TestAskingByStreamOnly(t *testing.T) {
-	s := serve(t, func(q dnsmessage.Question, stream bool) says {
+// The option use-vc of resolv.conf(5): ask over TCP only.
+func TestUseVC(t *testing.T) {
+	s := serve(t, func(q dnsmessage.Question, tcp bool) response {
 		return type4and6(q, []dnsmessage.Resource{rr(q.Name.String(), 77, a(1))}, nil)
 	})
 	c := clientOf(s)
 	conf := c.conf()
-	conf.stream = true
+	conf.useTCP = true
 	c.conf = func() conf_ { return conf }
-	if got, err := c.lookUp(t.Context(), question{name: "web.internal"}); err != nil || len(got.addresses) != 1 || s.streamy.Load() != s.asked.Load() {
-		t.Errorf("%+v, %v; %d of %d over streams", got, err, s.streamy.Load(), s.asked.Load())
+	if got, err := c.lookUp(t.Context(), question{name: "web.internal"}); err != nil || len(got.addresses) != 1 || s.askedTCP.Load() != s.asked.Load() {
+		t.Errorf("%+v, %v; %d of %d over TCP", got, err, s.askedTCP.Load(), s.asked.Load())
 	}
 }
 
-// conf_ is conf, where a variable has that name.
+// conf_ names the type conf where a variable shadows it.
 type conf_ = conf
 
-// What stands in /etc/hosts is asked of no server, and neither is localhost.
-func TestLookUpInAFile(t *testing.T) {
-	c := clientOf(serve(t, func(dnsmessage.Question, bool) says {
+// Names in /etc/hosts, and localhost, are not asked of a server.
+func TestLookUpInHosts(t *testing.T) {
+	c := clientOf(serve(t, func(dnsmessage.Question, bool) response {
 		t.Error("a server was asked")
-		return says{}
+		return response{}
 	}))
 	c.hosts = func() hostTable { return parseHosts("10.0.0.7 web.internal\nfd00::7 web.internal\n") }
 	for name, want := range map[string]string{
@@ -322,30 +322,30 @@ func TestLookUpInAFile(t *testing.T) {
 	}
 }
 
-// The machine's own files work.
+// The files of this machine can be used.
 func TestLookUpOnThisMachine(t *testing.T) {
-	got, err := system().lookUp(t.Context(), question{name: "localhost"})
+	got, err := systemClient().lookUp(t.Context(), question{name: "localhost"})
 	if err != nil || len(got.addresses) == 0 || !got.addresses[0].IsLoopback() {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
-// A name is tried in the domains of resolv.conf(5); one that fails there is tried in the next.
-func TestSearchedDomains(t *testing.T) {
+// A name is tried in each search domain of resolv.conf(5), also after one whose server fails.
+func TestSearchDomains(t *testing.T) {
 	var asked []string
 	s := &server{t: t}
-	s.says = func(q dnsmessage.Question, _ bool) says {
+	s.respond = func(q dnsmessage.Question, _ bool) response {
 		if q.Type != dnsmessage.TypeA {
-			return says{}
+			return response{}
 		}
 		asked = append(asked, q.Name.String())
 		switch q.Name.String() {
 		case "web.fails.":
-			return says{code: dnsmessage.RCodeServerFailure}
+			return response{code: dnsmessage.RCodeServerFailure}
 		case "web.knows.", "web.b.":
-			return says{records: []dnsmessage.Resource{rr(q.Name.String(), 5, a(1))}}
+			return response{records: []dnsmessage.Resource{rr(q.Name.String(), 5, a(1))}}
 		}
-		return says{code: dnsmessage.RCodeNameError}
+		return response{code: dnsmessage.RCodeNameError}
 	}
 	s.start()
 	c := clientOf(s)
@@ -376,12 +376,13 @@ func TestSearchedDomains(t *testing.T) {
 	}
 }
 
-// A server that says nothing, or that it cannot, is passed over for the next one. It is asked last from then on.
-func TestServersStandInForEachOther(t *testing.T) {
-	good := func(q dnsmessage.Question, _ bool) says {
+// A server that does not answer, or answers with an error, is skipped for the next one. One that does not answer is asked
+// last from then on.
+func TestNextServerIsAsked(t *testing.T) {
+	good := func(q dnsmessage.Question, _ bool) response {
 		return type4and6(q, []dnsmessage.Resource{rr(q.Name.String(), 77, a(1))}, nil)
 	}
-	refuses := serve(t, func(dnsmessage.Question, bool) says { return says{code: dnsmessage.RCodeRefused} })
+	refuses := serve(t, func(dnsmessage.Question, bool) response { return response{code: dnsmessage.RCodeRefused} })
 	gone := &server{t: t, at: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), 1)}
 	works := serve(t, good)
 	for what, first := range map[string]*server{"refuses": refuses, "is gone": gone} {
@@ -399,7 +400,7 @@ func TestServersStandInForEachOther(t *testing.T) {
 func TestOrderOfServers(t *testing.T) {
 	at := func(n byte) netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, n}), 53) }
 	c := conf{servers: []netip.AddrPort{at(1), at(2), at(3)}}
-	var h health
+	var h serverHealth
 	expect := func(want ...byte) {
 		t.Helper()
 		for i, s := range h.order(c) {
@@ -409,49 +410,49 @@ func TestOrderOfServers(t *testing.T) {
 		}
 	}
 	expect(1, 2, 3)
-	for _, err := range []error{&noAnswer{time.Millisecond}, context.Canceled, errMalformed} { // it had no time, or did answer
-		h.note(at(1), err)
+	for _, err := range []error{&timeoutError{time.Millisecond}, context.Canceled, errMalformed} { // it had no time, or did answer
+		h.record(at(1), err)
 		expect(1, 2, 3)
 	}
-	h.note(at(1), &noAnswer{time.Second})
+	h.record(at(1), &timeoutError{time.Second})
 	expect(2, 3, 1)
-	h.note(at(2), errors.New("connection refused"))
-	h.note(at(3), &noAnswer{time.Second})
+	h.record(at(2), errors.New("connection refused"))
+	h.record(at(3), &timeoutError{time.Second})
 	expect(1, 2, 3)
-	h.note(at(3), nil)
+	h.record(at(3), nil)
 	expect(3, 1, 2)
-	h.silent[at(1)] = time.Now().Add(-time.Second) // its time has come: for one question
+	h.unresponsive[at(1)] = time.Now().Add(-time.Second) // its time has come: for one question
 	expect(1, 3, 2)
 	expect(3, 1, 2)
 	c.servers = c.servers[1:] // the first one is forgotten
 	expect(3, 2)
 	c.servers = append(c.servers, at(1))
 	expect(3, 1, 2)
-	h = health{}
+	h = serverHealth{}
 	c = conf{servers: []netip.AddrPort{at(1), at(2)}, rotate: true}
 	expect(1, 2)
 	expect(2, 1)
 	expect(1, 2)
 }
 
-func TestLookUpIsEndedByItsContext(t *testing.T) {
-	for _, stream := range []bool{false, true} {
+func TestLookUpEndsWithItsContext(t *testing.T) {
+	for _, tcp := range []bool{false, true} {
 		ctx, cancel := context.WithCancel(t.Context())
 		asked := make(chan struct{}, 8)
 		s := &server{t: t}
-		s.says = func(dnsmessage.Question, bool) says { return says{nothing: true} }
-		s.before = func(dnsmessage.Message, *net.UDPAddr) { asked <- struct{}{} }
+		s.respond = func(dnsmessage.Question, bool) response { return response{none: true} }
+		s.beforeResponse = func(dnsmessage.Message, *net.UDPAddr) { asked <- struct{}{} }
 		s.start()
 		c := clientOf(s)
-		if stream {
-			silent, err := net.Listen("tcp", "127.0.0.1:0")
+		if tcp {
+			unresponsive, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer silent.Close()
+			defer unresponsive.Close()
 			go func() {
 				for {
-					conn, err := silent.Accept()
+					conn, err := unresponsive.Accept()
 					if err != nil {
 						return
 					}
@@ -460,7 +461,7 @@ func TestLookUpIsEndedByItsContext(t *testing.T) {
 				}
 			}()
 			conf := c.conf()
-			conf.stream, conf.servers = true, []netip.AddrPort{silent.Addr().(*net.TCPAddr).AddrPort()}
+			conf.useTCP, conf.servers = true, []netip.AddrPort{unresponsive.Addr().(*net.TCPAddr).AddrPort()}
 			c.conf = func() conf_ { return conf }
 		}
 		ended := make(chan error)
@@ -473,15 +474,15 @@ func TestLookUpIsEndedByItsContext(t *testing.T) {
 		if err := testkit.Receive(t, "the lookup ends", ended); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		if len(c.health.silent) > 0 {
-			t.Error("the server is blamed")
+		if len(c.health.unresponsive) > 0 {
+			t.Error("the cancelled lookup counts against the server")
 		}
 	}
 }
 
-// The error of a server that is silent says how long one waited.
-func TestSilentServer(t *testing.T) {
-	s := serve(t, func(dnsmessage.Question, bool) says { return says{nothing: true} })
+// The error for a server that does not answer says how long the client waited.
+func TestServerTimeout(t *testing.T) {
+	s := serve(t, func(dnsmessage.Question, bool) response { return response{none: true} })
 	c := clientOf(s)
 	conf := c.conf()
 	conf.timeout, conf.attempts = 10*time.Millisecond, 3

@@ -14,24 +14,24 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// packetSize is the largest answer that a server is told to send in a packet: what needs no fragments on any link
-// (RFC 6891, section 6.2.5; DNS flag day 2020).
-const packetSize = 1232
+// ednsPacketSize is the largest UDP answer that a server may send: one that no link fragments (RFC 6891, section 6.2.5; DNS
+// flag day 2020).
+const ednsPacketSize = 1232
 
-// maxExample is how much of a bad name is shown, in bytes.
-const maxExample = 64
+// maxShownHost is how much of an invalid name an error shows, in bytes.
+const maxShownHost = 64
 
-// maxAliases is how many CNAME records one answer may lead through.
+// maxAliases is the maximum length of a chain of CNAME records in one answer.
 const maxAliases = 16
 
-// query is one question to one server.
+// query is a question to one server.
 type query struct {
 	id       uint16
 	question dnsmessage.Question
-	plain    bool // without EDNS0 (RFC 6891), for servers that do not know it
+	noEDNS   bool // without EDNS0 (RFC 6891), for servers that do not implement it
 }
 
-// newQuery makes one with a number that nobody can guess. name has a dot at its end.
+// newQuery returns a query with an unpredictable ID. name has a dot at its end.
 func newQuery(name string, kind dnsmessage.Type) (query, error) {
 	if !isName(name) {
 		return query{}, errNotAName
@@ -48,39 +48,39 @@ func newQuery(name string, kind dnsmessage.Type) (query, error) {
 	}, nil
 }
 
-var errNotAName = errors.New("it is not a name that DNS can have")
+var errNotAName = errors.New("not a valid DNS name")
 
-// pack gives the message after room for its length, which a stream needs.
+// pack returns the message after two bytes for its length, which only TCP sends.
 func (q query) pack() ([]byte, error) {
 	b := dnsmessage.NewBuilder(make([]byte, 2, 512), dnsmessage.Header{ID: q.id, RecursionDesired: true})
 	err := errors.Join(b.StartQuestions(), b.Question(q.question))
-	if !q.plain {
+	if !q.noEDNS {
 		var options dnsmessage.ResourceHeader
-		err = errors.Join(err, options.SetEDNS0(packetSize, dnsmessage.RCodeSuccess, false), b.StartAdditionals(),
+		err = errors.Join(err, options.SetEDNS0(ednsPacketSize, dnsmessage.RCodeSuccess, false), b.StartAdditionals(),
 			b.OPTResource(options, dnsmessage.OPTResource{}))
 	}
 	message, finishErr := b.Finish()
 	return message, errors.Join(err, finishErr)
 }
 
-// reply is what a server answered.
+// reply is the answer of a server.
 type reply struct {
-	code      dnsmessage.RCode
-	truncated bool // there is more than fits a packet: nothing of it is here
-	referral  bool // the server does not know, and does not ask others
-	addresses []netip.Addr
-	services  []service
-	ttl       uint32 // the least of the records that are here, in seconds
-	bad       int    // SRV records that are left out, as their host has no name that can be looked up
-	example   string // one of these
+	code        dnsmessage.RCode
+	truncated   bool // the answer does not fit into a UDP packet; the fields below are empty
+	referral    bool // the server does not have the answer and does not ask other servers for it
+	addresses   []netip.Addr
+	services    []service
+	ttl         uint32 // the lowest of all records, in seconds
+	invalid     int    // the number of SRV records that were left out because their host is not a valid name
+	invalidHost string // the host of the first of them, made safe to show
 }
 
 var errMalformed = errors.New("its answer is malformed")
 
-// read takes a message from the server. It is the answer if it has the number and the question of the query; if ours is
-// false nothing of it means anything. Of an answer are kept only records of the type and the name that were asked for, or
-// of the name that this one is an alias of by the answer itself.
-func (q query) read(message []byte) (r reply, ours bool, err error) {
+// parse parses a message from the server. ours reports whether it has the ID and the question of the query; if not, ignore
+// it. The reply has only records of the requested type, of the requested name or of the name that CNAME records in the same
+// answer lead to.
+func (q query) parse(message []byte) (r reply, ours bool, err error) {
 	var p dnsmessage.Parser
 	header, err := p.Start(message)
 	if err != nil || header.ID != q.id || !header.Response || header.OpCode != 0 {
@@ -88,8 +88,8 @@ func (q query) read(message []byte) (r reply, ours bool, err error) {
 	}
 	r = reply{code: header.RCode, truncated: header.Truncated, ttl: math.MaxUint32}
 	asked, err := p.Question()
-	if errors.Is(err, dnsmessage.ErrSectionDone) && header.RCode == dnsmessage.RCodeFormatError && !q.plain {
-		return r, true, nil // from a server that did not get as far as the question
+	if errors.Is(err, dnsmessage.ErrSectionDone) && header.RCode == dnsmessage.RCodeFormatError && !q.noEDNS {
+		return r, true, nil // the server did not parse as far as the question
 	}
 	if err != nil || asked.Type != q.question.Type || asked.Class != q.question.Class || lower(asked.Name) != lower(q.question.Name) {
 		return reply{}, false, nil
@@ -104,16 +104,16 @@ func (q query) read(message []byte) (r reply, ours bool, err error) {
 	if err != nil {
 		return reply{}, true, err
 	}
-	r.referral = found.none() && header.RCode == dnsmessage.RCodeSuccess && !header.Authoritative && !header.RecursionAvailable
-	return r, true, r.take(found, lower(q.question.Name))
+	r.referral = found.empty() && header.RCode == dnsmessage.RCodeSuccess && !header.Authoritative && !header.RecursionAvailable
+	return r, true, r.follow(found, lower(q.question.Name))
 }
 
 func lower(name dnsmessage.Name) string { return strings.ToLower(name.String()) }
 
-// found is the records of an answer by the name that they are of.
-type found struct {
+// answerSection is the records of an answer, by owner name.
+type answerSection struct {
 	aliases map[string]alias
-	bodies  map[string][]body
+	records map[string][]recordData
 }
 
 type alias struct {
@@ -121,26 +121,26 @@ type alias struct {
 	ttl uint32
 }
 
-type body struct {
-	ip  netip.Addr // of A and AAAA
+type recordData struct {
+	ip  netip.Addr // of A and AAAA records
 	srv dnsmessage.SRVResource
 	ttl uint32
 }
 
-func (f found) none() bool { return len(f.aliases)+len(f.bodies) == 0 }
+func (f answerSection) empty() bool { return len(f.aliases)+len(f.records) == 0 }
 
-// readRecords reads the answers of one type, and aliases. A message bounds how many there are.
-func readRecords(p *dnsmessage.Parser, kind dnsmessage.Type) (found, error) {
-	f := found{map[string]alias{}, map[string][]body{}}
+// readRecords reads the records of one type, and CNAME records. The size of the message bounds their number.
+func readRecords(p *dnsmessage.Parser, kind dnsmessage.Type) (answerSection, error) {
+	f := answerSection{map[string]alias{}, map[string][]recordData{}}
 	for {
 		h, err := p.AnswerHeader()
 		if errors.Is(err, dnsmessage.ErrSectionDone) {
 			return f, nil
 		}
 		if err != nil {
-			return found{}, errMalformed
+			return answerSection{}, errMalformed
 		}
-		if h.TTL > math.MaxInt32 { // it means 0: RFC 2181, section 8
+		if h.TTL > math.MaxInt32 { // treated as 0: RFC 2181, section 8
 			h.TTL = 0
 		}
 		name := lower(h.Name)
@@ -152,18 +152,18 @@ func readRecords(p *dnsmessage.Parser, kind dnsmessage.Type) (found, error) {
 			c, err = p.CNAMEResource()
 			f.aliases[name] = alias{lower(c.CNAME), h.TTL}
 		default:
-			var b body
-			b, err = readBody(p, kind)
+			var b recordData
+			b, err = readData(p, kind)
 			b.ttl = h.TTL
-			f.bodies[name] = append(f.bodies[name], b)
+			f.records[name] = append(f.records[name], b)
 		}
 		if err != nil {
-			return found{}, errMalformed
+			return answerSection{}, errMalformed
 		}
 	}
 }
 
-func readBody(p *dnsmessage.Parser, kind dnsmessage.Type) (b body, err error) {
+func readData(p *dnsmessage.Parser, kind dnsmessage.Type) (b recordData, err error) {
 	switch kind {
 	case dnsmessage.TypeA:
 		var a dnsmessage.AResource
@@ -179,9 +179,9 @@ func readBody(p *dnsmessage.Parser, kind dnsmessage.Type) (b body, err error) {
 	return b, err
 }
 
-// take keeps what is of that name, or of the name that it is an alias of.
-func (r *reply) take(f found, name string) error {
-	for links := 0; len(f.bodies[name]) == 0; links++ {
+// follow takes the records of a name, or those of the name that it is an alias of.
+func (r *reply) follow(f answerSection, name string) error {
+	for links := 0; len(f.records[name]) == 0; links++ {
 		next, ok := f.aliases[name]
 		if !ok {
 			break
@@ -191,7 +191,7 @@ func (r *reply) take(f found, name string) error {
 		}
 		name, r.ttl = next.to, min(r.ttl, next.ttl)
 	}
-	for _, b := range f.bodies[name] {
+	for _, b := range f.records[name] {
 		r.ttl = min(r.ttl, b.ttl)
 		if b.ip.IsValid() {
 			r.addresses = append(r.addresses, b.ip)
@@ -199,8 +199,8 @@ func (r *reply) take(f found, name string) error {
 		}
 		host := lower(b.srv.Target)
 		if host != "." && !isName(host) {
-			if r.bad++; r.bad == 1 {
-				r.example = sanitize.Text(host, maxExample)
+			if r.invalid++; r.invalid == 1 {
+				r.invalidHost = sanitize.Text(host, maxShownHost)
 			}
 			continue
 		}
@@ -209,8 +209,8 @@ func (r *reply) take(f found, name string) error {
 	return nil
 }
 
-// isName reports whether text, which has a dot at its end, is a name of labels as RFC 1035, section 2.3.1, has them, with
-// the underscore that names of services begin with, and no IPv4 address.
+// isName reports whether text, which has a dot at its end, is a host name by RFC 1035, section 2.3.1, plus the underscore
+// of service names, and not an IPv4 address.
 func isName(text string) bool {
 	text, rooted := strings.CutSuffix(text, ".")
 	if !rooted || len(text)+1 > maxName || strings.Trim(text, digits+".") == "" {

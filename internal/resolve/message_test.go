@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// theQuery is what FuzzAnswer asks.
+// theQuery is the query whose answers FuzzAnswer parses.
 func theQuery(kind dnsmessage.Type) query {
 	name := "web.internal."
 	if kind == dnsmessage.TypeSRV {
@@ -19,8 +19,8 @@ func theQuery(kind dnsmessage.Type) query {
 
 var kinds = []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA, dnsmessage.TypeSRV}
 
-// FuzzAnswer: whatever a message says, nothing is kept of it unless it has the number and the question of the query; what
-// is kept is bounded by the message, and is of the name that was asked for or one that it has an alias for.
+// FuzzAnswer: a message is ignored unless it has the ID and the question of the query; the number of records that are kept
+// is bounded by its size, and all are of the requested name or of one that its CNAME records lead to.
 func FuzzAnswer(f *testing.F) {
 	for _, m := range answers() {
 		text, err := m.Pack()
@@ -33,10 +33,10 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		for _, kind := range kinds {
 			q := theQuery(kind)
-			r, ours, err := q.read(message)
+			r, ours, err := q.parse(message)
 			if !ours {
 				if err != nil || r.kept() != 0 || r.code != 0 || r.ttl != 0 {
-					t.Fatalf("kept %+v, %v of what is not ours", r, err)
+					t.Fatalf("kept %+v, %v of a message that is not the answer", r, err)
 				}
 				continue
 			}
@@ -45,7 +45,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-func (r reply) kept() int { return len(r.addresses) + len(r.services) + r.bad }
+func (r reply) kept() int { return len(r.addresses) + len(r.services) + r.invalid }
 
 func checkAnswer(t *testing.T, q query, message []byte, r reply, err error) {
 	if len(message) < 12 || binary.BigEndian.Uint16(message) != q.id || message[2]&0x80 == 0 {
@@ -60,8 +60,8 @@ func checkAnswer(t *testing.T, q query, message []byte, r reply, err error) {
 	if r.kept() > len(message)/12 { // the least that a record takes
 		t.Fatalf("%d records of %d bytes", r.kept(), len(message))
 	}
-	if len(r.example) > 5*maxExample+40 || strings.ContainsAny(r.example, "\n\x1b") {
-		t.Fatalf("%q", r.example)
+	if len(r.invalidHost) > 5*maxShownHost+40 || strings.ContainsAny(r.invalidHost, "\n\x1b") {
+		t.Fatalf("%q", r.invalidHost)
 	}
 	var m dnsmessage.Message // read by others
 	if err := m.Unpack(message); err != nil {
@@ -91,7 +91,7 @@ func checkAnswer(t *testing.T, q query, message []byte, r reply, err error) {
 	}
 }
 
-// answers are some that are right, and some that are almost.
+// answers are valid messages and messages with one fault.
 func answers() map[string]dnsmessage.Message {
 	all := map[string]dnsmessage.Message{}
 	add := func(what string, kind dnsmessage.Type, change func(m *dnsmessage.Message), records ...dnsmessage.Resource) {

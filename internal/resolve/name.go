@@ -12,110 +12,110 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// name is one that a configuration gives. What follows from it is told to sets.
+// name is a name in the configuration, with its current endpoints.
 type name struct {
-	address   config.Address
-	audience  map[*audience]bool
-	root      *record
-	hosts     map[string]*host    // srv: of the records' hosts
-	endpoints []upstream.Endpoint // the last that there were
-	excess    int                 // endpoints that there were beside those, and are not used
-	settled   chan struct{}       // closed when it has been looked up once, with or without success
+	address     config.Address
+	subscribers map[*subscriber]bool
+	root        *entry              // the question for the name itself
+	hosts       map[string]*host    // of an SRV name: by host of the records
+	endpoints   []upstream.Endpoint // the last that were found
+	excess      int                 // how many more endpoints were found than maxEndpoints
+	lookedUp    chan struct{}       // closed when the first lookup has ended, with or without success
 
-	// Of hosts, so that an answer of one needs no look at the others.
-	waiting int // those that were never asked
-	failing int // those that cannot be looked up
-	left    int // those that are not asked at all: there are too many
+	// Counts of hosts, kept up to date so that an answer for one host needs no loop over all.
+	pendingHosts int // hosts whose first lookup has not ended
+	failingHosts int // hosts whose last lookup failed
+	skippedHosts int // hosts that are not looked up because there are more than maxHosts
 
-	changed time.Time   // since when the answers say other than endpoints; zero: they do not
-	merged  time.Time   // when endpoints were made; zero: never
-	timer   *time.Timer // to when they are made again; may be nil
+	changedAt time.Time   // when an answer first differed from endpoints; zero: none does
+	mergedAt  time.Time   // when endpoints were last made; zero: never
+	timer     *time.Timer // of the next update; may be nil
 
-	fails bool
-	since time.Time // when it began to fail
+	failing      bool
+	failingSince time.Time
 }
 
-// maxEndpoints is how many endpoints one name can have.
+// maxEndpoints is the maximum number of endpoints of a name.
 const maxEndpoints = 1000
 
 const (
-	// mergeEvery is how far apart the changes of a name's endpoints are at least: it takes a look at all its answers.
-	mergeEvery = time.Second
-	// waitForHosts is how long a name waits for its hosts that were never asked, so that the first of several does not
-	// stand alone. One that stays silent does not keep the others waiting for longer.
+	// mergeInterval is the least time between two changes of a name's endpoints: each reads all its answers.
+	mergeInterval = time.Second
+	// waitForHosts is how long an SRV name waits for the first lookup of all its hosts, so that the first host to be known
+	// does not get all sessions.
 	waitForHosts = 5 * time.Second
 )
 
-// party is whose places the lookups of n take (schedule).
-func (n *name) party() party {
+// fairKey returns the key whose share the lookups of n count against (schedule.go).
+func (n *name) fairKey() fairKey {
 	zone := n.address.String()
 	if n.address.Network != "srv" {
-		_, zone, _ = strings.Cut(bare(n.address.Host), ".")
+		_, zone, _ = strings.Cut(normalize(n.address.Host), ".")
 	}
-	for a := range n.audience {
-		return party{a.set, zone}
+	for a := range n.subscribers {
+		return fairKey{a.set, zone}
 	}
-	return party{zone: zone}
+	return fairKey{zone: zone}
 }
 
-// heard takes note that a question was asked that n depends on; changed: its answer is another than before.
-func (r *Resolver) heard(n *name, q *record, changed bool) {
+// handleAnswer updates n after a lookup of e; changed: the answer differs from the one before.
+func (r *Resolver) handleAnswer(n *name, e *entry, changed bool) {
 	switch {
-	case q != n.root:
-		n.count(n.hosts[q.name])
+	case e != n.root:
+		n.recount(n.hosts[e.name])
 	case changed && n.address.Network == "srv":
-		r.dependOnHosts(n)
+		r.updateHosts(n)
 	}
-	if changed && n.changed.IsZero() {
-		n.changed = time.Now()
+	if changed && n.changedAt.IsZero() {
+		n.changedAt = time.Now()
 	}
-	r.settle(n)
+	r.update(n)
 }
 
-// settle makes the endpoints of n if it is time to, and tells what has become of it.
-func (r *Resolver) settle(n *name) {
-	if !n.root.asked && n.root.answer.none() {
+// update makes the endpoints of n if they are due, and reports whether it fails.
+func (r *Resolver) update(n *name) {
+	if !n.root.asked && n.root.answer.empty() {
 		return
 	}
 	now := time.Now()
-	if !n.changed.IsZero() {
-		due := n.merged.Add(mergeEvery)
-		if last := n.changed.Add(waitForHosts); n.waiting > 0 && due.Before(last) {
+	if !n.changedAt.IsZero() {
+		due := n.mergedAt.Add(mergeInterval)
+		if last := n.changedAt.Add(waitForHosts); n.pendingHosts > 0 && due.Before(last) {
 			due = last
 		}
 		if now.Before(due) {
-			r.settleIn(n, due.Sub(now))
+			r.updateIn(n, due.Sub(now))
 		} else {
 			r.merge(n)
 		}
 	}
-	if n.waiting == 0 || !n.merged.IsZero() {
-		r.judge(n)
+	if n.pendingHosts == 0 || !n.mergedAt.IsZero() {
+		r.updateFailure(n)
 	}
 }
 
-func (r *Resolver) settleIn(n *name, wait time.Duration) {
+func (r *Resolver) updateIn(n *name, wait time.Duration) {
 	if n.timer == nil {
-		n.timer = time.AfterFunc(wait, func() { r.settleLate(n) })
+		n.timer = time.AfterFunc(wait, func() { r.updateLate(n) })
 		return
 	}
 	n.timer.Reset(wait)
 }
 
-// settleLate is called when what a name waited for is over.
-func (r *Resolver) settleLate(n *name) {
+// updateLate is the function of a name's timer.
+func (r *Resolver) updateLate(n *name) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.names[n.address] == n {
-		r.settle(n)
-		r.flush()
+		r.update(n)
+		r.notify()
 	}
 }
 
-// merge makes the endpoints of n from the last answers, and tells its sets if there is something new.
+// merge makes the endpoints of n from the last answers. If they have changed, the subscribers are notified.
 func (r *Resolver) merge(n *name) {
-	n.changed, n.merged = time.Time{}, time.Now()
-	found := r.find(n)
+	n.changedAt, n.mergedAt = time.Time{}, time.Now()
+	found := r.endpoints(n)
 	if n.excess = max(0, len(found)-maxEndpoints); n.excess > 0 {
 		found = found[:maxEndpoints]
 	}
@@ -123,52 +123,52 @@ func (r *Resolver) merge(n *name) {
 		return
 	}
 	n.endpoints = found
-	r.tell(n)
+	r.markChanged(n)
 }
 
-// find gives the endpoints of a name by the last answers, sorted and without repetition.
-func (r *Resolver) find(n *name) []upstream.Endpoint {
+// endpoints returns the endpoints of a name by the last answers, sorted and without duplicates.
+func (r *Resolver) endpoints(n *name) []upstream.Endpoint {
 	if n.address.Network == "srv" {
-		r.visits += len(n.root.answer.services)
-		return n.findServices()
+		r.hostVisits += len(n.root.answer.services)
+		return n.srvEndpoints()
 	}
 	return n.root.answer.endpoints(n.address.Port)
 }
 
-// judge tells whether n fails, if that is new. Whoever waits for its first answer waits no more.
-func (r *Resolver) judge(n *name) {
+// updateFailure reports the beginning and the end of a failure, and ends the wait for the first lookup.
+func (r *Resolver) updateFailure(n *name) {
 	select {
-	case <-n.settled:
+	case <-n.lookedUp:
 	default:
-		close(n.settled)
+		close(n.lookedUp)
 	}
-	fails := n.root.err != nil || n.failing+n.left+n.excess > 0
-	if fails == n.fails {
+	failing := n.root.err != nil || n.failingHosts+n.skippedHosts+n.excess > 0
+	if failing == n.failing {
 		return
 	}
-	n.fails = fails
-	if fails {
+	n.failing = failing
+	if failing {
 		if len(n.endpoints) == 0 {
-			r.tell(n)
+			r.markChanged(n)
 		}
-		n.since = time.Now()
-		r.report(n.address, r.problem(n), n.since)
+		n.failingSince = time.Now()
+		r.report(n.address, r.problem(n), n.failingSince)
 		return
 	}
-	r.report(n.address, nil, n.since)
+	r.report(n.address, nil, n.failingSince)
 }
 
-// problem is what is wrong with a name that fails, on one line of bounded length, however many hosts it has.
+// problem describes a failing name on one line of bounded length, however many hosts it has.
 func (r *Resolver) problem(n *name) error {
 	var problems []string
 	if n.root.err != nil {
 		problems = append(problems, n.root.err.Error())
 	}
-	if n.failing > 0 {
-		problems = append(problems, r.failingHosts(n))
+	if n.failingHosts > 0 {
+		problems = append(problems, r.describeFailingHosts(n))
 	}
-	if n.left > 0 {
-		problems = append(problems, fmt.Sprintf("its records name %d hosts, of which %d are looked up", maxHosts+n.left, maxHosts))
+	if n.skippedHosts > 0 {
+		problems = append(problems, fmt.Sprintf("its records name %d hosts, of which %d are looked up", maxHosts+n.skippedHosts, maxHosts))
 	}
 	if n.excess > 0 {
 		problems = append(problems, fmt.Sprintf("it has %d addresses, of which %d are used", maxEndpoints+n.excess, maxEndpoints))
@@ -176,10 +176,10 @@ func (r *Resolver) problem(n *name) error {
 	return errors.New(sanitize.Text(strings.Join(problems, "; "), maxProblem))
 }
 
-// maxProblem is the length of a text that tells what is wrong with a name, in bytes.
+// maxProblem is the maximum length of that text, in bytes.
 const maxProblem = 3 * sanitize.Limit
 
-// overdue is for how long an answer that n depends on has been out of date; zero: all are good, or late by a moment.
+// overdue returns how long ago the oldest answer that n depends on expired; 0 if that is less than overdueAfter.
 func (n *name) overdue(now time.Time) time.Duration {
 	worst := n.root.overdue(now)
 	for _, h := range n.hosts {
@@ -191,12 +191,12 @@ func (n *name) overdue(now time.Time) time.Duration {
 	return worst
 }
 
-// overdueAfter is when an answer that is out of date counts as one: a lookup takes its time.
+// overdueAfter is how long an expired answer may wait for its refresh before it counts as overdue.
 const overdueAfter = 5 * time.Second
 
-func (q *record) overdue(now time.Time) time.Duration {
-	if q.refreshed.IsZero() {
+func (e *entry) overdue(now time.Time) time.Duration {
+	if e.refreshed.IsZero() {
 		return 0
 	}
-	return max(0, now.Sub(q.expires))
+	return max(0, now.Sub(e.expires))
 }

@@ -14,30 +14,30 @@ import (
 	"tcp-proxy/internal/testkit"
 )
 
-// With real servers: 1,400 hosts and 80 names that a server leaves without an answer do not keep a name from being
-// refreshed, and nothing is left of them in the end.
-func TestSilentZonesOfARealServer(t *testing.T) {
-	var good, silent atomic.Int64
+// With a real server: 1,400 hosts and 80 names that it does not answer do not keep a name from being refreshed, and no
+// socket or goroutine is left in the end.
+func TestUnansweredZonesOfARealServer(t *testing.T) {
+	var good, unanswered atomic.Int64
 	var hosts []dnsmessage.Resource
 	for i := range 1400 {
 		hosts = append(hosts, rr("_web._tcp.bad.", 1, srv(fmt.Sprintf("host-%d.bad.", i), 80, 0, 0)))
 	}
-	s := serve(t, func(q dnsmessage.Question, stream bool) says {
+	s := serve(t, func(q dnsmessage.Question, tcp bool) response {
 		switch q.Name.String() {
 		case "_web._tcp.bad.":
-			if stream {
-				return says{records: hosts}
+			if tcp {
+				return response{records: hosts}
 			}
-			return says{truncated: true}
+			return response{truncated: true}
 		case "web.good.":
 			if q.Type == dnsmessage.TypeA {
 				good.Add(1)
-				return says{records: []dnsmessage.Resource{rr("web.good.", 1, a(1))}}
+				return response{records: []dnsmessage.Resource{rr("web.good.", 1, a(1))}}
 			}
-			return says{}
+			return response{}
 		}
-		silent.Add(1)
-		return says{nothing: true}
+		unanswered.Add(1)
+		return response{none: true}
 	})
 	r := New(func(config.Address, error, time.Time) {})
 	defer r.Close()
@@ -47,8 +47,8 @@ func TestSilentZonesOfARealServer(t *testing.T) {
 		names = append(names, fmt.Sprintf("web.bad-%d.:80", i))
 	}
 	set := newSet(names...)
-	r.Watch(set, nil)
-	testkit.Eventually(t, "the good name is asked for five times beside silent ones", func() bool { return good.Load() >= 5 && silent.Load() > 100 })
+	r.Subscribe(set, nil)
+	testkit.Eventually(t, "the good name is asked for five times next to unanswered ones", func() bool { return good.Load() >= 5 && unanswered.Load() > 100 })
 	testkit.Eventually(t, "the SRV name says what is wrong with it", func() bool {
 		return slices.ContainsFunc(r.Snapshot(), func(a Answer) bool {
 			return a.Err != nil && strings.Contains(a.Err.Error(), "its records name 1400 hosts, of which 500 are looked up")
@@ -60,7 +60,7 @@ func TestSilentZonesOfARealServer(t *testing.T) {
 		}
 	}
 	r.mu.Lock()
-	if n := r.schedule.kept.busy + r.schedule.fresh.busy + r.schedule.slow.busy; 2*n > MaxSockets {
+	if n := r.schedule.refresh.busy + r.schedule.initial.busy + r.schedule.slow.busy; 2*n > MaxSockets {
 		t.Errorf("%d lookups at a time", n)
 	}
 	r.mu.Unlock()

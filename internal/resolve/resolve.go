@@ -1,14 +1,15 @@
-// Package resolve looks up the names of targets in the background, and keeps what they stand for fresh.
+// Package resolve looks up the names of targets in the background and refreshes them.
 //
-// Names are looked up as the machine's other programs do (lookup.go): /etc/hosts, then the servers of /etc/resolv.conf,
-// whose changes are followed. An answer is asked for again when its time to live is over (RFC 1035, section 3.2.1), but no
-// sooner than after a second and no later than after an hour; one that has none, as from a file, after half a minute.
-// Whatever keeps a name from being looked up, a server's word that it does not exist included, leaves the last answer in
-// force: it is told once, and the name is asked for again after a second, then two, four, and then every five.
+// A name is looked up as other programs on the machine do it (lookup.go): in /etc/hosts, then at the servers of
+// /etc/resolv.conf; both files are read again when they change. An answer is refreshed when its time to live has expired
+// (RFC 1035, section 3.2.1), but not earlier than a second and not later than an hour after the last lookup; an answer
+// without a time to live, such as one from a file, after half a minute. If a lookup fails, also if a server says that the
+// name does not exist, the last answer stays in use: the failure is reported once, and the lookup is retried after one
+// second, then two, four, and then every five.
 //
-// Each question is asked once, however many names, apps and ports depend on it. Few are under way at a time, and a
-// schedule sees to it that those without an answer do not hold up the others (schedule.go). An SRV name depends on the
-// question for its records, and on one for each host that they name (srv.go).
+// Each question is asked once, however many names, apps and ports depend on it. The number of concurrent lookups is
+// bounded, and a schedule keeps questions without an answer from delaying the others (schedule.go). An SRV name depends on
+// the question for its records and on one question for each host in them (srv.go).
 package resolve
 
 import (
@@ -22,45 +23,45 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// Report is called when a name begins to fail, with an error, and when it works again, with nil; since is when it began
-// to fail. The text of the error is bounded. It must not block, nor call the Resolver.
+// Report is called with an error when a name begins to fail, and with nil when it works again; since is when it began to
+// fail. The text of the error is bounded. It must not block and must not call the Resolver.
 type Report func(name config.Address, err error, since time.Time)
 
-// Resolver keeps sets of targets told of the addresses of their names. It is safe for concurrent use.
+// Resolver passes the addresses of names to the sets of targets that subscribe to them. It is safe for concurrent use.
 type Resolver struct {
 	report Report
 	lookUp func(context.Context, question) (answer, error)
-	ctx    context.Context // of every lookup
+	ctx    context.Context // parent of every lookup's context
 	cancel context.CancelFunc
-	work   sync.WaitGroup // the lookups
+	work   sync.WaitGroup // the goroutines of lookups
 
-	mu        sync.Mutex // guards what follows, and all names and records
-	names     map[config.Address]*name
-	questions map[question]*record
-	audiences map[*upstream.Set]*audience
-	schedule  *schedule
-	telling   []*audience // that have something due since the last flush; nil while nobody holds mu
-	visits    int         // records of hosts that were looked at so far
-	closed    bool
+	mu          sync.Mutex // guards the fields below, and all names and entries
+	names       map[config.Address]*name
+	entries     map[question]*entry
+	subscribers map[*upstream.Set]*subscriber
+	schedule    *schedule
+	pending     []*subscriber // subscribers with undelivered changes since the last notify; nil while nobody holds mu
+	hostVisits  int           // how often a host of an SRV name was looked at; for tests of the amount of work
+	closed      bool
 }
 
-// New makes a resolver, which Close gives back.
+// New returns a resolver. The caller must Close it.
 func New(report Report) *Resolver {
 	r := &Resolver{
-		report:    report,
-		lookUp:    system().lookUp,
-		names:     map[config.Address]*name{},
-		questions: map[question]*record{},
-		audiences: map[*upstream.Set]*audience{},
-		schedule:  newSchedule(),
+		report:      report,
+		lookUp:      systemClient().lookUp,
+		names:       map[config.Address]*name{},
+		entries:     map[question]*entry{},
+		subscribers: map[*upstream.Set]*subscriber{},
+		schedule:    newSchedule(),
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
-// Watch keeps the set told of the endpoints of its names, until Forget: of those that are known already, at once. After
-// that changed, which may be nil, is called whenever there was something new; it must not block, nor call the Resolver.
-func (r *Resolver) Watch(set *upstream.Set, changed func()) {
+// Subscribe delivers the endpoints of the set's names to the set until Unsubscribe, those that are already known before it
+// returns. After each later delivery it calls changed, which may be nil, must not block and must not call the Resolver.
+func (r *Resolver) Subscribe(set *upstream.Set, changed func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -69,78 +70,78 @@ func (r *Resolver) Watch(set *upstream.Set, changed func()) {
 	if changed == nil {
 		changed = func() {}
 	}
-	a := r.audiences[set]
+	a := r.subscribers[set]
 	if a == nil {
-		a = &audience{set: set, due: map[*name]bool{}}
-		r.audiences[set] = a
+		a = &subscriber{set: set, due: map[*name]bool{}}
+		r.subscribers[set] = a
 	}
 	a.changed = changed
 	for _, address := range set.Names() {
 		n := r.names[address]
 		if n == nil {
-			n = r.follow(address, a)
+			n = r.addName(address, a)
 		}
-		n.audience[a] = true
-		if len(n.endpoints) > 0 || n.fails {
+		n.subscribers[a] = true
+		if len(n.endpoints) > 0 || n.failing {
 			a.due[n] = true
 		}
 	}
-	a.tell()
-	r.telling = nil
+	a.send()
+	r.pending = nil
 }
 
-// follow begins to look a name up for a set.
-func (r *Resolver) follow(address config.Address, a *audience) *name {
-	n := &name{address: address, audience: map[*audience]bool{a: true}, hosts: map[string]*host{}, settled: make(chan struct{})}
+// addName begins to look up a name for its first subscriber.
+func (r *Resolver) addName(address config.Address, a *subscriber) *name {
+	n := &name{address: address, subscribers: map[*subscriber]bool{a: true}, hosts: map[string]*host{}, lookedUp: make(chan struct{})}
 	r.names[address] = n
-	n.root = r.depend(n, questionOf(address))
-	if !n.root.answer.none() || n.root.asked { // for another port
-		r.heard(n, n.root, !n.root.answer.none())
+	n.root = r.addDependency(n, questionOf(address))
+	if !n.root.answer.empty() || n.root.asked { // another name, such as one with another port, has asked already
+		r.handleAnswer(n, n.root, !n.root.answer.empty())
 	}
 	return n
 }
 
-// Forget ends that. What the set knows stays.
-func (r *Resolver) Forget(set *upstream.Set) {
+// Unsubscribe ends the deliveries to a set. The set keeps its last endpoints.
+func (r *Resolver) Unsubscribe(set *upstream.Set) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := r.audiences[set]
+	a := r.subscribers[set]
 	if r.closed || a == nil {
 		return
 	}
-	a.rest()
-	delete(r.audiences, set)
+	a.stopTimer()
+	delete(r.subscribers, set)
 	for _, address := range set.Names() {
 		n := r.names[address]
 		if n == nil {
 			continue
 		}
-		if delete(n.audience, a); len(n.audience) > 0 {
+		if delete(n.subscribers, a); len(n.subscribers) > 0 {
 			continue
 		}
 		delete(r.names, address)
 		if n.timer != nil {
 			n.timer.Stop()
 		}
-		r.release(n, n.root)
+		r.removeDependency(n, n.root)
 		for _, h := range n.hosts {
-			r.release(n, h.record)
+			r.removeDependency(n, h.entry)
 		}
 	}
 }
 
-// Await waits until every name of a watched set has been looked up, with or without success, and the set knows; or until
-// ctx is done.
+// Await waits until every name of a subscribed set has been looked up once, with or without success, and the results are
+// delivered; or until ctx is done.
 func (r *Resolver) Await(ctx context.Context, set *upstream.Set) {
-	r.awaitNames(ctx, set)
+	r.awaitLookups(ctx, set)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if a := r.audiences[set]; a != nil {
-		r.flushTo(a)
+	if a := r.subscribers[set]; a != nil {
+		r.deliver(a)
 	}
 }
 
-func (r *Resolver) awaitNames(ctx context.Context, set *upstream.Set) {
+func (r *Resolver) awaitLookups(ctx context.Context, set *upstream.Set) {
 	for _, address := range set.Names() {
 		r.mu.Lock()
 		n := r.names[address]
@@ -149,7 +150,7 @@ func (r *Resolver) awaitNames(ctx context.Context, set *upstream.Set) {
 			continue
 		}
 		select {
-		case <-n.settled:
+		case <-n.lookedUp:
 		case <-ctx.Done():
 			return
 		case <-r.ctx.Done():
@@ -158,41 +159,41 @@ func (r *Resolver) awaitNames(ctx context.Context, set *upstream.Set) {
 	}
 }
 
-// Close ends every lookup and waits for that. The last answers stay with the sets.
+// Close cancels all lookups and waits for them to end. The sets keep their last endpoints.
 func (r *Resolver) Close() {
 	r.mu.Lock()
 	if !r.closed {
 		r.closed = true
-		for _, a := range r.audiences {
-			a.rest()
+		for _, a := range r.subscribers {
+			a.stopTimer()
 		}
 		for _, n := range r.names {
 			if n.timer != nil {
 				n.timer.Stop()
 			}
 		}
-		for _, q := range r.questions {
-			r.drop(q)
+		for _, e := range r.entries {
+			r.drop(e)
 		}
-		r.names, r.audiences = nil, nil
+		r.names, r.subscribers = nil, nil
 	}
 	r.mu.Unlock()
 	r.cancel()
 	r.work.Wait()
 }
 
-// Answer is what is known of a name.
+// Answer is the state of a name.
 type Answer struct {
 	Name      config.Address
 	Endpoints []upstream.Endpoint
-	Refreshed time.Time     // when that was last asked for with success; zero: never
-	Expires   time.Time     // until when it counts
-	Overdue   time.Duration // for how long it has been out of date, or the answer of one of its hosts; 0: it is not
-	Err       error         // why it cannot be had now; nil: it can. Its text is bounded
-	Since     time.Time     // with Err: when that began
+	Refreshed time.Time     // when the last lookup succeeded; zero: never
+	Expires   time.Time     // when the answer expires
+	Overdue   time.Duration // how long ago the answer, or that of one of its hosts, expired; 0: it is up to date
+	Err       error         // why the last lookup failed; nil: it did not. Its text is bounded
+	Since     time.Time     // with Err: when the name began to fail
 }
 
-// Snapshot returns what is known of every name, sorted by name.
+// Snapshot returns the state of every name, sorted by name.
 func (r *Resolver) Snapshot() []Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,8 +203,8 @@ func (r *Resolver) Snapshot() []Answer {
 		a := Answer{
 			Name: n.address, Endpoints: n.endpoints, Refreshed: n.root.refreshed, Expires: n.root.expires, Overdue: n.overdue(now),
 		}
-		if n.fails {
-			a.Err, a.Since = r.problem(n), n.since
+		if n.failing {
+			a.Err, a.Since = r.problem(n), n.failingSince
 		}
 		all = append(all, a)
 	}

@@ -15,11 +15,11 @@ import (
 
 const sec = time.Second
 
-func TestAnswersAreKeptFresh(t *testing.T) {
+func TestAnswersAreRefreshed(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		s, changes := newSet("web:80"), 0
 		r.addresses("web", 5*sec, "10.0.0.1 10.0.0.2")
-		r.Watch(s, func() { changes++ })
+		r.Subscribe(s, func() { changes++ })
 		r.expectEndpoints(s, "10.0.0.1:80", "10.0.0.2:80")
 		time.Sleep(5 * sec)
 		r.addresses("web", 5*sec, "10.0.0.2 10.0.0.1") // another order is no change
@@ -36,17 +36,17 @@ func TestAnswersAreKeptFresh(t *testing.T) {
 		}
 		time.Sleep(25 * sec)
 		r.expectAsked("web", 15*sec, 35*sec)
-		r.expectTold()
+		r.expectReports()
 	})
 }
 
-func TestHowLongAnAnswerCounts(t *testing.T) {
+func TestTimeToLive(t *testing.T) {
 	for ttl, want := range map[time.Duration]time.Duration{
 		0: sec, sec / 2: sec, sec: sec, 90 * sec: 90 * sec, time.Hour: time.Hour, 24 * time.Hour: time.Hour,
 	} {
 		run(t, func(t *testing.T, r *rig) {
 			r.addresses("web", ttl, "10.0.0.1")
-			r.Watch(newSet("web:80"), nil)
+			r.Subscribe(newSet("web:80"), nil)
 			time.Sleep(want)
 			r.expectAsked("web", 0, want)
 		})
@@ -57,12 +57,12 @@ func TestAFailingNameKeepsItsAnswer(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		s := newSet("web:80")
 		r.addresses("web", 10*sec, "10.0.0.1")
-		r.Watch(s, nil)
+		r.Subscribe(s, nil)
 		time.Sleep(5 * sec)
 		r.addresses("web", 0, "")
 		time.Sleep(25 * sec)
 		r.expectAsked("web", 0, 10*sec, 11*sec, 13*sec, 17*sec, 22*sec, 27*sec)
-		r.expectTold("10s web:80 (10s): no answer")
+		r.expectReports("10s web:80 (10s): no answer")
 		r.expectEndpoints(s, "10.0.0.1:80")
 		a := r.Snapshot()
 		if len(a) != 1 || a[0].Err == nil || a[0].Since != r.begin.Add(10*sec) || a[0].Refreshed != r.begin || a[0].Expires != r.begin.Add(10*sec) ||
@@ -71,7 +71,7 @@ func TestAFailingNameKeepsItsAnswer(t *testing.T) {
 		}
 		r.addresses("web", 10*sec, "10.0.0.2")
 		time.Sleep(15 * sec)
-		r.expectTold("32s web:80 (10s): works")
+		r.expectReports("32s web:80 (10s): works")
 		r.expectEndpoints(s, "10.0.0.2:80")
 		r.expectAsked("web", 32*sec, 42*sec)
 		if a := r.Snapshot()[0]; a.Err != nil || !a.Since.IsZero() || a.Refreshed != r.begin.Add(42*sec) {
@@ -79,17 +79,17 @@ func TestAFailingNameKeepsItsAnswer(t *testing.T) {
 		}
 		r.addresses("web", 0, "")
 		time.Sleep(15 * sec) // it begins anew
-		r.expectTold("52s web:80 (52s): no answer")
+		r.expectReports("52s web:80 (52s): no answer")
 		r.expectAsked("web", 52*sec, 53*sec, 55*sec, 59*sec)
 	})
 }
 
-func TestANameThatNeverHadAnAnswer(t *testing.T) {
+func TestNameWithoutAnAnswer(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		s := newSet("web:80")
-		r.Watch(s, func() { t.Error("something new") })
+		r.Subscribe(s, func() { t.Error("something new") })
 		time.Sleep(10 * sec)
-		r.expectTold("0s web:80 (0s): no such host")
+		r.expectReports("0s web:80 (0s): no such host")
 		r.expectEndpoints(s)
 		var tried upstream.Attempts
 		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, upstream.ErrNone) {
@@ -101,85 +101,85 @@ func TestANameThatNeverHadAnAnswer(t *testing.T) {
 	})
 }
 
-// A server that answers for one family alone leaves the other as it was.
-func TestHalfAnAnswer(t *testing.T) {
+// If the lookup of one family fails, its last addresses are kept.
+func TestOneFamilyFails(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		s := newSet("web:80")
 		r.addresses("web", 10*sec, "10.0.0.1 fd00::1")
-		r.Watch(s, nil)
+		r.Subscribe(s, nil)
 		synctest.Wait()
 		r.answer("web", func(context.Context) (answer, error) {
-			return answer{addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, ttl: 10 * sec, unheard: ipv6}, errors.New("half")
+			return answer{addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, ttl: 10 * sec, missing: ipv6}, errors.New("half")
 		})
 		time.Sleep(10 * sec)
-		r.expectTold("10s web:80 (10s): half")
+		r.expectReports("10s web:80 (10s): half")
 		r.expectEndpoints(s, "10.0.0.2:80", "[fd00::1]:80")
 		time.Sleep(sec)
 		r.expectEndpoints(s, "10.0.0.2:80", "[fd00::1]:80")
 		r.addresses("web", 10*sec, "10.0.0.2")
 		time.Sleep(2 * sec)
-		r.expectTold("13s web:80 (10s): works")
+		r.expectReports("13s web:80 (10s): works")
 		r.expectEndpoints(s, "10.0.0.2:80")
 	})
 }
 
-// However many names, ports and sets depend on it, a question is asked once; and not at all when none does.
+// A question is asked once, however many names, ports and sets depend on it, and not at all if none does.
 func TestOneQuestionForAll(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		r.addresses("web", 10*sec, "10.0.0.1")
 		a, b := newSet("web:80", "web:81"), newSet("WEB:80", "web:80")
-		r.Watch(a, nil)
-		r.Watch(b, nil)
+		r.Subscribe(a, nil)
+		r.Subscribe(b, nil)
 		r.expectEndpoints(a, "10.0.0.1:80", "10.0.0.1:81")
 		r.expectEndpoints(b, "10.0.0.1:80")
 		time.Sleep(10 * sec)
 		r.expectAsked("web", 0, 10*sec)
-		r.Forget(a)
+		r.Unsubscribe(a)
 		c := newSet("web:82") // knows at once, of what is known
-		r.Watch(c, func() { t.Error("something new") })
+		r.Subscribe(c, func() { t.Error("something new") })
 		if len(c.All()) != 1 {
-			t.Error("a name that is known was not told")
+			t.Error("a known name was not delivered")
 		}
 		time.Sleep(10 * sec)
 		r.expectAsked("web", 20*sec)
 		r.addresses("web", 10*sec, "10.0.0.2")
-		r.Forget(c)
+		r.Unsubscribe(c)
 		time.Sleep(10 * sec)
 		r.expectEndpoints(a, "10.0.0.1:80", "10.0.0.1:81")
 		r.expectEndpoints(b, "10.0.0.2:80")
 		r.expectAsked("web", 30*sec)
-		r.Forget(b)
-		r.Forget(b)
+		r.Unsubscribe(b)
+		r.Unsubscribe(b)
 		time.Sleep(time.Hour)
 		r.expectAsked("web")
-		if len(r.names)+len(r.questions) != 0 || len(r.Snapshot()) != 0 {
-			t.Errorf("%d names and %d questions are left", len(r.names), len(r.questions))
+		if len(r.names)+len(r.entries) != 0 || len(r.Snapshot()) != 0 {
+			t.Errorf("%d names and %d questions are left", len(r.names), len(r.entries))
 		}
 	})
 }
 
-// What comes when nobody depends on it any more is thrown away.
-func TestForgetWhileAsking(t *testing.T) {
+// The result of a lookup on which no name depends any more is discarded.
+func TestUnsubscribeDuringALookup(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		r.answer("web", func(context.Context) (answer, error) {
 			time.Sleep(5 * sec)
 			return answer{addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}, nil
 		})
 		s := newSet("web:80")
-		r.Watch(s, nil)
+		r.Subscribe(s, nil)
 		time.Sleep(sec)
-		r.Forget(s)
-		r.Watch(s, nil) // asked anew
+		r.Unsubscribe(s)
+		r.Subscribe(s, nil) // asked anew
 		time.Sleep(4 * sec)
 		r.expectEndpoints(s)
 		time.Sleep(sec)
 		r.expectEndpoints(s, "10.0.0.1:80")
-		r.expectTold()
+		r.expectReports()
 	})
 }
 
-// A lookup that nobody wants to know of any more ends.
-func TestForgetEndsTheLookup(t *testing.T) {
+// A lookup on which no name depends any more is cancelled.
+func TestUnsubscribeCancelsTheLookup(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		ended := time.Duration(0)
 		r.answer("web", func(ctx context.Context) (answer, error) {
@@ -188,19 +188,19 @@ func TestForgetEndsTheLookup(t *testing.T) {
 			return answer{}, ctx.Err()
 		})
 		s := newSet("web:80")
-		r.Watch(s, nil)
+		r.Subscribe(s, nil)
 		time.Sleep(sec / 2)
-		r.Forget(s)
+		r.Unsubscribe(s)
 		synctest.Wait()
-		if ended != sec/2 || r.schedule.fresh.busy != 0 {
-			t.Errorf("ended after %v, %d places are held", ended, r.schedule.fresh.busy)
+		if ended != sec/2 || r.schedule.initial.busy != 0 {
+			t.Errorf("ended after %v, %d slots are in use", ended, r.schedule.initial.busy)
 		}
-		r.expectTold()
+		r.expectReports()
 	})
 }
 
-// A host of SRV records that is also a target by itself has that one's share of the lookups, not the SRV name's.
-func TestWhoseShareAQuestionTakes(t *testing.T) {
+// A host of SRV records that is also a target by itself counts against the share of that target, not of the SRV name.
+func TestOwnerOfAnEntry(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		r.services("service", time.Hour, "one. 80 0 0")
 		r.addresses("one.", time.Hour, "10.0.0.1")
@@ -208,21 +208,21 @@ func TestWhoseShareAQuestionTakes(t *testing.T) {
 		expect := func(want string) {
 			t.Helper()
 			synctest.Wait()
-			if got := r.questions[question{name: "one."}].owner.address.String(); got != want {
+			if got := r.entries[question{name: "one."}].owner.address.String(); got != want {
 				t.Errorf("%s, want %s", got, want)
 			}
 		}
-		r.Watch(service, nil)
+		r.Subscribe(service, nil)
 		expect("srv:service")
-		r.Watch(plain, nil)
+		r.Subscribe(plain, nil)
 		expect("one.:80")
 		r.services("service", time.Hour, "one. 80 0 0", "two. 80 0 0")
 		time.Sleep(time.Hour)
 		expect("one.:80")
-		r.Forget(plain)
+		r.Unsubscribe(plain)
 		expect("srv:service")
-		r.Watch(plain, nil)
-		r.Forget(service)
+		r.Subscribe(plain, nil)
+		r.Unsubscribe(service)
 		expect("one.:80")
 	})
 }
@@ -240,8 +240,8 @@ func TestAwait(t *testing.T) {
 		r.answer("other", slow(time.Hour, "10.0.0.3"))
 		r.services("service", time.Hour, "host 80 0 0")
 		s, other := newSet("slow:80", "nobody:80", "srv:service"), newSet("other:80")
-		r.Watch(s, nil)
-		r.Watch(other, nil)
+		r.Subscribe(s, nil)
+		r.Subscribe(other, nil)
 		r.Await(t.Context(), s)
 		if r.now() != 4*sec {
 			t.Errorf("waited %v, want 4s", r.now())
@@ -266,8 +266,8 @@ func TestClose(t *testing.T) {
 		})
 		r.addresses("web", 10*sec, "10.0.0.1")
 		s, hangs := newSet("web:80"), newSet("hangs:80")
-		r.Watch(s, nil)
-		r.Watch(hangs, nil)
+		r.Subscribe(s, nil)
+		r.Subscribe(hangs, nil)
 		awaited := make(chan struct{})
 		go func() {
 			defer close(awaited)
@@ -276,16 +276,16 @@ func TestClose(t *testing.T) {
 		synctest.Wait()
 		r.Close()
 		<-awaited
-		r.Watch(newSet("web:80"), nil) // nothing
-		r.Forget(s)
+		r.Subscribe(newSet("web:80"), nil) // nothing
+		r.Unsubscribe(s)
 		time.Sleep(time.Hour)
 		r.expectAsked("web", 0)
 		r.expectEndpoints(s, "10.0.0.1:80")
-		r.expectTold()
+		r.expectReports()
 	})
 }
 
-// A name that has more addresses than one can use says so.
+// A name with more addresses than can be used fails, and the report says so.
 func TestTooManyAddresses(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		var all []string
@@ -294,8 +294,8 @@ func TestTooManyAddresses(t *testing.T) {
 		}
 		r.addresses("web", time.Hour, strings.Join(all, " "))
 		s := newSet("web:80")
-		r.Watch(s, nil)
-		r.expectTold("0s web:80 (0s): it has 1234 addresses, of which 1000 are used")
+		r.Subscribe(s, nil)
+		r.expectReports("0s web:80 (0s): it has 1234 addresses, of which 1000 are used")
 		if n := len(s.All()); n != 1000 {
 			t.Errorf("%d endpoints", n)
 		}

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A rig is a resolver that asks the test, in the test's own time (testing/synctest).
+// A rig is a resolver whose lookups the test answers, with the fake clock of testing/synctest.
 type rig struct {
 	*Resolver
 	t     *testing.T
@@ -28,8 +28,8 @@ type rig struct {
 
 	mu      sync.Mutex
 	answers map[string]func(context.Context) (answer, error) // by name
-	asked   map[string][]time.Duration                       // by name: when, since the begin
-	told    []string
+	asked   map[string][]time.Duration                       // by name: when it was looked up, since begin
+	reports []string
 }
 
 // run runs a test with a rig.
@@ -40,26 +40,26 @@ func run(t *testing.T, test func(t *testing.T, r *rig)) {
 			t: t, begin: time.Now(),
 			answers: map[string]func(context.Context) (answer, error){}, asked: map[string][]time.Duration{},
 		}
-		r.Resolver = New(r.tell)
-		r.lookUp = r.look
+		r.Resolver = New(r.addReport)
+		r.lookUp = r.fakeLookUp
 		defer r.Close()
 		test(t, r)
 	})
 }
 
-func (r *rig) tell(name config.Address, err error, since time.Time) {
+func (r *rig) addReport(name config.Address, err error, since time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	what := "works"
 	if err != nil {
 		what = err.Error()
 	}
-	r.told = append(r.told, fmt.Sprintf("%v %v (%v): %s", r.now(), name, since.Sub(r.begin), what))
+	r.reports = append(r.reports, fmt.Sprintf("%v %v (%v): %s", r.now(), name, since.Sub(r.begin), what))
 }
 
 func (r *rig) now() time.Duration { return time.Since(r.begin) }
 
-func (r *rig) look(ctx context.Context, q question) (answer, error) {
+func (r *rig) fakeLookUp(ctx context.Context, q question) (answer, error) {
 	r.mu.Lock()
 	r.asked[q.name] = append(r.asked[q.name], r.now())
 	f := r.answers[q.name]
@@ -70,14 +70,14 @@ func (r *rig) look(ctx context.Context, q question) (answer, error) {
 	return f(ctx)
 }
 
-// answer has a name answered from now on.
+// answer sets the function that answers lookups of a name from now on.
 func (r *rig) answer(name string, f func(context.Context) (answer, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answers[name] = f
 }
 
-// addresses has a name answered with addresses, "" with none and an error.
+// addresses sets the addresses of a name; "" makes its lookup fail.
 func (r *rig) addresses(name string, ttl time.Duration, addresses string) {
 	r.answer(name, func(context.Context) (answer, error) {
 		if addresses == "" {
@@ -87,12 +87,12 @@ func (r *rig) addresses(name string, ttl time.Duration, addresses string) {
 		for _, ip := range strings.Fields(addresses) {
 			a.addresses = append(a.addresses, netip.MustParseAddr(ip))
 		}
-		a.addresses = tidy(a.addresses)
+		a.addresses = sortUnique(a.addresses)
 		return a, nil
 	})
 }
 
-// services has a name answered with SRV records, each "host port priority weight".
+// services sets the SRV records of a name, each as "host port priority weight".
 func (r *rig) services(name string, ttl time.Duration, records ...string) {
 	a := answer{ttl: ttl}
 	for _, text := range records {
@@ -106,19 +106,19 @@ func (r *rig) services(name string, ttl time.Duration, records ...string) {
 	r.answer(name, func(context.Context) (answer, error) { return a, nil })
 }
 
-// expectTold wants these reports since the last time.
-func (r *rig) expectTold(want ...string) {
+// expectReports checks the reports since the last check.
+func (r *rig) expectReports(want ...string) {
 	r.t.Helper()
 	synctest.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Equal(r.told, want) {
-		r.t.Errorf("%v: told:\n%s\nwant:\n%s", r.now(), strings.Join(r.told, "\n"), strings.Join(want, "\n"))
+	if !slices.Equal(r.reports, want) {
+		r.t.Errorf("%v: reported:\n%s\nwant:\n%s", r.now(), strings.Join(r.reports, "\n"), strings.Join(want, "\n"))
 	}
-	r.told = nil
+	r.reports = nil
 }
 
-// expectAsked wants a name to have been asked for at these times since the last time.
+// expectAsked checks when a name was looked up since the last check.
 func (r *rig) expectAsked(name string, want ...time.Duration) {
 	r.t.Helper()
 	synctest.Wait()
@@ -130,7 +130,7 @@ func (r *rig) expectAsked(name string, want ...time.Duration) {
 	delete(r.asked, name)
 }
 
-// newSet is a set of targets by name: "host:port" or "srv:NAME".
+// newSet returns a set of targets by name: "host:port" or "srv:NAME".
 func newSet(names ...string) *upstream.Set {
 	var targets []config.Target
 	for _, name := range names {
@@ -149,7 +149,7 @@ func parse(name string) config.Address {
 	return config.Address{Network: "tcp", Host: host, Port: port}
 }
 
-// expectEndpoints wants the set to have these, as "address" or "address*weight".
+// expectEndpoints checks the endpoints of a set, each as "address" or "address*weight".
 func (r *rig) expectEndpoints(s *upstream.Set, want ...string) {
 	r.t.Helper()
 	synctest.Wait()

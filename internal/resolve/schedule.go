@@ -9,44 +9,44 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// A schedule decides which question is asked next. It has three lanes, each with places of its own, so that what is in one
-// never waits for what is in another:
+// schedule decides which entry is looked up next. It has three classes, each with its own slots, so that entries in one
+// class never wait for those in another:
 //
-//   - kept: questions that have an answer, which gets old;
-//   - fresh: questions that never had one;
-//   - slow: questions whose last lookup took more than quickPatience. In the other lanes a lookup is ended after that time,
-//     and begins anew in this one, with more patience.
+//   - refresh: entries that have an answer, which expires;
+//   - initial: entries that never had an answer;
+//   - slow: entries whose last lookup took longer than quickTimeout. In the other classes a lookup is aborted after that
+//     time and starts again in this class, with slowTimeout.
 //
-// So a question that servers answer waits for none that they leave without an answer longer than it takes to find that
-// out. Within a lane the apps take turns, and within an app its parties: a party is the names of one zone, or an SRV name
-// with the hosts that its records name. No party has more than its share of the places, even if nobody else wants them.
-// Every operation takes the same time, however much waits. The Resolver's mu guards it.
+// So an entry whose servers answer waits for unresponsive ones for at most quickTimeout. Within a class, apps take turns,
+// and within an app its flows do (fair queueing). A flow is all entries of one fair-share key: those of an app's names in
+// one zone, or of an SRV name with its hosts. No flow uses more than its share of the slots, even if the others are free.
+// Every operation takes constant time. The Resolver's mu guards the schedule.
 type schedule struct {
-	kept, fresh, slow lane
+	refresh, initial, slow class
 }
 
-// The places of the lanes, and a party's share of them.
+// The slots of the classes, and the share of one flow in them.
 const (
-	keptPlaces, keptShare   = 32, 16
-	freshPlaces, freshShare = 16, 8
-	slowPlaces, slowShare   = 16, 4
+	refreshSlots, refreshShare = 32, 16
+	initialSlots, initialShare = 16, 8
+	slowSlots, slowShare       = 16, 4
 )
 
-// MaxSockets is the most sockets that lookups have at a time: a question for addresses is one for each family.
-const MaxSockets = 2 * (keptPlaces + freshPlaces + slowPlaces)
+// MaxSockets is the maximum number of sockets of all lookups: a lookup of addresses has one for each family.
+const MaxSockets = 2 * (refreshSlots + initialSlots + slowSlots)
 
-// SocketsFor is the most sockets that lookups have at a time for one address of targets: none, if it is no name.
+// SocketsFor returns the maximum number of sockets of the lookups for one address of targets; 0 if it is not a name.
 func SocketsFor(a config.Address) int {
 	switch _, err := netip.ParseAddr(a.Host); {
 	case a.Network == "srv":
-		return 2 * (keptShare + freshShare + slowShare)
+		return 2 * (refreshShare + initialShare + slowShare)
 	case a.Network == "tcp" && err != nil:
 		return 2
 	}
 	return 0
 }
 
-// EndpointsOf is the most targets that one address of targets stands for: one, if it is no name.
+// EndpointsOf returns the maximum number of targets that one address of targets resolves to; 1 if it is not a name.
 func EndpointsOf(a config.Address) int {
 	if SocketsFor(a) > 0 {
 		return maxEndpoints
@@ -54,148 +54,149 @@ func EndpointsOf(a config.Address) int {
 	return 1
 }
 
-// How long a lookup may take, in the slow lane and in the others.
+// The timeout of a lookup: quickTimeout in the classes refresh and initial, up to slowTimeout in the class slow.
 const (
-	quickPatience = time.Second
-	slowPatience  = 10 * time.Second // two servers, or two attempts, by the defaults of resolv.conf(5)
+	quickTimeout = time.Second
+	slowTimeout  = 10 * time.Second // two servers, or two attempts, by the defaults of resolv.conf(5)
 )
 
 func newSchedule() *schedule {
-	return &schedule{newLane(keptPlaces, keptShare), newLane(freshPlaces, freshShare), newLane(slowPlaces, slowShare)}
+	return &schedule{newClass(refreshSlots, refreshShare), newClass(initialSlots, initialShare), newClass(slowSlots, slowShare)}
 }
 
-// add has a question wait to be asked.
-func (s *schedule) add(q *record) {
+// add queues an entry.
+func (s *schedule) add(e *entry) {
 	switch {
-	case q.slow:
-		q.lane = &s.slow
-	case !q.refreshed.IsZero():
-		q.lane = &s.kept
+	case e.slow:
+		e.class = &s.slow
+	case !e.refreshed.IsZero():
+		e.class = &s.refresh
 	default:
-		q.lane = &s.fresh
+		e.class = &s.initial
 	}
-	q.lane.add(q)
+	e.class.add(e)
 }
 
-// next is a question that is to be asked now, until done; nil: there is none, or no place for it.
-func (s *schedule) next() *record {
-	for _, l := range []*lane{&s.kept, &s.fresh, &s.slow} {
-		if q := l.next(); q != nil {
-			return q
+// next takes a slot and returns the entry to look up, until release; nil if no entry is queued that may have a slot.
+func (s *schedule) next() *entry {
+	for _, c := range []*class{&s.refresh, &s.initial, &s.slow} {
+		if e := c.next(); e != nil {
+			return e
 		}
 	}
 	return nil
 }
 
-// done gives the place of a question back.
-func (s *schedule) done(q *record) { q.lane.done(q) }
+// release gives the slot of an entry back.
+func (s *schedule) release(e *entry) { e.class.release(e) }
 
-// remove ends the wait of a question, if it waits.
-func (s *schedule) remove(q *record) {
-	if q.waits != nil {
-		q.lane.remove(q)
+// remove takes an entry out of its queue, if it is queued.
+func (s *schedule) remove(e *entry) {
+	if e.queued != nil {
+		e.class.remove(e)
 	}
 }
 
-// party is who shares places: an app's names of a zone, or its SRV name. Apps are told apart by their targets.
-type party struct {
+// fairKey identifies a flow: the names of an app in a zone, or an SRV name of an app. An app is identified by its set.
+type fairKey struct {
 	app  *upstream.Set
 	zone string
 }
 
-// lane is some places, and who waits for them.
-type lane struct {
-	places, share int
-	busy          int
-	parties       map[party]*members // that have a place or wait for one
-	apps          map[*upstream.Set]*app
-	turns         list.List // of *app: who has somebody that may be next
+// class is a number of slots, and the flows that use or wait for them.
+type class struct {
+	slots, share int
+	busy         int
+	flows        map[fairKey]*flow           // that have a slot or a queued entry
+	apps         map[*upstream.Set]*appFlows // that have flows in ready
+	ready        list.List                   // of *appFlows, in the order of their turns
 }
 
-// app is the parties of one app that take turns.
-type app struct {
-	set   *upstream.Set
-	turns list.List     // of *members: those that wait and have not got their share
-	turn  *list.Element // in the lane's turns; nil: nobody of it may be next
+// appFlows is the flows of one app that take turns.
+type appFlows struct {
+	set      *upstream.Set
+	ready    list.List     // of *flow: those with queued entries that have not used up their share
+	position *list.Element // in the class's ready; nil: it has no ready flow
 }
 
-// members are the questions of one party.
-type members struct {
-	party
-	busy  int
-	queue list.List     // of *record
-	turn  *list.Element // in the app's turns; nil: none may be next
+// flow is the queue of one fair-share key.
+type flow struct {
+	fairKey
+	busy     int
+	queue    list.List     // of *entry
+	position *list.Element // in the app's ready; nil: it is not ready
 }
 
-func newLane(places, share int) lane {
-	return lane{places: places, share: share, parties: map[party]*members{}, apps: map[*upstream.Set]*app{}}
+func newClass(slots, share int) class {
+	return class{slots: slots, share: share, flows: map[fairKey]*flow{}, apps: map[*upstream.Set]*appFlows{}}
 }
 
-func (l *lane) add(q *record) {
-	q.party = q.owner.party()
-	m := l.parties[q.party]
-	if m == nil {
-		m = &members{party: q.party}
-		l.parties[q.party] = m
+func (c *class) add(e *entry) {
+	e.fairKey = e.owner.fairKey()
+	f := c.flows[e.fairKey]
+	if f == nil {
+		f = &flow{fairKey: e.fairKey}
+		c.flows[e.fairKey] = f
 	}
-	q.waits = m.queue.PushBack(q)
-	l.line(m)
+	e.queued = f.queue.PushBack(e)
+	c.update(f)
 }
 
-func (l *lane) next() *record {
-	if l.busy == l.places || l.turns.Len() == 0 {
+func (c *class) next() *entry {
+	if c.busy == c.slots || c.ready.Len() == 0 {
 		return nil
 	}
-	a := l.turns.Front().Value.(*app)
-	m := a.turns.Front().Value.(*members)
-	q := m.queue.Front().Value.(*record)
-	m.queue.Remove(q.waits)
-	q.waits = nil
-	l.busy++
-	m.busy++
-	a.turns.MoveToBack(m.turn)
-	l.turns.MoveToBack(a.turn)
-	l.line(m)
-	return q
+	a := c.ready.Front().Value.(*appFlows)
+	f := a.ready.Front().Value.(*flow)
+	e := f.queue.Front().Value.(*entry)
+	f.queue.Remove(e.queued)
+	e.queued = nil
+	c.busy++
+	f.busy++
+	a.ready.MoveToBack(f.position)
+	c.ready.MoveToBack(a.position)
+	c.update(f)
+	return e
 }
 
-func (l *lane) done(q *record) {
-	m := l.parties[q.party]
-	l.busy--
-	m.busy--
-	l.line(m)
+func (c *class) release(e *entry) {
+	f := c.flows[e.fairKey]
+	c.busy--
+	f.busy--
+	c.update(f)
 }
 
-func (l *lane) remove(q *record) {
-	m := l.parties[q.party]
-	m.queue.Remove(q.waits)
-	q.waits = nil
-	l.line(m)
+func (c *class) remove(e *entry) {
+	f := c.flows[e.fairKey]
+	f.queue.Remove(e.queued)
+	e.queued = nil
+	c.update(f)
 }
 
-// crowded reports whether more questions of q's party wait than have places.
-func (l *lane) crowded(q *record) bool { return l.parties[q.party].queue.Len() > l.share }
+// oversubscribed reports whether more entries of e's flow are queued than may run at a time.
+func (c *class) oversubscribed(e *entry) bool { return c.flows[e.fairKey].queue.Len() > c.share }
 
-// line has a party, and its app, stand in line if it may be next, and not if it may not. It forgets a party that is over.
-func (l *lane) line(m *members) {
-	a := l.apps[m.app]
-	switch may := m.queue.Len() > 0 && m.busy < l.share; {
-	case may && m.turn == nil:
+// update adds a flow, and its app, to the ready lists if an entry of it may be next, and removes it otherwise. It deletes
+// flows that have neither queued nor running entries.
+func (c *class) update(f *flow) {
+	a := c.apps[f.app]
+	switch may := f.queue.Len() > 0 && f.busy < c.share; {
+	case may && f.position == nil:
 		if a == nil {
-			a = &app{set: m.app}
-			l.apps[m.app] = a
-			a.turn = l.turns.PushBack(a)
+			a = &appFlows{set: f.app}
+			c.apps[f.app] = a
+			a.position = c.ready.PushBack(a)
 		}
-		m.turn = a.turns.PushBack(m)
-	case !may && m.turn != nil:
-		a.turns.Remove(m.turn)
-		m.turn = nil
-		if a.turns.Len() == 0 {
-			l.turns.Remove(a.turn)
-			delete(l.apps, m.app)
+		f.position = a.ready.PushBack(f)
+	case !may && f.position != nil:
+		a.ready.Remove(f.position)
+		f.position = nil
+		if a.ready.Len() == 0 {
+			c.ready.Remove(a.position)
+			delete(c.apps, f.app)
 		}
 	}
-	if m.queue.Len() == 0 && m.busy == 0 {
-		delete(l.parties, m.party)
+	if f.queue.Len() == 0 && f.busy == 0 {
+		delete(c.flows, f.fairKey)
 	}
 }

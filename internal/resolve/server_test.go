@@ -15,57 +15,57 @@ import (
 	"tcp-proxy/internal/testkit"
 )
 
-// A server is a name server at one port, for packets and streams.
+// A server is a DNS server on one port, over UDP and TCP.
 type server struct {
-	t       *testing.T
-	at      netip.AddrPort
-	packets *net.UDPConn
-	streams net.Listener
-	mu      sync.Mutex // is held while these are called, and guards what they write
-	says    func(q dnsmessage.Question, stream bool) says
-	before  func(m dnsmessage.Message, from *net.UDPAddr) // of each packet's answer; may be nil
-	asked   atomic.Int64
-	streamy atomic.Int64 // of these, over a stream
+	t              *testing.T
+	at             netip.AddrPort
+	udp            *net.UDPConn
+	listener       net.Listener
+	mu             sync.Mutex // held while the functions below are called
+	respond        func(q dnsmessage.Question, tcp bool) response
+	beforeResponse func(m dnsmessage.Message, from *net.UDPAddr) // called before each response over UDP; may be nil
+	asked          atomic.Int64
+	askedTCP       atomic.Int64 // those of them that came over TCP
 }
 
-// says is what a server answers.
-type says struct {
-	nothing                      bool // no answer at all
-	code                         dnsmessage.RCode
-	records                      []dnsmessage.Resource
-	truncated, stub, withoutEDNS bool
+// response is what a server answers.
+type response struct {
+	none                            bool // do not answer
+	code                            dnsmessage.RCode
+	records                         []dnsmessage.Resource
+	truncated, nonRecursive, noEDNS bool
 }
 
-// serve starts one.
-func serve(t *testing.T, f func(q dnsmessage.Question, stream bool) says) *server {
+// serve starts a server.
+func serve(t *testing.T, f func(q dnsmessage.Question, tcp bool) response) *server {
 	t.Helper()
-	s := &server{t: t, says: f}
+	s := &server{t: t, respond: f}
 	s.start()
 	return s
 }
 
 func (s *server) start() {
-	for s.packets == nil { // until a port is free for both
+	for s.udp == nil { // until the same port is free for UDP and TCP
 		var err error
-		if s.streams, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 			s.t.Fatal(err)
 		}
-		s.at = s.streams.Addr().(*net.TCPAddr).AddrPort()
-		if s.packets, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(s.at)); err != nil {
-			s.streams.Close()
+		s.at = s.listener.Addr().(*net.TCPAddr).AddrPort()
+		if s.udp, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(s.at)); err != nil {
+			s.listener.Close()
 		}
 	}
 	var all sync.WaitGroup
-	all.Go(s.servePackets)
-	all.Go(s.serveStreams)
+	all.Go(s.serveUDP)
+	all.Go(s.serveTCP)
 	s.t.Cleanup(func() {
-		s.packets.Close()
-		s.streams.Close()
+		s.udp.Close()
+		s.listener.Close()
 		all.Wait()
 	})
 }
 
-// client asks these servers, and knows no hosts.
+// clientOf returns a client that asks these servers, and has no hosts file.
 func clientOf(servers ...*server) *client {
 	c := conf{ndots: 1, timeout: testkit.Timeout, attempts: 2}
 	for _, s := range servers {
@@ -80,28 +80,28 @@ func (s *server) lookUp(q question) (answer, error) {
 	return clientOf(s).lookUp(ctx, q)
 }
 
-func (s *server) servePackets() {
+func (s *server) serveUDP() {
 	b := make([]byte, 4096)
 	for {
-		n, from, err := s.packets.ReadFromUDP(b)
+		n, from, err := s.udp.ReadFromUDP(b)
 		if err != nil {
 			return
 		}
 		m := s.read(b[:n])
-		if s.before != nil {
+		if s.beforeResponse != nil {
 			s.mu.Lock()
-			s.before(m, from)
+			s.beforeResponse(m, from)
 			s.mu.Unlock()
 		}
 		if text := s.answer(m, false); text != nil {
-			_, _ = s.packets.WriteToUDP(text, from)
+			_, _ = s.udp.WriteToUDP(text, from)
 		}
 	}
 }
 
-func (s *server) serveStreams() {
+func (s *server) serveTCP() {
 	for {
-		c, err := s.streams.Accept()
+		c, err := s.listener.Accept()
 		if err != nil {
 			return
 		}
@@ -109,7 +109,7 @@ func (s *server) serveStreams() {
 		_, _ = io.ReadFull(c, size)
 		query := make([]byte, binary.BigEndian.Uint16(size))
 		_, _ = io.ReadFull(c, query)
-		s.streamy.Add(1)
+		s.askedTCP.Add(1)
 		text := s.answer(s.read(query), true)
 		text = append(binary.BigEndian.AppendUint16(nil, uint16(len(text))), text...)
 		for i := 0; i < len(text); i += 100 { // in parts
@@ -121,25 +121,25 @@ func (s *server) serveStreams() {
 
 func (s *server) read(query []byte) (m dnsmessage.Message) {
 	if err := m.Unpack(query); err != nil || len(m.Questions) != 1 {
-		s.t.Errorf("a query that is none: %v", err)
+		s.t.Errorf("not a query: %v", err)
 	}
 	return m
 }
 
-// answer answers a query; nil: it does not.
-func (s *server) answer(m dnsmessage.Message, stream bool) []byte {
+// answer returns the answer to a query; nil: none is sent.
+func (s *server) answer(m dnsmessage.Message, tcp bool) []byte {
 	s.asked.Add(1)
 	s.mu.Lock()
-	r := s.says(m.Questions[0], stream)
+	r := s.respond(m.Questions[0], tcp)
 	s.mu.Unlock()
-	if r.nothing {
+	if r.none {
 		return nil
 	}
-	if r.withoutEDNS && len(m.Additionals) > 0 {
+	if r.noEDNS && len(m.Additionals) > 0 {
 		return s.pack(dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RCode: dnsmessage.RCodeFormatError}})
 	}
 	return s.pack(dnsmessage.Message{
-		Header:    dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: !r.stub, RCode: r.code, Truncated: r.truncated},
+		Header:    dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: !r.nonRecursive, RCode: r.code, Truncated: r.truncated},
 		Questions: m.Questions,
 		Answers:   r.records,
 	})
@@ -153,7 +153,7 @@ func (s *server) pack(m dnsmessage.Message) []byte {
 	return text
 }
 
-// rr is a resource record of a name.
+// rr returns a resource record.
 func rr(name string, ttl uint32, body dnsmessage.ResourceBody) dnsmessage.Resource {
 	return dnsmessage.Resource{
 		Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName(name), Class: dnsmessage.ClassINET, TTL: ttl},

@@ -19,50 +19,50 @@ type service struct {
 	weight   int
 }
 
-// maxHosts is how many hosts of an SRV name are looked up: the first ones by priority, then by name.
+// maxHosts is the maximum number of hosts of an SRV name that are looked up: the first ones by priority, then by name.
 const maxHosts = 500
 
-// host is one that an SRV name depends on, and what n.waiting and n.failing count of it.
+// host is an entry that an SRV name depends on, and whether it is included in n.pendingHosts and n.failingHosts.
 type host struct {
-	*record
-	waits, fails bool
+	*entry
+	pending, failing bool
 }
 
-// dependOnHosts has an SRV name depend on the hosts that its records name, and on no others.
-func (r *Resolver) dependOnHosts(n *name) {
-	r.visits += len(n.root.answer.services)
+// updateHosts makes an SRV name depend on exactly the hosts in its records.
+func (r *Resolver) updateHosts(n *name) {
+	r.hostVisits += len(n.root.answer.services)
 	before := n.hosts
 	n.hosts = make(map[string]*host, len(before))
-	n.waiting, n.failing = 0, 0
-	left := map[string]bool{}
+	n.pendingHosts, n.failingHosts = 0, 0
+	skipped := map[string]bool{}
 	for _, s := range n.root.answer.services { // sorted
 		switch {
 		case n.hosts[s.host] != nil:
 		case len(n.hosts) == maxHosts:
-			left[s.host] = true
+			skipped[s.host] = true
 		default:
-			h := &host{record: r.depend(n, question{name: s.host})}
+			h := &host{entry: r.addDependency(n, question{name: s.host})}
 			n.hosts[s.host] = h
-			n.count(h)
+			n.recount(h)
 		}
 	}
-	n.left = len(left)
+	n.skippedHosts = len(skipped)
 	for name, h := range before {
 		if n.hosts[name] == nil {
-			r.release(n, h.record)
+			r.removeDependency(n, h.entry)
 		}
 	}
 }
 
-// count brings n.waiting and n.failing up to date with one of n's hosts.
-func (n *name) count(h *host) {
-	waits, fails := !h.asked && h.answer.none(), h.err != nil
-	n.waiting += difference(h.waits, waits)
-	n.failing += difference(h.fails, fails)
-	h.waits, h.fails = waits, fails
+// recount updates n.pendingHosts and n.failingHosts after a change of a host.
+func (n *name) recount(h *host) {
+	waits, fails := !h.asked && h.answer.empty(), h.err != nil
+	n.pendingHosts += delta(h.pending, waits)
+	n.failingHosts += delta(h.failing, fails)
+	h.pending, h.failing = waits, fails
 }
 
-func difference(before, now bool) int {
+func delta(before, now bool) int {
 	switch {
 	case now && !before:
 		return 1
@@ -72,14 +72,14 @@ func difference(before, now bool) int {
 	return 0
 }
 
-// failingHosts tells of one host that cannot be looked up, and how many others there are. n.failing is not 0.
-func (r *Resolver) failingHosts(n *name) string {
+// describeFailingHosts returns the error of the first failing host, and the number of others. n.failingHosts is not 0.
+func (r *Resolver) describeFailingHosts(n *name) string {
 	for _, s := range n.root.answer.services {
-		r.visits++
-		if h := n.hosts[s.host]; h != nil && h.fails {
+		r.hostVisits++
+		if h := n.hosts[s.host]; h != nil && h.failing {
 			text := fmt.Sprintf("host %s: %v", strings.TrimSuffix(s.host, "."), h.err)
-			if n.failing > 1 {
-				text += fmt.Sprintf(" (and %d more of its hosts)", n.failing-1)
+			if n.failingHosts > 1 {
+				text += fmt.Sprintf(" (and %d more of its hosts)", n.failingHosts-1)
 			}
 			return text
 		}
@@ -87,12 +87,12 @@ func (r *Resolver) failingHosts(n *name) string {
 	return ""
 }
 
-// findServices gives the endpoints of an SRV name: every address of every record's host. A host that cannot be looked up
-// keeps its last addresses; without any it is left out.
+// srvEndpoints returns the endpoints of an SRV name: every address of every record's host. A host whose lookup fails keeps
+// its last addresses; a host without addresses is skipped out.
 //
-// The weight of a record is that of its host, so that the addresses of a host share it. Weights go from 1 to 256: larger
-// ones, and fractions, are scaled within their priority. Where a priority has no weights, the endpoints have none either.
-func (n *name) findServices() (found []upstream.Endpoint) {
+// The addresses of a host share the weight of its record. Weights are integers from 1 to 256: larger ones, and fractions,
+// are scaled within their priority. If all weights of a priority are 0, so are those of its endpoints.
+func (n *name) srvEndpoints() (found []upstream.Endpoint) {
 	type share struct {
 		priority int
 		weight   float64
@@ -101,11 +101,11 @@ func (n *name) findServices() (found []upstream.Endpoint) {
 	for _, s := range n.root.answer.services {
 		h := n.hosts[s.host]
 		if h == nil {
-			continue // one of too many
+			continue // skipped
 		}
 		for _, ip := range h.answer.addresses {
 			at, part := netip.AddrPortFrom(ip, s.port), share{s.priority, float64(s.weight) / float64(len(h.answer.addresses))}
-			switch have, ok := shares[at]; { // two records may be of one place
+			switch have, ok := shares[at]; { // two records may have the same address and port
 			case ok && have.priority < part.priority:
 				continue
 			case ok && have.priority == part.priority:
@@ -130,10 +130,10 @@ func (n *name) findServices() (found []upstream.Endpoint) {
 	return found
 }
 
-// maxWeight is the largest weight of an endpoint.
+// maxWeight is the maximum weight of an endpoint.
 const maxWeight = 256
 
-// scale turns the weights of one priority into whole numbers that an endpoint can have.
+// scale converts the weights of one priority to the weights of endpoints.
 type scale struct {
 	largest   float64
 	fractions bool
@@ -144,7 +144,7 @@ func (s *scale) fit(weight float64) {
 	s.fractions = s.fractions || weight != math.Trunc(weight)
 }
 
-// of is 0 for no weight at all. What has little weight beside others keeps the least that there is.
+// of returns the weight of an endpoint: 0 if no record of the priority has a weight, at least 1 otherwise.
 func (s *scale) of(weight float64) int {
 	if s.largest == 0 {
 		return 0

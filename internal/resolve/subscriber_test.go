@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A set is told at once of what is new, and of all that comes soon after together: telling it takes a look at all its
+// A change is delivered at once, and those that follow soon after it together: each delivery makes the set look at all its
 // targets.
-func TestTellingIsBounded(t *testing.T) {
+func TestDeliveriesAreRateLimited(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
 		const n = 500
 		var names []string
@@ -25,21 +25,21 @@ func TestTellingIsBounded(t *testing.T) {
 				return answer{addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 2, byte(rand.Int()), byte(1 + rand.IntN(200))})}, ttl: sec}, nil
 			})
 		}
-		var told atomic.Int64
+		var delivered atomic.Int64
 		s := newSet(names...)
-		r.Watch(s, func() { told.Add(1) })
+		r.Subscribe(s, func() { delivered.Add(1) })
 		r.Await(t.Context(), s)
 		if len(s.All()) < n*9/10 { // some have the same address
 			t.Errorf("%d targets are known after the first answers", len(s.All()))
 		}
 		synctest.Wait()
-		told.Store(0)
+		delivered.Store(0)
 		time.Sleep(10 * sec)
 		synctest.Wait()
-		if n := told.Load(); n < 10 || n > 101 {
-			t.Errorf("told %d times in 10s, want ten a second at most", n)
+		if n := delivered.Load(); n < 10 || n > 101 {
+			t.Errorf("delivered %d times in 10s, want ten a second at most", n)
 		}
-		// One change among none is told at once.
+		// A single change is delivered at once.
 		for i := range n {
 			r.addresses(fmt.Sprintf("web-%d", i), time.Hour, "10.0.0.1")
 		}
@@ -47,35 +47,35 @@ func TestTellingIsBounded(t *testing.T) {
 		time.Sleep(4 * sec)
 		r.addresses("web-0", time.Hour, "10.0.0.2")
 		synctest.Wait()
-		for told.Store(0); told.Load() == 0; time.Sleep(time.Millisecond) {
+		for delivered.Store(0); delivered.Load() == 0; time.Sleep(time.Millisecond) {
 			synctest.Wait()
 			if r.now() > time.Minute {
-				t.Fatal("it is not told")
+				t.Fatal("the change is not delivered")
 			}
 		}
 		if n := len(s.All()); n != 2 {
 			t.Errorf("%d targets", n)
 		}
-		// A set that is forgotten is not told any more.
+		// Nothing is delivered to a set that was unsubscribed.
 		r.addresses("web-1", sec, "10.0.0.1")
-		r.Forget(s)
-		told.Store(0)
+		r.Unsubscribe(s)
+		delivered.Store(0)
 		time.Sleep(2 * time.Hour)
-		if told.Load() != 0 || len(r.audiences) != 0 {
-			t.Errorf("told %d times", told.Load())
+		if delivered.Load() != 0 || len(r.subscribers) != 0 {
+			t.Errorf("delivered %d times", delivered.Load())
 		}
 	})
 }
 
-// What several names of a set have in common is told once.
-func TestToldTogether(t *testing.T) {
+// A change of several names of a set is one delivery.
+func TestOneDeliveryForAllNames(t *testing.T) {
 	run(t, func(t *testing.T, r *rig) {
-		told := 0
+		delivered := 0
 		r.addresses("web", sec, "10.0.0.1")
-		r.Watch(newSet("web:80", "web:81", "web:82"), func() { told++ })
+		r.Subscribe(newSet("web:80", "web:81", "web:82"), func() { delivered++ })
 		synctest.Wait()
-		if told != 1 {
-			t.Errorf("told %d times", told)
+		if delivered != 1 {
+			t.Errorf("delivered %d times", delivered)
 		}
 	})
 }
