@@ -26,17 +26,17 @@ func NewEpoll() (*Epoll, error) {
 	return &Epoll{fd: fd}, nil
 }
 
-// Add begins to watch fd for events, which come with data. Closing fd ends that, unless it has a duplicate.
+// Add registers fd for events, which carry data. Closing fd removes it, unless it has a duplicate.
 func (e *Epoll) Add(fd int, events uint32, data uint64) error {
 	return e.control(unix.EPOLL_CTL_ADD, fd, events, data)
 }
 
-// Modify changes what fd is watched for. What is true already is an event again.
+// Modify changes the events that fd is registered for. What is true already is an event again.
 func (e *Epoll) Modify(fd int, events uint32, data uint64) error {
 	return e.control(unix.EPOLL_CTL_MOD, fd, events, data)
 }
 
-// Remove ends watching fd.
+// Remove ends the registration of fd.
 func (e *Epoll) Remove(fd int) error { return e.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
 func (e *Epoll) control(op, fd int, events uint32, data uint64) error {

@@ -72,31 +72,31 @@ func (p *Prober) monitor(app string, set *upstream.Set, c Config) {
 	p.reconcile(g)
 }
 
-// reconcile makes the checks of g those of its set's endpoints. A check goes on with the target that has taken the place
-// of its own.
+// reconcile makes the checks of g those of its set's endpoints. A check goes on with the target that has replaced its
+// own.
 func (p *Prober) reconcile(g *group) {
 	all := g.set.All()
-	gone := g.checks
+	left := g.checks
 	g.checks = make(map[*upstream.Target]*check, len(all))
 	keep := func(c *check, t *upstream.Target) {
-		delete(gone, c.target)
+		delete(left, c.target)
 		p.unlist(c)
 		c.target = t
 		g.checks[t], p.checks[t.Identity()] = c, c
 	}
 	for _, t := range all {
-		if c := gone[t]; c != nil {
+		if c := left[t]; c != nil {
 			keep(c, t)
 		}
 	}
-	byPlace := make(map[endpoint]*check, len(gone))
-	for t, c := range gone {
-		byPlace[endpointOf(t)] = c
+	byEndpoint := make(map[endpoint]*check, len(left))
+	for t, c := range left {
+		byEndpoint[endpointOf(t)] = c
 	}
 	for _, t := range all {
-		switch c := byPlace[endpointOf(t)]; {
+		switch c := byEndpoint[endpointOf(t)]; {
 		case g.checks[t] != nil || !checkable(t):
-		case c != nil && gone[c.target] == c:
+		case c != nil && left[c.target] == c:
 			keep(c, t)
 		default:
 			c = &check{group: g, target: t, fd: noSocket}
@@ -104,7 +104,7 @@ func (p *Prober) reconcile(g *group) {
 			keep(c, t)
 		}
 	}
-	for _, c := range gone {
+	for _, c := range left {
 		p.drop(c)
 	}
 	for _, c := range g.checks {
@@ -126,7 +126,7 @@ func (p *Prober) forget(app string) {
 }
 
 // checkNow makes the check of t due at once. A session that has found t dead may have it from a set that another has
-// replaced: then it is the target that has taken its place.
+// replaced: then the target that has its endpoint now is checked.
 func (p *Prober) checkNow(t *upstream.Target) {
 	c := p.checks[t.Identity()]
 	if c == nil || c.phase != parked && c.phase != resting || !c.wanted() {
