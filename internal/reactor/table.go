@@ -8,8 +8,8 @@ type Table[T any] struct {
 }
 
 type slot[T any] struct {
-	value      T
 	generation uint32 // how often the slot was taken or given back: odd while it is in use
+	value      T      // behind it: what Find looks at first and what its caller does are in one cache line
 }
 
 // A key is the data of an event (epoll_ctl(2)): the generation in the upper half; in the lower one the number, and in the
