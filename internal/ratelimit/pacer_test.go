@@ -75,8 +75,8 @@ func TestPacerIsSmooth(t *testing.T) {
 				t.Run(fmt.Sprintf("%d_%v_%v", rate, chunks, late), func(t *testing.T) {
 					random := rand.New(rand.NewPCG(1, uint64(rate)))
 					length := 5 * int64(time.Second)
-					if rate*5/int64(chunks[0]) > 1e6 {
-						length = 2 * int64(time.Second)
+					if rate/int64(chunks[0]) > 50_000 { // many chunks
+						length = 5 * int64(time.Second) / 4
 					} else if rate < 1000 {
 						length = 60 * int64(time.Second)
 					}
