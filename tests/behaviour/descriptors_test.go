@@ -1,6 +1,7 @@
 package behaviour
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -77,7 +78,11 @@ func TestPipesDoNotPileUp(t *testing.T) {
 			client.Close()
 		}
 		p.Records(sessions)
-		if _, pipes := p.Descriptors(); pipes > sessions/2 {
+		most := sessions / 2 // of those that the runtime has dropped and that the garbage collector has not come to
+		if engine == "loop" {
+			most = 2 + 4*runtime.NumCPU() // each loop uses the same one again and again for each direction
+		}
+		if _, pipes := p.Descriptors(); pipes > most {
 			t.Errorf("%d descriptors of pipes after %d sessions, one at a time", pipes, sessions)
 		}
 	})

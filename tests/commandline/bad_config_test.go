@@ -74,7 +74,7 @@ func TestUnfitFiles(t *testing.T) {
 		for _, command := range both {
 			result := harness.Run(t, command, "--config-file", file)
 			expect(t, result, exitConfig, file+": ", says)
-			if len(result.Stderr) > 50_000 {
+			if len(result.Stderr) > 20_000 {
 				t.Errorf("%s %s prints %d bytes", command, file, len(result.Stderr))
 			}
 		}

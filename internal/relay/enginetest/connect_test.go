@@ -46,6 +46,30 @@ func TestConnectTimeout(t *testing.T) {
 	})
 }
 
+// The connect time of a target is that of the attempt at it: all that it took to answer, and nothing of the attempts before.
+func TestConnectTimeIsOfOneAttempt(t *testing.T) {
+	const limit, pause = 200 * time.Millisecond, 300 * time.Millisecond
+	eachTCP(t, nil, func(r *rig) {
+		hole := testkit.NewBlackhole(r.T, "127.0.0.1:0")
+		targets := r.setRoute(func(route *relay.Route) { route.ConnectTimeout = limit }, addressAt(hole.Addr), addressOf(r.target)).Targets.All()
+		client, server := r.session()
+		rec := r.finish(client, server)
+		if took := targets[1].Condition().ConnectTime; took <= 0 || took > rec.Connect-limit {
+			r.Errorf("the second target took %v of %v, in which the first was waited for for %v", took, rec.Connect, limit)
+		}
+
+		x := r.setRoute(nil, addressAt(hole.Addr)).Targets.All()[0]
+		client = r.dial()
+		testkit.Eventually(r.T, "it connects", func() bool { return x.Sessions() == 1 })
+		time.Sleep(pause) // which the target takes
+		server = r.adopt(hole.Open())
+		rec = r.finish(client, server)
+		if took := x.Condition().ConnectTime; took < pause || took > rec.Connect {
+			r.Errorf("the target took %v, of %v", took, rec.Connect)
+		}
+	})
+}
+
 // A session that connects ends when its client resets, or when it is told to, and that tells nothing of the target.
 func TestEndWhileConnecting(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
