@@ -1,4 +1,4 @@
-# tcp-proxy: build, run, test. `make` builds bin/tcp-proxy; `make help` lists the rest.
+# tcp-proxy: build, run, test. `make` builds bin/tcp-proxy; `make help` lists all targets.
 SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
@@ -7,59 +7,59 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 
-# Packages beside the slow black-box ones.
+# All packages except the slow tests of the binary.
 UNIT := ./cmd/... ./internal/...
 
 .PHONY: help build run deps test hostile soak e2e bench package unit check clean
 
-help: ## this list
+help: ## show this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-build: go ## the binary, in bin/
+build: go ## build bin/tcp-proxy
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/tcp-proxy ./cmd/tcp-proxy
 
-run: build ## a proxy before two small targets, to talk to with: nc localhost 5001
+run: build ## run a proxy with two small targets; try it with: nc localhost 5001
 	@go build -o bin/demo ./tests/demo
 	@exec bin/demo bin/tcp-proxy tests/demo/config.json
 
-deps: go ## install what the tests need (Debian packages), if it is missing
+deps: go ## install the Debian packages that the tests need
 	@tests/deps.sh
 
-test: deps ## every test, with the race detector; as root also on booted systemd
+test: deps ## run all tests, with the race detector; as root also on booted systemd
 	CGO_ENABLED=1 go test -race -count=1 -timeout 15m $$(go list ./... | grep -v /tests/e2e)
 	cd tests/e2e && go test -count=1 -timeout 10m
 
-# As many sessions as HOSTILE says, from the seed SEED; 0 is the time. The binary is the one that ships.
+# HOSTILE is the number of sessions, SEED the seed of the random choices (0: the current time). The binary is the released one.
 HOSTILE ?= 1000000
 SEED    ?= 0
-hostile: build ## a million sessions of hostile peers beside honest ones: half an hour
+hostile: build ## run a million sessions of hostile and honest peers: half an hour
 	TCP_PROXY_BINARY=$(CURDIR)/bin/tcp-proxy go test ./tests/hostile -v -count=1 -timeout 3h -args -sessions $(HOSTILE) -seed $(SEED) -progress
 
-# SOAK is how long, both engines together.
+# SOAK is the duration for both engines together.
 SOAK ?= 20m
-soak: build ## sessions of every kind while targets come and go and the configuration changes: SOAK=20m
+soak: build ## run sessions of every kind while targets and the configuration change: SOAK=20m
 	TCP_PROXY_BINARY=$(CURDIR)/bin/tcp-proxy go test ./tests/soak -v -count=1 -timeout 0 -args -both $(SOAK) -seed $(SEED) -progress
 
-e2e: deps ## the packages and the service on booted systemd (root)
+e2e: deps ## test the packages and the service on booted systemd (root)
 	cd tests/e2e && go test -v -count=1 -timeout 10m
 
-bench: build deps ## beside HAProxy, nginx and systemd-socket-proxyd, in one run: 12 minutes
+bench: build deps ## compare with HAProxy, nginx and systemd-socket-proxyd: 12 minutes
 	go run ./tests/bench -binary bin/tcp-proxy -docs docs/performance.md
 
-package: go ## the .deb and .rpm packages, in dist/
+package: go ## build the .deb and .rpm packages in dist/
 	packaging/package.sh
 
-unit: go ## the tests beside the code, with the race detector
+unit: go ## run the tests next to the code, with the race detector
 	CGO_ENABLED=1 go test -race -timeout 5m $(UNIT)
 
-check: go ## formatting, go vet, staticcheck, a tidy go.mod
+check: go ## check formatting, go vet, staticcheck, a tidy go.mod
 	@bad=$$(gofmt -l cmd internal packaging tests); [ -z "$$bad" ] || { echo "not formatted: $$bad"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 	go mod tidy -diff
 	go mod verify
 
-clean: ## what was built
+clean: ## remove everything that was built
 	rm -rf bin dist
 
 .PHONY: go

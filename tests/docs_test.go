@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write what is generated into the docs")
 
 const configurationDoc = "../docs/configuration.md"
 
-// The table of keys is made of the configuration's own types.
+// The table of keys in the docs is generated from the types of the configuration.
 func TestConfigurationDocHasEveryKey(t *testing.T) {
 	data, err := os.ReadFile(configurationDoc)
 	if err != nil {
@@ -57,7 +57,7 @@ func keyTable() string {
 	return b.String()
 }
 
-// Every example in the docs is a configuration that runs, and together they use every key.
+// Every example in the docs is a valid configuration, and together the examples use every key.
 func TestConfigurationDocExamples(t *testing.T) {
 	used := map[string]bool{}
 	for _, doc := range []string{configurationDoc, metricsDoc, apiDoc, "../README.md"} {

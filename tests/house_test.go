@@ -1,5 +1,5 @@
-// Package tests holds the rules of the house: which package may import which, and that each says once what it is for.
-// The tests that drive the built binary are in the folders.
+// Package tests checks rules of the whole repository: which package may import which, that each package has one
+// comment, and that the docs agree with the code. The tests that run the built binary are in its folders.
 package tests
 
 import (
@@ -19,8 +19,8 @@ import (
 
 const module = "tcp-proxy"
 
-// floors are the packages from the ground up, without the name of the module. A package imports lower floors only. What
-// lies below a package in the tree lives on its floor.
+// floors are the packages from the bottom up, without the name of the module. A package imports only packages of
+// lower floors. A package is on the floor of the package above it in the tree.
 var floors = [][]string{
 	{"internal/config", "internal/systemd", "internal/linux", "internal/sanitize", "internal/watch", "internal/ratelimit", "internal/testkit"},
 	{"internal/reactor", "internal/upstream", "internal/admit", "internal/logging", "internal/meter", "internal/proxyproto", "internal/listen"},
@@ -30,8 +30,7 @@ var floors = [][]string{
 	{"internal/daemon", "cmd/tcp-proxy"},
 }
 
-// neighbours are the imports on one floor that are all right, beside those of a package from further up its own branch
-// of the tree.
+// neighbours are the allowed imports within a floor, besides those that a package makes on its own branch of the tree.
 var neighbours = [][2]string{
 	{"cmd/tcp-proxy", "internal/daemon"},
 	{"internal/admin", "internal/admin/page"},
@@ -42,33 +41,33 @@ var neighbours = [][2]string{
 	{"internal/systemd", "internal/sanitize"},
 }
 
-// forbidden are imports that no package may have but those that are named.
+// forbidden are imports that only some packages may have.
 var forbidden = []struct {
-	imports []string // packages and all below them
+	imports []string // these packages and all below them
 	where   func(name string) bool
-	except  []string // packages among those that are allowed all the same
+	except  []string // of imports: allowed
 	why     string
-	deep    bool // also through other packages
+	deep    bool // also indirect imports
 }{
 	{
 		imports: []string{"net/http"}, deep: true,
 		where: below("internal/proxy", "internal/relay", "internal/upstream", "internal/admit", "internal/config", "internal/linux", "internal/listen"),
-		why:   "HTTP is the business of admin and probe",
+		why:   "only admin and probe use HTTP",
 	},
 	{
 		imports: []string{module + "/internal/systemd"},
 		where:   below("internal/proxy", "internal/relay", "internal/upstream", "internal/admit", "internal/config", "internal/linux", "internal/listen"),
-		why:     "the proxy works the same without systemd; daemon and logging are the ones to know it",
+		why:     "the proxy works the same without systemd; only daemon and logging know it",
 	},
 	{
 		imports: []string{module + "/internal/config"},
 		where:   below("internal/relay"),
-		why:     "relay knows sockets and a route, not what the operator wrote",
+		why:     "relay knows sockets and routes, not the configuration",
 	},
 	{
 		imports: []string{"net/http", "os/exec", "syscall", "golang.org/x/sys"},
 		where:   below("internal/config"),
-		why:     "config does no input or output but Load",
+		why:     "config does no I/O except in Load",
 	},
 	{
 		imports: []string{module + "/internal/logging"},
@@ -82,33 +81,33 @@ var forbidden = []struct {
 		where: func(name string) bool {
 			return below("cmd", "internal")(name) && !below("internal/logging")(name)
 		},
-		why: "who logs must not wait for the log: a logging.Logger is the way to it, and has no other",
+		why: "logging must not block: everything logs through logging.Logger",
 	},
 	{
 		imports: []string{"os/signal", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 		where:   below("internal"),
-		why:     "the command line and signals end in cmd/tcp-proxy, so that tests can embed the rest",
+		why:     "only cmd/tcp-proxy handles the command line and signals, so that tests can embed the rest",
 	},
 	{
 		imports: []string{module + "/tests", "testing"},
 		where:   func(name string) bool { return below("cmd", "internal")(name) && name != "internal/testkit" },
-		why:     "what ships does not need what tests it",
+		why:     "released code does not depend on tests",
 	},
 	{
-		// Tests do, and the packages below tests/ that serve them.
+		// Tests import it, and the packages below tests/ that they use.
 		imports: []string{module + "/internal/testkit"}, deep: true,
 		where: func(name string) bool { return !below("tests", "internal/testkit")(name) },
-		why:   "what ships does not need what tests it",
+		why:   "released code does not depend on tests",
 	},
 	{
 		imports: []string{module + "/internal", module + "/cmd"},
 		except:  []string{module + "/internal/testkit"},
 		where:   below("tests/harness", "tests/peers", "tests/hostile", "tests/soak", "tests/admin", "tests/behaviour", "tests/commandline", "tests/traffic"),
-		why:     "these tests know the binary from outside",
+		why:     "these tests use the binary only from outside",
 	},
 }
 
-// A house is what `go list` knows of a package; the names have no module.
+// house is what `go list` reports about a package; name is its import path without the module.
 type house struct {
 	ImportPath                         string
 	Dir                                string
@@ -141,12 +140,12 @@ func packages(t *testing.T) []house {
 		all = append(all, p)
 	}
 	if len(all) < 10 {
-		t.Fatalf("go list found %d packages", len(all))
+		t.Fatalf("go list found only %d packages", len(all))
 	}
 	return all
 }
 
-// under says whether a package is that one or lies below it.
+// under reports whether a package is root or below it.
 func under(name, root string) bool {
 	return name == root || strings.HasPrefix(name, root+"/")
 }
@@ -157,7 +156,7 @@ func below(roots ...string) func(string) bool {
 	}
 }
 
-// floor is where a package lives, or -1.
+// floor returns the floor of a package, or -1.
 func floor(name string) int {
 	return slices.IndexFunc(floors, func(rooms []string) bool { return below(rooms...)(name) })
 }
@@ -209,8 +208,8 @@ func TestForbiddenImports(t *testing.T) {
 	}
 }
 
-// What a configuration means is the same on every machine: package config reads a file in load.go, and of package net it
-// takes no more than how addresses are written.
+// A configuration means the same on every machine: package config does no I/O outside load.go, and uses only the
+// functions of package net that format addresses.
 func TestConfigDoesNoIO(t *testing.T) {
 	allowed := map[string][]string{"net": {"JoinHostPort", "SplitHostPort"}, "os": {}}
 	for _, p := range packages(t) {
@@ -238,9 +237,9 @@ func TestConfigDoesNoIO(t *testing.T) {
 	}
 }
 
-// Who writes to standard error waits for whoever reads it, which may be nobody: the log alone does, on a goroutine of its
-// own. What else the commands have to say goes through cobra or logging.Fail.
-func TestNobodyWritesToStandardError(t *testing.T) {
+// A write to standard error blocks if nothing reads it. So only the log writes there, on its own goroutine; other
+// output of the commands goes through cobra or logging.Fail.
+func TestOnlyTheLogWritesToStandardError(t *testing.T) {
 	for _, p := range packages(t) {
 		if !below("cmd", "internal")(p.name) || below("internal/logging")(p.name) {
 			continue
@@ -274,8 +273,8 @@ func isName(s *ast.SelectorExpr, pkg, name string) bool {
 	return ok && x.Name == pkg && s.Sel.Name == name
 }
 
-// A reader finds what a package is for in one place. What `go doc` shows comes from the package itself; a package that is
-// nothing but tests says it in one of them.
+// Each package has one package comment. It is in a file that is not a test, so that `go doc` shows it; in a package
+// of tests only, it is in one of them.
 func TestOnePackageComment(t *testing.T) {
 	for _, p := range packages(t) {
 		files := slices.Concat(p.GoFiles, p.CgoFiles, p.IgnoredGoFiles)
@@ -283,7 +282,7 @@ func TestOnePackageComment(t *testing.T) {
 			files = slices.Concat(p.TestGoFiles, p.XTestGoFiles)
 		} else {
 			for _, file := range commented(t, p.Dir, slices.Concat(p.TestGoFiles, p.XTestGoFiles)) {
-				t.Errorf("%s: the comment of the package belongs into a file that is no test", file)
+				t.Errorf("%s: the package comment must be in a file that is not a test", file)
 			}
 		}
 		if with := commented(t, p.Dir, files); len(with) != 1 {
@@ -292,7 +291,7 @@ func TestOnePackageComment(t *testing.T) {
 	}
 }
 
-// commented returns those of the files that have a package comment.
+// commented returns the files that have a package comment.
 func commented(t *testing.T, folder string, files []string) []string {
 	t.Helper()
 	var with []string

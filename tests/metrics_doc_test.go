@@ -18,7 +18,7 @@ import (
 
 const metricsDoc = "../docs/metrics.md"
 
-// The table of metrics is made of what is served.
+// The table of metrics in the docs is generated from the metrics that are served.
 func TestMetricsDocHasEveryMetric(t *testing.T) {
 	data, err := os.ReadFile(metricsDoc)
 	if err != nil {
@@ -45,7 +45,7 @@ func TestMetricsDocHasEveryMetric(t *testing.T) {
 	}
 }
 
-// Whatever speaks of a metric speaks of one that there is: docs, alerts and the dashboard.
+// Docs, alerts and the dashboard only use metrics that exist.
 func TestMetricsThatAreNamedExist(t *testing.T) {
 	known := map[string]bool{}
 	for _, m := range admin.Metrics() {
@@ -72,8 +72,8 @@ func TestMetricsThatAreNamedExist(t *testing.T) {
 	}
 }
 
-// What an alert watches is seen on the dashboard, too.
-func TestTheDashboardShowsWhatAlertsWatch(t *testing.T) {
+// The dashboard shows every metric that an alert uses.
+func TestDashboardShowsMetricsOfAlerts(t *testing.T) {
 	rules, err := os.ReadFile("../packaging/prometheus/tcp-proxy.rules.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestTheDashboardShowsWhatAlertsWatch(t *testing.T) {
 
 const operationsDoc = "../docs/operations.md"
 
-// Every alert has its place in the docs, and every alert there is one.
+// The docs describe every alert, and no other.
 func TestOperationsDocHasEveryAlert(t *testing.T) {
 	rules, err := os.ReadFile("../packaging/prometheus/tcp-proxy.rules.yml")
 	if err != nil {
@@ -119,12 +119,12 @@ func TestOperationsDocHasEveryAlert(t *testing.T) {
 	}
 	for _, name := range regexp.MustCompile(`TcpProxy\w+`).FindAllString(string(doc), -1) {
 		if !alerts[name] {
-			t.Errorf("%s names the alert %s, which is not one", operationsDoc, name)
+			t.Errorf("%s names the alert %s, which does not exist", operationsDoc, name)
 		}
 	}
 }
 
-// What the docs say that the journal has is what the proxy writes.
+// Log messages that the docs quote are in the source.
 func TestOperationsDocQuotesTheJournal(t *testing.T) {
 	doc, err := os.ReadFile(operationsDoc)
 	if err != nil {
@@ -147,7 +147,7 @@ func TestOperationsDocQuotesTheJournal(t *testing.T) {
 		for _, m := range regexp.MustCompile("`([a-z][a-z ,:;-]* [a-z ,:;-]*)`").FindAllStringSubmatch(row, -1) {
 			quoted++
 			if !strings.Contains(source.String(), m[1]) {
-				t.Errorf("%s says that the journal has %q, which nothing writes", operationsDoc, m[1])
+				t.Errorf("%s quotes %q, which is not in the source", operationsDoc, m[1])
 			}
 		}
 	}
@@ -158,7 +158,7 @@ func TestOperationsDocQuotesTheJournal(t *testing.T) {
 
 const apiDoc = "../docs/api.md"
 
-// The docs of the API have every field of a status, its kinds of events, and an example that is one.
+// The docs of the API have every field of the status, every kind of event, and a valid example.
 func TestAPIDocHasEveryField(t *testing.T) {
 	data, err := os.ReadFile(apiDoc)
 	if err != nil {
@@ -205,7 +205,7 @@ func TestAPIDocHasEveryField(t *testing.T) {
 	}
 }
 
-// fieldsOf lists the fields of a type as JSON has them.
+// fieldsOf lists the JSON fields of a type.
 func fieldsOf(prefix string, object reflect.Type, list *[]string) {
 	for i := range object.NumField() {
 		f := object.Field(i)

@@ -10,7 +10,7 @@ import (
 
 const securityDoc = "../docs/security.md"
 
-// The limits that the page on security tells are those of the code: a row names a file and what stands in it.
+// The limits in the security docs are those of the code: each row names a file and text in it.
 func TestSecurityDocHasTheLimits(t *testing.T) {
 	data, err := os.ReadFile(securityDoc)
 	if err != nil {
@@ -32,13 +32,13 @@ func TestSecurityDocHasTheLimits(t *testing.T) {
 			case source != "":
 				found := regexp.MustCompile(`\b` + regexp.QuoteMeta(text) + `($|[^\w.*+<-])`).FindStringIndex(code)
 				if found == nil {
-					t.Errorf("%s does not say %q, which %s has in the row %s", source, text, securityDoc, row)
+					t.Errorf("%s does not contain %q, which %s has in the row %s", source, text, securityDoc, row)
 				}
 				checked++
 			}
 		}
 	}
 	if checked < 20 {
-		t.Errorf("%d limits are held against the code", checked)
+		t.Errorf("only %d limits were found", checked)
 	}
 }
