@@ -56,7 +56,7 @@ func BenchmarkTenThousand(b *testing.B) {
 	b.ReportMetric(float64(processor(b)-used)/float64(took)*100, "%CPU")
 	b.ReportMetric(float64(after.Mallocs-before.Mallocs)/float64(all), "mallocs/check")
 	b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/float64(all), "B/check")
-	r.ask(func() { b.ReportMetric(float64(r.tasks.Size()), "most-tasks") })
+	r.ask(func() { b.ReportMetric(float64(r.inFlight.used), "in-flight") })
 }
 
 // processor is the processor time that this process has used.
