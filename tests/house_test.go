@@ -35,6 +35,8 @@ var neighbours = [][2]string{
 	{"cmd/tcp-proxy", "internal/daemon"},
 	{"internal/admin", "internal/admin/page"},
 	{"internal/config", "internal/linux"},
+	{"internal/relay/iocopy", "internal/relay/session"},
+	{"internal/relay/loop", "internal/relay/session"},
 	{"internal/config", "internal/sanitize"},
 	{"internal/watch", "internal/linux"},
 	{"internal/linux", "internal/sanitize"},

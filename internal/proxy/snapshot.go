@@ -130,7 +130,7 @@ type Target struct {
 	MaxSessions int               `json:"max_sessions,omitempty"`
 	Active      int64             `json:"sessions_active"`
 	Sessions    uint64            `json:"sessions_total"`
-	EarlyCloses uint64            `json:"early_closes"`                 // sessions that it ended within relay.Early of the connect, without a byte for a client that had not finished
+	EarlyCloses uint64            `json:"early_closes"`                 // sessions that it ended within session.Early of the connect, without a byte for a client that had not finished
 	Failures    map[string]uint64 `json:"connect_failures"`             // by reason
 	Connect     float64           `json:"connect_seconds,omitempty"`    // smoothed; 0: not known
 	Retry       float64           `json:"retry_in_seconds,omitempty"`   // until the next attempt at a dead target

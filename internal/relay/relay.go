@@ -2,12 +2,10 @@
 //
 // An engine accepts on ports, takes each connection to a target of its port's route, moves bytes both ways until both
 // sides are done, and reports every session once. The engines are subpackages: iocopy is the reference. They behave
-// alike; what is not about moving bytes (choosing a target, marking it, counting attempts) stands here or below, once.
+// alike: what is not about moving bytes is decided once, by package session.
 //
-// What an engine does with a connection, in this order: it takes the PROXY header, if the route WantsHeader; has the
-// Approach Admit the client; connects to what Next and Rival return until one stands; sends the target its PROXY header;
-// moves bytes; closes; and hands the Record to Over. Urgent data (tcp(7)) is bytes like all others: it arrives in its
-// place, and not as urgent any more.
+// What a session does next is decided by package session: an engine accepts, reports what happens, connects, moves bytes and
+// closes. Urgent data (tcp(7)) is bytes like all others: it arrives in its place, and not as urgent any more.
 //
 // How a session ends, in any engine:
 //

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/testkit"
 )
 
@@ -76,7 +77,7 @@ func TestEarlyCloses(t *testing.T) {
 
 		client, server = r.session()
 		r.exchange(client, server, 1)
-		time.Sleep(relay.Early + 50*time.Millisecond) // that is what it is about
+		time.Sleep(session.Early + 50*time.Millisecond) // that is what it is about
 		server.CloseWrite()
 		r.expectEOF(client)
 		client.Close()

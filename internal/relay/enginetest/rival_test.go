@@ -7,6 +7,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
@@ -57,7 +58,7 @@ func TestRivalWins(t *testing.T) {
 			r.exchange(client, server, 100_000)
 			r.exchange(server, client, 100_000)
 			rec := r.finish(client, server)
-			if rec.Target != targets[1].Name || rec.Attempts != 2 || rec.Connect < relay.RivalAfter || rec.Connect > testkit.Timeout/2 {
+			if rec.Target != targets[1].Name || rec.Attempts != 2 || rec.Connect < session.RaceAfter || rec.Connect > testkit.Timeout/2 {
 				r.Errorf("%+v", rec)
 			}
 			r.expectLeft(targets, true, true)
@@ -71,7 +72,7 @@ func TestNoRivalInTime(t *testing.T) {
 		hole := testkit.NewBlackhole(r.T, "[::1]:0")
 		targets := r.named(testkit.Timeout, addrPort(r.target.Addr()), hole.Addr)
 		client, server := r.session()
-		time.Sleep(relay.RivalAfter * 3 / 2)
+		time.Sleep(session.RaceAfter * 3 / 2)
 		r.exchange(client, server, 100)
 		if rec := r.finish(client, server); rec.Target != targets[0].Name || rec.Attempts != 1 {
 			r.Errorf("%+v", rec)
@@ -124,7 +125,7 @@ func TestBothTimeOut(t *testing.T) {
 		targets := r.named(limit, four.Addr, six.Addr)
 		r.expectReset(r.dial())
 		rec := r.expectCause(relay.ConnectFailed)
-		if rec.Attempts != 2 || rec.Duration < limit+relay.RivalAfter {
+		if rec.Attempts != 2 || rec.Duration < limit+session.RaceAfter {
 			r.Errorf("%+v", rec)
 		}
 		r.expectLeft(targets, false, false)
@@ -160,7 +161,7 @@ func TestRivalAfterRival(t *testing.T) {
 			if targets[1].State() == upstream.Dead {
 				attempts = 3
 			}
-			if rec.Target != targets[2].Name || rec.Attempts != attempts || rec.Connect < time.Duration(attempts-1)*relay.RivalAfter {
+			if rec.Target != targets[2].Name || rec.Attempts != attempts || rec.Connect < time.Duration(attempts-1)*session.RaceAfter {
 				r.Errorf("%+v", rec)
 			}
 		}

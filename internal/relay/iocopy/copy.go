@@ -12,8 +12,8 @@ import (
 // copy copies to the end, or until there is an error. Go splices where it can. But splice(2) does not go past urgent data
 // (tcp(7)), and takes it for the end if the side has finished: what is left then is copied by hand, and so is everything
 // from when urgent data has been seen.
-func (s *session) copy(to, from *side, rate int) (int64, error) {
-	total, err := s.copyFrom(to, from.stream, rate)
+func (r *runner) copy(to, from *side, rate int) (int64, error) {
+	total, err := r.copyFrom(to, from.stream, rate)
 	for byHand := false; ; byHand = true {
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded): // urgent has set it; nothing that was read is lost
@@ -22,16 +22,16 @@ func (s *session) copy(to, from *side, rate int) (int64, error) {
 			return total, err
 		}
 		var n int64
-		n, err = s.copyFrom(to, struct{ io.Reader }{from.stream}, rate)
+		n, err = r.copyFrom(to, struct{ io.Reader }{from.stream}, rate)
 		total += n
 	}
 }
 
-func (s *session) copyFrom(to *side, from io.Reader, rate int) (int64, error) {
+func (r *runner) copyFrom(to *side, from io.Reader, rate int) (int64, error) {
 	if rate > 0 {
-		return s.copySlowly(to, from, rate)
+		return r.copySlowly(to, from, rate)
 	}
-	return io.Copy(s.writer(to), from)
+	return io.Copy(r.writer(to), from)
 }
 
 // ended reports whether there is nothing more to read, and never will be.
@@ -45,11 +45,11 @@ func (x *side) ended() bool {
 }
 
 // urgent is called when urgent data has come from a side: a pump that splices from it is to stop.
-func (s *session) urgent(x *side) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (r *runner) urgent(x *side) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	x.byHand = true
-	if s.target != nil {
+	if r.target != nil {
 		x.SetReadDeadline(longAgo)
 	}
 }

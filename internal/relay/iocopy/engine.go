@@ -39,7 +39,7 @@ type Engine struct {
 
 	mu       sync.Mutex // guards what follows
 	ports    map[*relay.Port]*listening
-	sessions map[*session]struct{}
+	sessions map[*runner]struct{}
 }
 
 // New starts an engine that takes its workers from the pool and tells events what happens.
@@ -58,7 +58,7 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 		watch:    watch,
 		endings:  endings,
 		ports:    map[*relay.Port]*listening{},
-		sessions: map[*session]struct{}{},
+		sessions: map[*runner]struct{}{},
 	}, nil
 }
 
@@ -97,24 +97,24 @@ func (e *Engine) Sample() {
 func (e *Engine) Stop() error { return errors.Join(e.watch.Close(), e.endings.close()) }
 
 // all gives the sessions that are open.
-func (e *Engine) all() []*session {
+func (e *Engine) all() []*runner {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	open := make([]*session, 0, len(e.sessions))
+	open := make([]*runner, 0, len(e.sessions))
 	for s := range e.sessions {
 		open = append(open, s)
 	}
 	return open
 }
 
-func (e *Engine) add(s *session) {
+func (e *Engine) add(s *runner) {
 	e.open.Enter()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sessions[s] = struct{}{}
 }
 
-func (e *Engine) remove(s *session) {
+func (e *Engine) remove(s *runner) {
 	e.mu.Lock()
 	delete(e.sessions, s)
 	e.mu.Unlock()

@@ -3,25 +3,25 @@ package iocopy
 import "tcp-proxy/internal/linux"
 
 // settle notes how many bytes a pump that has ended wrote to a side.
-func (s *session) settle(to *side, n int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (r *runner) settle(to *side, n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	to.pumped, to.taken = true, n
 }
 
 // sample has the route's meter know what the session has moved.
-func (s *session) sample() {
-	m := s.route.Meter
+func (r *runner) sample() {
+	m := r.route.Meter
 	if m == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.target == nil {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.target == nil {
 		return
 	}
-	m.Uploaded(0, s.target.news(s.client))
-	m.Downloaded(0, s.client.news(s.target))
+	m.Uploaded(0, r.target.news(r.client))
+	m.Downloaded(0, r.client.news(r.target))
 }
 
 // news is how many bytes were written to the side since it was last asked. The caller holds the session's mu.

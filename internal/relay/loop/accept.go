@@ -11,6 +11,7 @@ import (
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 )
 
 // acceptor is a loop's end of a listener, which all loops have. The kernel wakes one of them for a connection
@@ -167,42 +168,20 @@ func (l *loop) acceptOne(a *acceptor) bool {
 // begin makes a session of a connection that was accepted, with a worker.
 func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun int64) {
 	s := l.sessions.take()
-	s.state, s.begun = connecting, begun
-	s.until, s.rivalUntil, s.alone = never, never, never
 	s.side[client].fd = int32(fd)
-	known := s.setPeer(peer)
-	b := l.sessions.cold(s)
-	b.port, b.route = port, port.Route.Load()
-	b.approach.Begin(b.route, &l.engine.events)
+	var from netip.AddrPort
+	if s.setPeer(peer) {
+		from = netip.AddrPortFrom(s.peerAddr(), s.peerPort)
+	}
+	c, route := l.cold(s), port.Route.Load()
+	c.port = port
+	c.Begin(&s.State, route, &l.engine.events, begun)
+	s.paced = route.Upload > 0 || route.Download > 0
 	if err := l.register(s, client); err != nil {
-		l.end(s, relay.Internal, err)
+		l.do(s, c.End(relay.Internal, err))
 		return
 	}
-	if !known {
-		l.end(s, relay.Internal, relay.ErrNoPeer)
-		return
-	}
-	if peer := s.peerAddr(); b.approach.Near(peer) {
-		if cause, err := b.approach.Meet(netip.AddrPortFrom(peer, s.peerPort), fd); cause != "" {
-			l.end(s, cause, err)
-			return
-		}
-	}
-	if b.route.WantsHeader(s.peerAddr()) {
-		l.greet(s, b)
-		return
-	}
-	l.enter(s, b)
-}
-
-// enter asks whether the client may come in, and takes it to a target.
-func (l *loop) enter(s *session, b *sessionCold) {
-	cause, decided := b.approach.Knock(s.clientAddr(b))
-	if !decided {
-		l.reconsider(s)
-		return
-	}
-	l.entered(s, b, cause)
+	l.do(s, c.OnAccept(from, s.side[client].mark.has(isUnix), fd))
 }
 
 // backOff leaves the acceptor alone for a while, since accepting fails. The descriptors of idle pipes may help.
@@ -219,10 +198,10 @@ func (l *loop) backOff(a *acceptor, err error) {
 	}
 }
 
-// acceptingNext is the moment to call retryAccepting at, or never.
+// acceptingNext is the moment to call retryAccepting at, or Never.
 func (l *loop) acceptingNext() int64 {
 	if l.backingOff == 0 {
-		return never
+		return session.Never
 	}
 	return l.retryAt
 }
@@ -232,7 +211,7 @@ func (l *loop) retryAccepting() {
 	if l.backingOff == 0 || l.now < l.retryAt {
 		return
 	}
-	l.retryAt = never
+	l.retryAt = session.Never
 	tried := 0
 	for _, a := range l.acceptors {
 		if a == nil || a.state != acceptorBackingOff {

@@ -17,6 +17,7 @@ import (
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -125,8 +126,8 @@ func TestEndWhileChoosing(t *testing.T) {
 		s.ended, s.loop.attempts = nil, attemptsPerTurn
 		s.session()
 		x := s.sessions.At(0)
-		if x.state != choosing {
-			t.Fatalf("the session is in state %d", x.state)
+		if x.Phase != session.Choosing {
+			t.Fatalf("the session is in phase %d", x.Phase)
 		}
 		if want == relay.ClientReset {
 			s.note(s.eventData(x, client), unix.EPOLLERR)
@@ -149,7 +150,7 @@ func TestSweepsAreBounded(t *testing.T) {
 		s.session()
 	}
 	seen := map[int32]int{}
-	swept := s.engine.onSessions(func(l *loop, x *session) {
+	swept := s.engine.onSessions(func(l *loop, x *sessionHot) {
 		seen[x.id]++
 		time.Sleep(time.Duration(reactor.Slice) / sweepStride)
 	})[0]
@@ -231,33 +232,32 @@ func TestNothingIsSentToATargetThatCannotBeRegistered(t *testing.T) {
 	s.engine.open.Enter()
 	s.open.Add(1)
 	x := s.sessions.take()
-	x.state = choosing
-	x.side[client] = side{fd: int32(pair[1]), mark: isUnix | chatty}
-	b := s.sessions.cold(x)
-	b.port, b.route = s.port, s.port.Route.Load()
-	b.approach.Begin(b.route, &s.engine.events)
-	b.approach.Admit(netip.Addr{})
-	to, _, _ := b.approach.Next()
+	x.side[client] = side{fd: int32(pair[1]), mark: isUnix | readUntilEAGAIN}
+	c := s.cold(x)
+	c.port = s.port
+	c.Begin(&x.State, s.port.Route.Load(), &s.engine.events, s.engine.clock())
+	c.OnAccept(netip.AddrPort{}, true, pair[1])
+	to, _ := c.Pick(s.engine.clock())
 	real := s.reactor.Epoll
 	s.reactor.Epoll = &linux.Epoll{} // standard input, which is none
-	err = s.try(x, b, target, to)
+	err = s.connect(x, target, to)
 	s.reactor.Epoll = real
 	if err == nil {
 		t.Fatal("the socket could be registered")
 	}
-	c, err := l.Accept()
+	conn, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Minute))
-	if n, err := c.Read(make([]byte, 10)); n > 0 || err == nil {
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	if n, err := conn.Read(make([]byte, 10)); n > 0 || err == nil {
 		t.Errorf("%d bytes were sent", n)
 	}
-	if string(b.held[client]) != "early" || x.flow[client].pending != 5 || x.flow[client].moved.Load() != 0 {
-		t.Errorf("%q is held for the next target", b.held[client])
+	if string(c.held[client]) != "early" || x.flow[client].pending != 5 || x.flow[client].moved != 0 {
+		t.Errorf("%q is held for the next target", c.held[client])
 	}
-	s.end(x, relay.Internal, err)
+	s.do(x, c.End(relay.Internal, err))
 }
 
 // Ports that back off are registered again over several turns, each of them once.
@@ -288,10 +288,10 @@ func TestPipesThatAreStuckAreEmptiedBitByBit(t *testing.T) {
 	s := newStill(t)
 	const flows = 2*unloadsPerTurn + 1
 	s.now = s.engine.clock()
-	var sessions []*session
+	var sessions []*sessionHot
 	for range flows {
 		x := s.sessions.take()
-		x.state = relaying
+		x.Phase = session.Relaying
 		if !s.pipes.take(x, client, s.now) {
 			t.Fatal("there is no pipe")
 		}

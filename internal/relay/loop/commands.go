@@ -3,15 +3,16 @@ package loop
 import (
 	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/upstream"
 )
 
 // End implements relay.Engine.
 func (e *Engine) End(cause relay.Cause) {
 	now := e.clock()
-	e.onSessions(func(l *loop, s *session) {
-		if s.begun <= now {
-			l.end(s, cause, nil)
+	e.onSessions(func(l *loop, s *sessionHot) {
+		if s.Begun() <= now {
+			l.do(s, l.cold(s).End(cause, nil))
 		}
 	})
 }
@@ -19,9 +20,9 @@ func (e *Engine) End(cause relay.Cause) {
 // EndTarget implements relay.Engine.
 func (e *Engine) EndTarget(t *upstream.Target, cause relay.Cause) {
 	now := e.clock()
-	e.onSessions(func(l *loop, s *session) {
-		if s.state == relaying && s.connected <= now && l.sessions.cold(s).target[target].Same(t) {
-			l.end(s, cause, nil)
+	e.onSessions(func(l *loop, s *sessionHot) {
+		if s.Phase == session.Relaying && s.Connected() <= now && l.cold(s).Target(target).Same(t) {
+			l.do(s, l.cold(s).End(cause, nil))
 		}
 	})
 }
@@ -38,7 +39,7 @@ func (e *Engine) Sample() {
 
 // onSessions has every loop call f for each of the sessions that it has now, and maybe for some that come meanwhile, and
 // close its channel then.
-func (e *Engine) onSessions(f func(*loop, *session)) []chan struct{} {
+func (e *Engine) onSessions(f func(*loop, *sessionHot)) []chan struct{} {
 	all := make([]chan struct{}, len(e.loops))
 	for n, l := range e.loops {
 		done := make(chan struct{})
@@ -52,7 +53,7 @@ func (e *Engine) onSessions(f func(*loop, *session)) []chan struct{} {
 const sweepStride = 16
 
 // sweep calls f for each session from a slot on, a slice of time in each turn, and closes done after the last.
-func (l *loop) sweep(from int, f func(*loop, *session), done chan struct{}) {
+func (l *loop) sweep(from int, f func(*loop, *sessionHot), done chan struct{}) {
 	for until := l.engine.clock() + reactor.Slice; from < l.sessions.Size(); {
 		for end := min(from+sweepStride, l.sessions.Size()); from < end; from++ {
 			if n := int32(from); l.sessions.InUse(n) {
@@ -68,8 +69,8 @@ func (l *loop) sweep(from int, f func(*loop, *session), done chan struct{}) {
 }
 
 // sample has the route's meter know what the session has moved. On the path of a byte the flow's own count is enough.
-func (l *loop) sample(s *session) {
-	m := l.sessions.cold(s).route.Meter
+func (l *loop) sample(s *sessionHot) {
+	m := l.cold(s).Route().Meter
 	if m == nil {
 		return
 	}
@@ -83,7 +84,7 @@ func (l *loop) sample(s *session) {
 
 // news is how many bytes were moved since it was last asked.
 func (f *flow) news() int64 {
-	n := f.moved.Load() - f.metered
+	n := f.moved - f.metered
 	f.metered += n
 	return n
 }

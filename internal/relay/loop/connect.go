@@ -1,217 +1,166 @@
 package loop
 
 import (
-	"errors"
-	"math"
-	"net/netip"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/upstream"
 )
 
 // How many connects may fail at once before others have their turn: of one session, and of all sessions of a loop. A
-// connect fails at once where there is no way to the target, or nobody listens on this machine.
+// connect fails at once where there is no route to the target, or nobody listens on this machine.
 const (
 	attemptsInARow  = 4
 	attemptsPerTurn = 32
 )
 
-// choose has the session try the targets that are left, one after another.
-func (l *loop) choose(s *session) {
-	s.state = choosing
-	s.until, s.alone = never, never
-	l.stepChoose(s)
-}
-
-// stepChoose takes the session to the next target that is left to try, until one answers, the answer has to be waited for,
-// or others are to have their turn. If all are full, it waits for a place; if none is left, it ends.
-func (l *loop) stepChoose(s *session) {
-	if s.side[client].mark.has(broken) {
-		l.end(s, relay.ClientReset, errBroken)
-		return
-	}
-	b := l.sessions.cold(s)
+// pick connects the session to the next target. Of targets that fail at once it tries a few, and the others in a later
+// turn.
+func (l *loop) pick(s *sessionHot) {
+	c := l.cold(s)
 	for range attemptsInARow {
 		if l.attempts <= 0 {
 			break
 		}
-		t, cause, err := b.approach.Next()
-		switch {
-		case t != nil:
-		case cause != "":
-			l.attempts -= attemptsInARow // to see that none of many is left takes as long
-			l.end(s, cause, err)
-			return
-		default:
+		t, action := c.Pick(l.engine.clock())
+		if action != session.Connect {
 			l.attempts--
-			l.awaitPlace(s, b)
+			if action == session.Abort {
+				l.attempts -= attemptsInARow // finding that none of many is left takes as long
+			}
+			l.do(s, action)
 			return
 		}
-		if err = l.try(s, b, target, t); err == nil {
+		err := l.connect(s, target, t)
+		if err == nil {
 			return
 		}
 		l.attempts--
-		b.target[target] = nil
-		b.approach.Failed(t, err)
+		c.OnConnectFailed(target, err, l.engine.clock())
 	}
-	s.until, s.alone = never, never
 	l.rearm(s)
 	l.push(s)
 }
 
-// awaitPlace has the session wait for a place on a target.
-func (l *loop) awaitPlace(s *session, b *sessionCold) {
-	s.state = awaiting
-	s.until, s.alone = l.patienceOf(b), never
-	l.rearm(s)
+// awaitSlot waits for a slot on a target.
+func (l *loop) awaitSlot(s *sessionHot) {
 	key := l.sessions.key(s)
-	b.approach.Await(func() {
+	l.cold(s).Await(l.engine.clock(), func() {
 		l.reactor.Post(func() {
-			if s := l.sessions.Find(key); s != nil && s.state == awaiting && b.approach.Granted() {
-				l.choose(s)
+			if s := l.sessions.Find(key); s != nil {
+				l.do(s, l.cold(s).OnGranted())
 			}
 		})
 	})
+	l.rearm(s)
 }
 
-// patienceOf is when an attempt that begins now is given up.
-func (l *loop) patienceOf(b *sessionCold) int64 {
-	if limit := b.route.ConnectTimeout; limit > 0 {
-		return l.engine.clock() + int64(limit)
-	}
-	return never
-}
-
-// try begins to connect a side to a target: the session is connecting then, or beyond that. An error is the end of the
-// attempt.
-func (l *loop) try(s *session, b *sessionCold, n int, t *upstream.Target) error {
-	b.target[n] = t
-	until := l.patienceOf(b)
-	if n == racing {
-		s.rivalUntil = until
-	} else {
-		s.until, s.alone = until, never
-		if b.approach.MayRival(t) {
-			s.alone = l.engine.clock() + int64(relay.RivalAfter)
-		}
-	}
-	if t.Path != "" {
-		size, err := linux.SockaddrUnix(&l.target, t.Path)
-		if err != nil {
-			return err
-		}
-		return l.connect(s, b, n, unix.AF_UNIX, size, isUnix|chatty)
-	}
-	family, size, err := linux.Sockaddr(&l.target, t.Addr)
+// connect begins to connect a side to a target. The session is connecting then, or beyond that. After an error the side
+// has no socket, and nothing of what the client has sent is lost.
+func (l *loop) connect(s *sessionHot, n int, t *upstream.Target) error {
+	family, size, mark, err := l.locate(t)
 	if err != nil {
 		return err
 	}
-	return l.connect(s, b, n, family, size, l.marksOf(t.Addr))
-}
-
-// marksOf is what matters of the address that is connected to.
-func (l *loop) marksOf(to netip.AddrPort) (mark marks) {
-	if to.Port() >= l.engine.ephemeral {
-		mark |= ephemeral
-	}
-	if to.Addr().IsLoopback() {
-		mark |= local
-	}
-	return mark
-}
-
-// connect connects a side to the first size bytes of l.target.
-func (l *loop) connect(s *session, b *sessionCold, n, family, size int, mark marks) error {
 	fd, errno := linux.Socket(family)
 	if errno != 0 {
 		return os.NewSyscallError("socket", errno)
 	}
-	x := &s.side[n]
+	c, x := l.cold(s), &s.side[n]
 	*x = side{fd: int32(fd), mark: mark}
 	linux.Inline(fd)
 	if family != unix.AF_UNIX {
-		if err := b.route.BindSource(fd, b.target[n].Addr.Addr()); err != nil {
-			l.hangUp(x)
+		if err := c.Route().BindSource(fd, t.Addr.Addr()); err != nil {
+			x.drop()
 			return err
 		}
 	}
-	errno = linux.Connect(fd, &l.target, size)
-	var early []byte
-	switch errno {
-	case 0:
-		s.side[client].mark |= readable // there may be something
-		x.mark |= answered
-	case unix.EINPROGRESS:
-		if n == target {
-			early = l.takeEarly(s, b)
-		}
-	default:
-		l.hangUp(x)
+	errno = linux.Connect(fd, &l.address, size)
+	if errno != 0 && errno != unix.EINPROGRESS {
+		x.drop()
 		return os.NewSyscallError("connect", errno)
 	}
-	if b.approach.Notes() && family != unix.AF_UNIX {
+	if c.FromHere() && family != unix.AF_UNIX {
 		if local, err := linux.LocalAddr(fd); err == nil {
-			b.approach.Dialled(b.target[n], local)
+			c.OnDialled(n, local)
 		}
 	}
-	if len(early) > 0 {
-		x.mark |= answered // mostly; it is registered as what stands
+	if errno == 0 {
+		s.side[client].mark |= readable // there may be something
+		x.mark |= answered
+		return l.registerConnected(s, n)
 	}
-	if err := l.register(s, n); err != nil { // nothing was sent yet: the next target gets it all
-		l.holdEarly(s, b, early)
-		l.hangUp(x)
+	if n == target {
+		if early := l.takeEarly(s); len(early) > 0 {
+			return l.sendEarly(s, early)
+		}
+	}
+	if err := l.register(s, n); err != nil {
+		x.drop()
 		return err
 	}
-	if len(early) > 0 {
-		return l.hasten(s, b, early)
-	}
-	if errno == 0 {
-		l.established(s, n)
-		return nil
-	}
-	s.state = connecting
 	l.rearm(s)
 	return nil
 }
 
-// stepConnect looks what has happened to a session that has no target yet.
-func (l *loop) stepConnect(s *session) {
-	if s.side[client].mark.has(broken) {
-		l.end(s, relay.ClientReset, errBroken)
-		return
+// registerConnected goes on with a side whose connect has succeeded at once.
+func (l *loop) registerConnected(s *sessionHot, n int) error {
+	if err := l.register(s, n); err != nil {
+		s.side[n].drop()
+		return err
 	}
-	for s.state == connecting {
+	l.connected(s, n)
+	return nil
+}
+
+// locate writes the address of a target to l.address, and gives its family, its size, and what it says of the socket.
+func (l *loop) locate(t *upstream.Target) (family, size int, mark marks, err error) {
+	if t.Path != "" {
+		size, err = linux.SockaddrUnix(&l.address, t.Path)
+		return unix.AF_UNIX, size, isUnix | readUntilEAGAIN, err
+	}
+	if t.Addr.Port() >= l.engine.ephemeral {
+		mark |= ephemeral
+	}
+	if t.Addr.Addr().IsLoopback() {
+		mark |= local
+	}
+	family, size, err = linux.Sockaddr(&l.address, t.Addr)
+	return family, size, mark, err
+}
+
+// stepConnect takes in what events have said of the connects of a session.
+func (l *loop) stepConnect(s *sessionHot) {
+	for s.Phase == session.Connecting {
 		switch {
 		case s.side[target].mark.has(answered):
-			l.hear(s, target)
+			l.connectAnswered(s, target)
 		case s.side[racing].mark.has(answered):
-			l.hear(s, racing)
+			l.connectAnswered(s, racing)
 		default:
 			return
 		}
 	}
 }
 
-// hear takes in what became of the connect of a side.
-func (l *loop) hear(s *session, n int) {
-	switch errno := l.answer(&s.side[n]); errno {
-	case 0:
-		l.established(s, n)
-	case unix.ECONNRESET, unix.EPIPE:
-		l.wasReset(s, n, errno)
+// connectAnswered takes in the outcome of a side's connect, of which there was an event.
+func (l *loop) connectAnswered(s *sessionHot, n int) {
+	switch errno := s.side[n].connectOutcome(); {
+	case errno == 0:
+		l.connected(s, n)
+	case session.WasReset(errno):
+		l.connectReset(s, n, os.NewSyscallError("connect", errno))
 	default:
-		l.refused(s, n, os.NewSyscallError("connect", errno))
+		l.connectFailed(s, n, os.NewSyscallError("connect", errno))
 	}
 }
 
-// answer is what became of a connect.
-func (l *loop) answer(x *side) syscall.Errno {
+func (x *side) connectOutcome() syscall.Errno {
 	switch {
 	case x.mark.has(broken):
 		return linux.Outcome(int(x.fd))
@@ -221,151 +170,66 @@ func (l *loop) answer(x *side) syscall.Errno {
 	return 0
 }
 
-// wasReset ends a session whose target was connected, and reset before it was looked at: a connect that is answered with
-// a reset is refused (tcp_reset() in the kernel's net/ipv4/tcp_input.c).
-func (l *loop) wasReset(s *session, n int, errno syscall.Errno) {
-	l.stands(s, n)
-	l.end(s, relay.TargetReset, os.NewSyscallError("connect", errno))
-}
-
-// refused says that the connect of a side has failed. The session goes on with the other that is under way, or with the
-// next target.
-func (l *loop) refused(s *session, n int, err error) {
-	b := l.sessions.cold(s)
-	t := b.target[n]
-	b.target[n] = nil
-	l.hangUp(&s.side[n])
-	b.approach.Failed(t, err)
-	switch {
-	case n == racing:
-		s.rivalUntil = never
-	case b.target[racing] == nil:
-		l.choose(s)
-		return
-	default:
-		if err := l.promote(s, b); err != nil {
-			l.end(s, relay.Internal, err)
-			return
+// connected goes on with a session whose connect to a side is established. The session may have ended then.
+func (l *loop) connected(s *sessionHot, n int) {
+	c := l.cold(s)
+	action := c.OnConnected(n, l.closeOther(s, n), l.engine.clock())
+	if n == racing {
+		if err := l.promote(s); err != nil {
+			action = c.End(relay.Internal, err)
 		}
 	}
-	s.alone = l.engine.clock() + int64(relay.RivalAfter)
-	l.rearm(s)
+	l.startRelaying(s)
+	l.do(s, action)
 }
 
-// oppose tries a rival beside the target that has not answered yet.
-func (l *loop) oppose(s *session, b *sessionCold) {
-	s.alone = never
-	t := b.approach.Rival(b.target[target])
+// connectReset ends a session whose target was connected and has reset the connection before the loop looked at it.
+func (l *loop) connectReset(s *sessionHot, n int, err error) {
+	l.do(s, l.cold(s).OnConnectReset(n, err, l.closeOther(s, n), l.engine.clock()))
+}
+
+// closeOther closes the socket of the attempt that a side's attempt has beaten, if there is a race, and reports whether it
+// had no answer yet.
+func (l *loop) closeOther(s *sessionHot, n int) (silent bool) {
+	if !l.cold(s).RaceIsOn() {
+		return false
+	}
+	x := &s.side[target+racing-n]
+	silent = !x.mark.has(answered)
+	x.drop()
+	return silent
+}
+
+// connectFailed closes the socket of a side whose connect has failed. The session goes on with the other attempt, or with
+// the next target.
+func (l *loop) connectFailed(s *sessionHot, n int, err error) {
+	s.side[n].drop()
+	l.do(s, l.cold(s).OnConnectFailed(n, err, l.engine.clock()))
+}
+
+// race connects to another address of the name of the target that has not answered yet.
+func (l *loop) race(s *sessionHot) {
+	t := l.cold(s).Race(l.engine.clock())
 	if t == nil {
 		l.rearm(s)
 		return
 	}
-	if err := l.try(s, b, racing, t); err != nil {
-		l.refused(s, racing, err)
+	if err := l.connect(s, racing, t); err != nil {
+		l.connectFailed(s, racing, err)
 	}
 }
 
-// promote has the rival take the place of the target, which is given up. What events have said of its socket goes with
-// it, and what they say from now on is about its new place.
-func (l *loop) promote(s *session, b *sessionCold) error {
+// promote makes the socket of the racing attempt the target's. What events have said of it goes with it, and what they say
+// from now on is about its new side.
+func (l *loop) promote(s *sessionHot) error {
 	s.side[target], s.side[racing] = s.side[racing], side{fd: -1}
-	b.target[target], b.target[racing] = b.target[racing], nil
-	s.until, s.rivalUntil = s.rivalUntil, never
 	return l.registerAgain(s, target)
 }
 
-// overdue is called when the moment of a session without a target has come.
-func (l *loop) overdue(s *session) {
-	if l.now < min(s.until, s.alone) {
-		l.rearm(s)
-		return
+// drop closes the socket of a connect that came to nothing, if there is one. If it is established by now, it is reset.
+func (x *side) drop() {
+	if x.fd >= 0 {
+		linux.Abort(int(x.fd))
 	}
-	if !l.look(s) {
-		return
-	}
-	b := l.sessions.cold(s)
-	switch {
-	case l.now >= l.believed(s.until, s.attempt(b.route)):
-		l.late(s, b)
-	case l.now >= s.alone:
-		l.oppose(s, b)
-	default:
-		l.rearm(s)
-	}
+	*x = side{fd: -1}
 }
-
-// attempt is how long what the session waits for may take, before its target stands.
-func (s *session) attempt(r *relay.Route) time.Duration {
-	if s.state == greeting {
-		return r.ProxyTimeout
-	}
-	return r.ConnectTimeout
-}
-
-// late is called when what the session waits for has not come in time.
-func (l *loop) late(s *session, b *sessionCold) {
-	switch s.state {
-	case greeting:
-		l.end(s, relay.ProxyHeader, b.route.HeaderOverdue())
-	case awaiting:
-		if b.approach.Granted() { // the order that says so is on its way
-			l.choose(s)
-			return
-		}
-		cause, err := b.approach.GiveUp()
-		l.end(s, cause, err)
-	default:
-		l.refused(s, target, upstream.NoAnswer(b.route.ConnectTimeout))
-	}
-}
-
-// established says that the connection of a side to its target stands, and moves what there is already. The session may
-// be over then.
-func (l *loop) established(s *session, n int) {
-	if err := l.stands(s, n); err != nil {
-		l.end(s, relay.Internal, err)
-		return
-	}
-	if b := l.sessions.cold(s); b.route.SendProxy != 0 && !l.introduce(s, b) {
-		return
-	}
-	l.stepRelay(s)
-}
-
-// stands says that the connection of a side to its target stands, or did. What is tried beside it is given up.
-func (l *loop) stands(s *session, n int) (err error) {
-	b := l.sessions.cold(s)
-	if other := target + racing - n; b.target[other] != nil {
-		x := &s.side[other]
-		silent := !x.mark.has(answered)
-		l.hangUp(x)
-		if n == racing && silent {
-			b.approach.Overtaken(b.target[other])
-		} else {
-			b.approach.Abandoned(b.target[other])
-		}
-		b.target[other] = nil
-	}
-	if n == racing {
-		err = l.promote(s, b)
-	}
-	now := l.engine.clock()
-	took := time.Duration(0)
-	if s.until != never {
-		took = time.Duration(now-s.until) + b.route.ConnectTimeout
-	}
-	b.approach.Connected(b.target[target], took)
-	s.state = relaying
-	s.connected, s.moved = now, now
-	s.brief = 0
-	x := &s.side[target]
-	x.mark &^= answered
-	s.option = x.mark.has(isUnix) || !b.route.Keepalive.Enabled
-	l.rearm(s)
-	return err
-}
-
-// never is a moment that does not come.
-const never = math.MaxInt64
-
-var errBroken = errors.New("connection reset by the peer or timed out by the kernel")

@@ -10,6 +10,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -80,7 +81,7 @@ func TestAnotherChanceAfterAStandstill(t *testing.T) {
 func TestALateTurnTakesNoChance(t *testing.T) {
 	s, _ := reached(t)
 	s.session()
-	s.standStill(relay.StoodStill)
+	s.standStill(session.StoodStill)
 	s.standStill(4 * time.Second)
 	s.expect(0, "")
 	s.standStill(4 * time.Second) // no longer than before

@@ -1,36 +1,9 @@
 // Package loop is the engine "loop": one goroutine for each processor, each with an epoll instance (epoll(7),
 // edge-triggered) and sessions of its own, which it carries from accept to close over raw non-blocking sockets.
 //
-// A session is a state machine:
-//
-//	          accept ── a PROXY header is due ──▶ greeting
-//	             │                                  │   │
-//	             │         header taken             │   │
-//	             ▼ ◀────────────────────────────────┘   │
-//	           enter ── the gate refuses ───────────────┤
-//	             │  ▲ │                                 │
-//	             │  │ │ too many sessions               │
-//	             │  │ ▼                                 │
-//	             │ recounting ── there still are ───────┤
-//	             │                                      │
-//	             ▼                                      │
-//	┌───────▶ choose ── none left ──────────────────────┤
-//	│          │   ▲ │                                  │
-//	│          │   │ │ all full                         │
-//	│          │   │ ▼                                  │
-//	│          │  awaiting ── no place in time ─────────┤ any of them: client reset, ended,
-//	│          ▼                                        │ open for too long; greeting: no
-//	└───── connecting ──────────────────────────────────┤ header, or not in time
-//	  failed   │  to one target, and a rival beside it  │
-//	           │  if that takes its time                │
-//	           │ connected                              │
-//	           ▼                                        ▼
-//	        relaying ── reset, time-out, ended ──▶ close, account
-//	           │                                        ▲
-//	           └──────── both sides have finished ──────┘
-//
-// A session whose connects fail at once goes on choosing in a later turn after a few of them. A loop does a bounded amount
-// of anything in a turn, however many sessions, targets, commands or timers there are.
+// What a session does next is decided by package session, which has its states: the loop reports events and does the
+// actions. A session whose connects fail at once goes on with its next targets in a later turn after a few of them. A loop
+// does a bounded amount of anything in a turn, however many sessions, targets, commands or timers there are.
 //
 // While it relays, each of its two flows is in one of these conditions, told by its marks:
 //
@@ -48,9 +21,9 @@
 // twice, bounds a session beside its sockets' own buffers. A turn moves turnBudget bytes of a flow before the others
 // have theirs.
 //
-// The path of a connection: accept.go, greet.go, connect.go with hasten.go, relay.go with splice.go and pace.go, end.go.
-// What it is made of: session.go and sessions.go, and package reactor. Time: patience.go and late.go. What others ask of
-// it: commands.go and recount.go.
+// The path of a connection: accept.go, proxyheader.go, connect.go with early.go, relay.go with splice.go and pace.go,
+// end.go. A session's memory and its actions: session.go and sessions.go. Time: deadline.go and late.go. What other
+// goroutines ask of a loop: commands.go and recount.go.
 package loop
 
 import (
@@ -62,6 +35,8 @@ import (
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/reactor"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 )
 
 // loop is one goroutine that owns its sessions from accept to close. What has no comment of its own is that
@@ -88,18 +63,18 @@ type loop struct {
 	spare    [][]byte // buffers for what could not be written
 	buffer   []byte   // what is read goes through here; holds nothing between two calls
 	peer     unix.RawSockaddrAny
-	target   unix.RawSockaddrAny
-	record   account
+	address  unix.RawSockaddrAny // that is connected to
+	record   relay.Record        // that is reported
 
 	turn     uint64 // counts turns
 	askedIn  uint64 // the turn in which a recount has asked it
 	tell     func() // its answer; nil: it is not asked
 	now      int64  // the engine's clock when the turn began
-	woke     int64  // when it last went on after it had stood still; 0: it never had
-	stood    int64  // for how long, before that
 	attempts int    // how many more connects may fail at once in this turn
 	yielded  int64  // when the loop last let the scheduler run
 	stopping bool
+
+	standstill session.Standstill
 }
 
 func newLoop(e *Engine, shard int) (*loop, error) {
@@ -189,22 +164,22 @@ func (l *loop) note(data uint64, events uint32) {
 		x.mark &^= full
 	}
 	if events&unix.EPOLLRDHUP != 0 {
-		x.mark |= hangup
+		x.mark |= peerFIN
 	}
 	if events&unix.EPOLLPRI != 0 {
-		x.mark |= chatty
+		x.mark |= readUntilEAGAIN
 	}
 	if events&unix.EPOLLERR != 0 {
 		x.mark |= broken
 	}
-	if s.state == connecting && side != client {
+	if s.Phase == session.Connecting && side != client {
 		x.mark |= answered
 	}
 	l.push(s)
 }
 
 // register registers the session's side with epoll, edge-triggered: what is found by trying has no event.
-func (l *loop) register(s *session, side int) error {
+func (l *loop) register(s *sessionHot, side int) error {
 	x := &s.side[side]
 	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
 	if side != client && (!x.mark.has(answered) || x.mark.has(full)) {
@@ -216,7 +191,7 @@ func (l *loop) register(s *session, side int) error {
 
 // awaitRoom says that the side takes no more. EPOLLOUT is added lazily to what was connected when it was registered: a
 // writable socket would have an event at once.
-func (l *loop) awaitRoom(s *session, side int) error {
+func (l *loop) awaitRoom(s *sessionHot, side int) error {
 	x := &s.side[side]
 	x.mark |= full
 	if x.mark.has(watchesOut) {
@@ -227,16 +202,16 @@ func (l *loop) awaitRoom(s *session, side int) error {
 }
 
 // registerAgain asks for all events of the side. What is true already is an event again.
-func (l *loop) registerAgain(s *session, side int) error {
+func (l *loop) registerAgain(s *sessionHot, side int) error {
 	events := uint32(unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
 	return l.reactor.Modify(int(s.side[side].fd), events, l.eventData(s, side))
 }
 
 // eventData is what events of the session's side carry: its key, with the side as tag.
-func (l *loop) eventData(s *session, side int) uint64 { return l.sessions.key(s) | uint64(side) }
+func (l *loop) eventData(s *sessionHot, side int) uint64 { return l.sessions.key(s) | uint64(side) }
 
 // push queues the session for this turn, or for the next if this is its own.
-func (l *loop) push(s *session) {
+func (l *loop) push(s *sessionHot) {
 	if !s.queued {
 		s.queued = true
 		l.queue = append(l.queue, s.id)
@@ -257,15 +232,19 @@ func (l *loop) work() {
 }
 
 // step does what the session can do now.
-func (l *loop) step(s *session) {
-	switch s.state {
-	case greeting:
-		l.stepGreet(s)
-	case choosing:
-		l.stepChoose(s)
-	case recounting, awaiting, connecting:
+func (l *loop) step(s *sessionHot) {
+	if s.Phase != session.Relaying && s.side[client].mark.has(broken) {
+		l.do(s, l.cold(s).OnBroken(client, true, l.now))
+		return
+	}
+	switch s.Phase {
+	case session.Header:
+		l.readProxyHeader(s)
+	case session.Choosing:
+		l.pick(s)
+	case session.Connecting:
 		l.stepConnect(s)
-	case relaying:
+	case session.Relaying:
 		l.stepRelay(s)
 	}
 }

@@ -3,6 +3,7 @@ package loop
 import (
 	"tcp-proxy/internal/ratelimit"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 )
 
 // pace bounds the flows of a session.
@@ -16,8 +17,8 @@ func newPace(r *relay.Route) *pace {
 }
 
 // pumpPaced is pump for a flow that may be bounded. When its rate leaves it nothing to do, the wheel tells when it goes on.
-func (l *loop) pumpPaced(s *session, d int) outcome {
-	p := l.sessions.cold(s).pace
+func (l *loop) pumpPaced(s *sessionHot, d int) outcome {
+	p := l.cold(s).pace
 	p.next[d] = 0
 	permitted := p.flow[d].Take(l.now, turnBudget)
 	left := permitted
@@ -35,11 +36,11 @@ func (l *loop) pumpPaced(s *session, d int) outcome {
 }
 
 // resume lets the flows go on whose time has come.
-func (l *loop) resume(s *session, p *pace) {
+func (l *loop) resume(s *sessionHot, p *pace) {
 	for d, at := range p.next {
 		if at != 0 && l.now >= at {
 			p.next[d] = 0
-			s.moved = l.now // it was not quiet
+			s.Moved(l.now) // it was not quiet
 			l.push(s)
 		}
 	}
@@ -47,7 +48,7 @@ func (l *loop) resume(s *session, p *pace) {
 
 // earliest is when the first of the flows that wait for their rate goes on.
 func (p *pace) earliest() int64 {
-	at := int64(never)
+	at := int64(session.Never)
 	for _, next := range p.next {
 		if next != 0 {
 			at = min(at, next)

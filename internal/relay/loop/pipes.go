@@ -9,6 +9,7 @@ import (
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 )
 
 // What all loops together may have: a user without privileges is given 64 MiB of pipes (pipe-user-pages-soft of
@@ -45,7 +46,7 @@ type pipe struct {
 const tidyInterval = int64(time.Second)
 
 // take gives the flow of that side a pipe. It reports false if there is none to be had.
-func (p *pipes) take(s *session, d int, now int64) bool {
+func (p *pipes) take(s *sessionHot, d int, now int64) bool {
 	if len(p.idle) == 0 && !p.open(now) {
 		return false
 	}
@@ -137,10 +138,10 @@ func (p *pipes) trim(keep int) {
 	p.least = len(p.idle)
 }
 
-// next is the moment to tidy at, or never.
+// next is the moment to tidy at, or Never.
 func (p *pipes) next() int64 {
 	if len(p.all) == len(p.gone) {
-		return never
+		return session.Never
 	}
 	return p.tidy
 }
@@ -173,7 +174,7 @@ func (l *loop) tidyPipes() {
 const unloadsPerTurn = 4
 
 // unload moves what is in the flow's pipe to memory and gives the pipe back.
-func (l *loop) unload(s *session, d int) {
+func (l *loop) unload(s *sessionHot, d int) {
 	f := &s.flow[d]
 	rest := make([]byte, f.pending, max(int(f.pending), bufferSize+1)) // known by its size, see giveBuffer
 	for n := 0; n < len(rest); {
@@ -184,7 +185,7 @@ func (l *loop) unload(s *session, d int) {
 		n += got
 	}
 	l.unloaded += cap(rest)
-	l.sessions.cold(s).held[d] = rest
+	l.cold(s).held[d] = rest
 	f.offset, f.streak = 0, 0
 	l.pipes.give(f)
 }

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"tcp-proxy/internal/linux"
-	"tcp-proxy/internal/relay"
 )
 
 // A session that is over in the kernel may still count: its client has finished and connects again, and the event of that
@@ -75,32 +74,15 @@ func (l *loop) settle(events int) {
 	tell()
 }
 
-// reconsider has the session, whose client is in the way of a limit, wait until those are out who have ended, and then
-// asks again, for the last time.
-func (l *loop) reconsider(s *session) {
-	s.state = recounting
-	s.until, s.alone = never, never
+// recount takes in which sessions have ended, for a client that the number of sessions is in the way of.
+func (l *loop) recount(s *sessionHot) {
 	l.rearm(s)
 	key := l.sessions.key(s)
 	l.engine.recount(func() {
 		l.reactor.Post(func() {
 			if s := l.sessions.Find(key); s != nil {
-				b := l.sessions.cold(s)
-				l.entered(s, b, b.approach.Admit(s.clientAddr(b)))
+				l.do(s, l.cold(s).OnRecount())
 			}
 		})
 	})
-}
-
-// entered takes the session to a target, or ends it for the cause that the gate has given.
-func (l *loop) entered(s *session, b *sessionCold, cause relay.Cause) {
-	if cause != "" {
-		l.end(s, cause, nil)
-		return
-	}
-	if b.route.Upload > 0 || b.route.Download > 0 {
-		s.paced = true
-		b.pace = newPace(b.route)
-	}
-	l.choose(s)
 }

@@ -2,13 +2,12 @@ package loop
 
 import (
 	"os"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/session"
 )
 
 // How much a flow may move before the other sessions of its loop have their turn, in bytes.
@@ -25,7 +24,7 @@ const (
 )
 
 // stepRelay moves what can be moved, both ways.
-func (l *loop) stepRelay(s *session) {
+func (l *loop) stepRelay(s *sessionHot) {
 	up := l.pump(s, client)
 	if up == over {
 		return
@@ -35,7 +34,7 @@ func (l *loop) stepRelay(s *session) {
 		return
 	}
 	for i := range s.side[:racing] {
-		if s.side[i].mark.has(broken) && l.suspect(s, i) {
+		if s.side[i].mark.has(broken) && l.stepBroken(s, i) {
 			return
 		}
 	}
@@ -45,7 +44,7 @@ func (l *loop) stepRelay(s *session) {
 }
 
 // pump moves what comes from a side to the other, as much as a turn may.
-func (l *loop) pump(s *session, d int) outcome {
+func (l *loop) pump(s *sessionHot, d int) outcome {
 	if s.paced {
 		return l.pumpPaced(s, d)
 	}
@@ -55,7 +54,7 @@ func (l *loop) pump(s *session, d int) outcome {
 
 // move moves what comes from a side to the other, until there is no more, the other takes no more, or the budget is used
 // up. When the side finishes that is passed on.
-func (l *loop) move(s *session, d int, budget *int) outcome {
+func (l *loop) move(s *sessionHot, d int, budget *int) outcome {
 	for {
 		from, to, f := &s.side[d], &s.side[1-d], &s.flow[d]
 		if f.pending > 0 {
@@ -89,7 +88,7 @@ func (l *loop) move(s *session, d int, budget *int) outcome {
 }
 
 // copy reads into the loop's buffer and writes that. What is not taken is kept.
-func (l *loop) copy(s *session, d int, budget *int) outcome {
+func (l *loop) copy(s *sessionHot, d int, budget *int) outcome {
 	from, f := &s.side[d], &s.flow[d]
 	p := l.buffer
 	if s.paced {
@@ -103,17 +102,17 @@ func (l *loop) copy(s *session, d int, budget *int) outcome {
 	case errno == unix.EINTR:
 		return goOn
 	case errno != 0:
-		return l.broke(s, d, "recv", errno)
+		return l.broke(s, d, os.NewSyscallError("recv", errno))
 	case n == 0:
-		return l.finish(s, d)
+		return l.readEnd(s, d)
 	case n == len(p):
 		f.streak++
 	default:
 		f.streak = 0
-		if !from.mark.any(chatty | broken) {
+		if !from.mark.any(readUntilEAGAIN | broken) {
 			// All was read that there was; behind it comes nothing, or, if it has arrived, FIN.
 			from.mark &^= readable
-			if from.mark.has(hangup) {
+			if from.mark.has(peerFIN) {
 				from.mark |= finished
 			}
 		}
@@ -129,12 +128,11 @@ func (l *loop) copy(s *session, d int, budget *int) outcome {
 	return did
 }
 
-// finish is called when a side gave its last byte: with FIN, unless it is broken, whose error an earlier call may have
-// fetched.
-func (l *loop) finish(s *session, d int) outcome {
+// readEnd is called when recv(2) gives no more bytes of a side: after FIN, unless it is broken, whose error an earlier call may
+// have fetched.
+func (l *loop) readEnd(s *sessionHot, d int) outcome {
 	if s.side[d].mark.has(broken) {
-		l.end(s, reset[d], errBroken)
-		return over
+		return l.broke(s, d, session.ErrBroken)
 	}
 	s.side[d].mark |= finished
 	return goOn
@@ -142,9 +140,9 @@ func (l *loop) finish(s *session, d int) outcome {
 
 // write gives bytes to the side that d goes to. It returns how many were taken; if not all were, an event will tell
 // when there is room.
-func (l *loop) write(s *session, d int, p []byte) (int, outcome) {
+func (l *loop) write(s *sessionHot, d int, p []byte) (int, outcome) {
 	to, f := &s.side[1-d], &s.flow[d]
-	l.undelay(to)
+	setNoDelay(to)
 	n, errno := linux.Write(int(to.fd), p)
 	for errno == unix.EINTR {
 		n, errno = linux.Write(int(to.fd), p)
@@ -152,25 +150,25 @@ func (l *loop) write(s *session, d int, p []byte) (int, outcome) {
 	switch errno {
 	case 0, unix.EAGAIN:
 	default:
-		return 0, l.broke(s, 1-d, "write", errno)
+		return 0, l.broke(s, 1-d, os.NewSyscallError("write", errno))
 	}
 	if n > 0 {
-		f.moved.Add(int64(n))
-		s.moved = l.now
+		f.moved += int64(n)
+		s.Moved(l.now)
 	}
 	if n == len(p) {
 		return n, goOn
 	}
 	if err := l.awaitRoom(s, 1-d); err != nil {
-		l.end(s, relay.Internal, err)
+		l.do(s, l.cold(s).End(relay.Internal, err))
 		return n, over
 	}
 	return n, wait
 }
 
-// undelay turns Nagle's algorithm off before the second write to a target: the first has nothing to wait for, and many
-// a session has no second. Clients have it off from their listener.
-func (l *loop) undelay(to *side) {
+// setNoDelay turns Nagle's algorithm off before the second write to a target: the first has nothing to wait for, and many
+// a session has no second. Clients inherit it from their listener.
+func setNoDelay(to *side) {
 	switch {
 	case to.mark.any(noDelay | isUnix):
 	case to.mark.has(written):
@@ -182,13 +180,13 @@ func (l *loop) undelay(to *side) {
 }
 
 // flush writes what the flow has read before. It is called with the other side ready for it, and something pending.
-func (l *loop) flush(s *session, d int) outcome {
+func (l *loop) flush(s *sessionHot, d int) outcome {
 	f := &s.flow[d]
 	if f.pipe != 0 {
 		return l.drainPipe(s, d)
 	}
-	b := l.sessions.cold(s)
-	rest := b.held[d][f.offset : f.offset+f.pending]
+	c := l.cold(s)
+	rest := c.held[d][f.offset : f.offset+f.pending]
 	n, did := l.write(s, d, rest)
 	if did == over {
 		return over
@@ -196,56 +194,56 @@ func (l *loop) flush(s *session, d int) outcome {
 	f.offset += int32(n)
 	f.pending -= int32(n)
 	if f.pending == 0 {
-		l.giveBuffer(b.held[d])
-		b.held[d], f.offset = nil, 0
+		l.giveBuffer(c.held[d])
+		c.held[d], f.offset = nil, 0
 	}
 	return did
 }
 
 // hold keeps what was read and not written. Nothing more is read until it is.
-func (l *loop) hold(s *session, d int, rest []byte) outcome {
-	f, b := &s.flow[d], l.sessions.cold(s)
-	b.held[d] = append(l.takeBuffer(), rest...)
+func (l *loop) hold(s *sessionHot, d int, rest []byte) outcome {
+	f := &s.flow[d]
+	l.cold(s).held[d] = append(l.takeBuffer(), rest...)
 	f.pending, f.offset = int32(len(rest)), 0
 	return wait
 }
 
-// passOn tells the other side that this one has finished. All that it has sent was passed on before.
-func (l *loop) passOn(s *session, d int) outcome {
+// passOn passes the FIN of a side on, all bytes of which were written to the other.
+func (l *loop) passOn(s *sessionHot, d int) outcome {
 	from, to := &s.side[d], &s.side[1-d]
 	from.mark |= passedOn
-	s.moved = l.now
-	if s.first == 0 {
-		s.first = uint8(1 + d)
-		l.sessions.cold(s).approach.Finished(closed[d], time.Duration(l.now-s.connected))
-	}
-	if to.mark.has(passedOn) {
-		l.done(s)
+	if action := l.cold(s).OnFinished(d, l.now); action != session.Wait {
+		l.do(s, action)
 		return over
 	}
 	if errno := linux.CloseWrite(int(to.fd)); errno != 0 && !to.mark.has(isUnix) {
-		return l.broke(s, 1-d, "shutdown", errno)
+		return l.broke(s, 1-d, os.NewSyscallError("shutdown", errno))
 	}
 	l.rearm(s)
 	return wait
 }
 
 // broke ends the session for a side whose socket gave an error.
-func (l *loop) broke(s *session, side int, call string, errno syscall.Errno) outcome {
-	l.end(s, reset[side], os.NewSyscallError(call, errno))
+func (l *loop) broke(s *sessionHot, side int, err error) outcome {
+	l.do(s, l.cold(s).OnReset(side, err))
 	return over
 }
 
-// suspect is called after an event has said that a side is broken and all was moved that can be. It reports whether it
-// ended the session. What the side sent before its end is still passed on, if the other takes it in time.
-func (l *loop) suspect(s *session, side int) bool {
-	if s.side[side].mark.has(finished) && s.flow[side].pending == 0 {
-		l.end(s, reset[side], errBroken)
-		return true
+// stepBroken is called after an event has said that a side is broken and all was moved that can be. It reports whether it
+// ended the session.
+func (l *loop) stepBroken(s *sessionHot, side int) bool {
+	drained := s.side[side].mark.has(finished) && s.flow[side].pending == 0
+	action := l.cold(s).OnBroken(side, drained, l.now)
+	l.do(s, action)
+	return action != session.Wait
+}
+
+// startRelaying prepares a session whose target is connected.
+func (l *loop) startRelaying(s *sessionHot) {
+	c, x := l.cold(s), &s.side[target]
+	x.mark &^= answered
+	s.keepaliveSet = x.mark.has(isUnix) || !c.Route().Keepalive.Enabled
+	if s.paced {
+		c.pace = newPace(c.Route())
 	}
-	if s.brief == 0 {
-		s.brief = l.now + int64(resetGrace)
-		l.rearm(s)
-	}
-	return false
 }

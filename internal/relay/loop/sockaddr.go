@@ -14,7 +14,7 @@ import (
 )
 
 // setPeer notes the address of the client on the session. It reports false if that is not known.
-func (s *session) setPeer(from *unix.RawSockaddrAny) bool {
+func (s *sessionHot) setPeer(from *unix.RawSockaddrAny) bool {
 	switch from.Addr.Family {
 	case unix.AF_INET:
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(from))
@@ -25,7 +25,7 @@ func (s *session) setPeer(from *unix.RawSockaddrAny) bool {
 		s.peer, s.peerZone = in.Addr, in.Scope_id
 		s.peerPort = linux.NetworkOrder(in.Port)
 	case unix.AF_UNIX:
-		s.side[client].mark |= isUnix | chatty
+		s.side[client].mark |= isUnix | readUntilEAGAIN
 	default:
 		return false
 	}
@@ -33,23 +33,15 @@ func (s *session) setPeer(from *unix.RawSockaddrAny) bool {
 }
 
 // peerAddr is the address of who has connected, without a zone; not valid for a unix socket.
-func (s *session) peerAddr() netip.Addr {
+func (s *sessionHot) peerAddr() netip.Addr {
 	if s.side[client].mark.has(isUnix) {
 		return netip.Addr{}
 	}
 	return netip.AddrFrom16(s.peer).Unmap()
 }
 
-// clientAddr is the client's address: what its PROXY header has said, or the peer's.
-func (s *session) clientAddr(b *sessionCold) netip.Addr {
-	if b.header != nil {
-		return b.header.Source.Addr()
-	}
-	return s.peerAddr()
-}
-
 // peerName is who has connected, as a record names it.
-func (s *session) peerName() string {
+func (s *sessionHot) peerName() string {
 	ip := s.peerAddr()
 	if !ip.IsValid() {
 		return "unix:"

@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"os"
+
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
@@ -16,9 +18,9 @@ const (
 
 // splice moves what has come through a pipe, in the kernel. Without a pipe it copies; so it does where urgent data has
 // been seen, which splice(2) does not go past: it takes that for the end, if the side has finished.
-func (l *loop) splice(s *session, d int, budget *int) outcome {
+func (l *loop) splice(s *sessionHot, d int, budget *int) outcome {
 	from, f := &s.side[d], &s.flow[d]
-	if f.pipe == 0 && (from.mark&(chatty|isUnix) == chatty || !l.pipes.take(s, d, l.now)) {
+	if f.pipe == 0 && (from.mark&(readUntilEAGAIN|isUnix) == readUntilEAGAIN || !l.pipes.take(s, d, l.now)) {
 		return l.copy(s, d, budget)
 	}
 	size := pipeSize
@@ -35,7 +37,7 @@ func (l *loop) splice(s *session, d int, budget *int) outcome {
 	case errno == unix.EINTR:
 		return goOn
 	case errno != 0:
-		return l.broke(s, d, "splice", errno)
+		return l.broke(s, d, os.NewSyscallError("splice", errno))
 	}
 	if n == 0 {
 		l.pipes.give(f)
@@ -50,26 +52,26 @@ func (l *loop) splice(s *session, d int, budget *int) outcome {
 }
 
 // drainPipe writes what is in the flow's pipe, which is given back once it is empty.
-func (l *loop) drainPipe(s *session, d int) outcome {
+func (l *loop) drainPipe(s *sessionHot, d int) outcome {
 	to, f := &s.side[1-d], &s.flow[d]
-	l.undelay(to)
+	setNoDelay(to)
 	for f.pending > 0 {
 		n, errno := linux.Splice(l.pipes.out(f), int(to.fd), int(f.pending))
 		switch errno {
 		case 0:
 			f.pending -= int32(n)
-			f.moved.Add(int64(n))
-			s.moved = l.now
+			f.moved += int64(n)
+			s.Moved(l.now)
 		case unix.EAGAIN:
 			l.pipes.stall(f, l.now)
 			if err := l.awaitRoom(s, 1-d); err != nil {
-				l.end(s, relay.Internal, err)
+				l.do(s, l.cold(s).End(relay.Internal, err))
 				return over
 			}
 			return wait
 		case unix.EINTR:
 		default:
-			return l.broke(s, 1-d, "splice", errno)
+			return l.broke(s, 1-d, os.NewSyscallError("splice", errno))
 		}
 	}
 	l.pipes.give(f)
