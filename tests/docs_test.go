@@ -23,7 +23,7 @@ func TestConfigurationDocHasEveryKey(t *testing.T) {
 	}
 	section := regexp.MustCompile(`(?s)(<!-- keys: [^\n]* -->\n).*(<!-- /keys -->)`)
 	if !section.Match(data) {
-		t.Fatalf("%s has no place for the keys", configurationDoc)
+		t.Fatalf("%s has no marker for the table of keys", configurationDoc)
 	}
 	want := section.ReplaceAllString(string(data), "${1}"+strings.ReplaceAll(keyTable(), "$", "$$")+"${2}")
 	if want == string(data) {

@@ -26,7 +26,7 @@ func TestMetricsDocHasEveryMetric(t *testing.T) {
 	}
 	section := regexp.MustCompile(`(?s)(<!-- metrics: [^\n]* -->\n).*(<!-- /metrics -->)`)
 	if !section.Match(data) {
-		t.Fatalf("%s has no place for the metrics", metricsDoc)
+		t.Fatalf("%s has no marker for the table of metrics", metricsDoc)
 	}
 	var table strings.Builder
 	table.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")

@@ -37,7 +37,7 @@ func refusedTargets(t *testing.T, inherited []listen.Inherited, apps ...string) 
 	}
 	for _, e := range errs {
 		if e.Line == 0 {
-			t.Errorf("no place: %v", e)
+			t.Errorf("no line number: %v", e)
 		}
 		paths = append(paths, e.Path)
 	}
@@ -101,7 +101,7 @@ func TestCheckTargetsOnInterfaces(t *testing.T) {
 			t.Errorf("%s is not refused", address)
 		}
 		if got := refusedTargets(t, nil, appLine("a", `"127.0.0.1:5001"`, fmt.Sprintf("%q", address))); len(got) != 0 {
-			t.Errorf("%s is refused, and nobody listens there", address)
+			t.Errorf("%s is refused, but nothing listens there", address)
 		}
 	}
 }

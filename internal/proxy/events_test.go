@@ -132,15 +132,15 @@ func flapping(t *testing.T) {
 	n.nameChanged(name, why, time.Now())
 	for what, begin := range map[string]string{a.Name: "target is ", name.String(): "name lookup "} {
 		lines := n.lines(what)
-		told := 0
+		reported := 0
 		for _, l := range lines {
 			if !strings.HasPrefix(l.Message, begin) {
 				t.Errorf("%s: %+v", what, l)
 			}
-			told += 1 + l.LeftOut
+			reported += 1 + l.LeftOut
 		}
-		if len(lines) != targetState.Burst+1 || told != 2*flaps+1 || lines[len(lines)-1].Level != "warning" {
-			t.Errorf("%s: %d lines tell of %d changes: %+v", what, len(lines), told, lines)
+		if len(lines) != targetState.Burst+1 || reported != 2*flaps+1 || lines[len(lines)-1].Level != "warning" {
+			t.Errorf("%s: %d lines count %d changes: %+v", what, len(lines), reported, lines)
 		}
 	}
 	if lines := n.lines(b.Name); len(lines) != 1 {
@@ -168,16 +168,16 @@ func recordsOfFailedSessionsAreLimited(t *testing.T, level string) {
 		n.ended(&relay.Record{App: "mail", Upload: 1, Cause: relay.TargetReset, Err: reset})
 		n.ended(&relay.Record{App: "web", Upload: 1, Cause: relay.ClientClosed})
 	}
-	told, lines := 0, 0
+	reported, lines := 0, 0
 	for _, l := range n.lines("session ended") {
 		if l.App == "web" && l.Cause == string(relay.TargetReset) {
 			lines++
-			told += 1 + l.LeftOut
+			reported += 1 + l.LeftOut
 		}
 	}
 	want := map[string]int{"info": failedSessions.Burst + 1, "debug": many}[level]
-	if told != many || lines != want {
-		t.Errorf("%s: %d lines tell of %d sessions", level, lines, told)
+	if reported != many || lines != want {
+		t.Errorf("%s: %d lines count %d sessions", level, lines, reported)
 	}
 	for _, want := range []string{string(relay.IdleTimeout), `"app":"mail"`, string(relay.ClientClosed)} {
 		if got := len(n.lines(want)); got != 3 && got != 6 { // the message contains the cause too

@@ -57,7 +57,7 @@ func TestHistoryIsFair(t *testing.T) {
 	}
 	for i, e := range rare {
 		if got := events[i]; got.Kind != e.Kind || got.App != e.App || got.Target != e.Target {
-			t.Errorf("the first that stay are %+v", events[:len(rare)])
+			t.Errorf("the first events are %+v", events[:len(rare)])
 			break
 		}
 	}

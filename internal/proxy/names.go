@@ -156,13 +156,13 @@ func (g *guard) unusableNames() map[string]unusable {
 
 // whyUnusable returns why endpoints cannot be targets, for the first few of them.
 func whyUnusable(endpoints []upstream.Endpoint) string {
-	const told = 3
+	const maxReasons = 3
 	var why []string
 	more := 0
 	for _, e := range endpoints {
 		switch err := config.CheckEndpoint(e.Addr); {
 		case err == nil:
-		case len(why) < told:
+		case len(why) < maxReasons:
 			why = append(why, err.Error())
 		default:
 			more++

@@ -216,7 +216,7 @@ func TestApplySameConfigurationChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.apps[0] != app || s.ports[listen.Key{Port: s.apps[0].Ports[0]}] != port || port.Route.Load() != app.route {
-		t.Error("something was made anew")
+		t.Error("something was replaced")
 	}
 }
 
@@ -462,7 +462,7 @@ func TestInheritedSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := logState.String(); strings.Count(got, "no app uses the inherited socket") != 1 || !strings.Contains(got, "unused") {
-		t.Errorf("of sockets that are not used: %s", got)
+		t.Errorf("about unused inherited sockets: %s", got)
 	}
 
 	// An inherited socket that is no longer used stays open. Its connections are served when it is used again.
@@ -479,7 +479,7 @@ func TestInheritedSockets(t *testing.T) {
 	}
 	waiting.SetDeadline(time.Now().Add(testkit.Timeout))
 	if _, err := io.ReadFull(waiting, make([]byte, len("eight"))); err != nil {
-		t.Errorf("who has waited got %v", err)
+		t.Errorf("the waiting connection got %v", err)
 	}
 
 	_, err = s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["systemd:nobody"], "targets": ["IP:8"]}]}`))
@@ -493,6 +493,6 @@ func TestInheritedSockets(t *testing.T) {
 	}
 	refuses(t, ip+":4")
 	if _, err := os.Lstat(path); err != nil {
-		t.Errorf("the path of a socket that was handed over is gone: %v", err)
+		t.Errorf("the path of an inherited socket was removed: %v", err)
 	}
 }

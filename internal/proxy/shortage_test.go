@@ -48,7 +48,7 @@ func (n *logged) expectLasting(want ...string) {
 		got = append(got, strings.TrimSpace(x.Kind+" "+x.App))
 	}
 	if !slices.Equal(got, want) {
-		n.Errorf("what lasts is %q, want %q", got, want)
+		n.Errorf("current shortages %q, want %q", got, want)
 	}
 }
 

@@ -197,7 +197,7 @@ func TestSnapshotShowsDemotedTarget(t *testing.T) {
 	x := s.apps[0].targets.All()[0]
 	for range 3 {
 		if got := s.Snapshot().Apps[0].Targets[0]; got.Second != 0 {
-			t.Errorf("it is second already: %+v", got)
+			t.Errorf("it is demoted already: %+v", got)
 		}
 		x.LostRace(false)
 	}

@@ -244,7 +244,7 @@ func TestNearest(t *testing.T) {
 		s := balanced(config.BalanceNearest, weighing(1, 1, 1, 2))
 		m := takes{20 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 10*time.Millisecond + 500*time.Microsecond}
 		if got := m.connect(t, s, 4); fmt.Sprint(got) != "[1 1 1 1]" {
-			t.Errorf("of whom nothing is known: %v", got)
+			t.Errorf("of unknown targets: %v", got)
 		}
 		// Targets about as fast share by weight; the others are measured now and then.
 		const sessions = 12000
@@ -284,22 +284,22 @@ func TestNearestAvoidsTargetsThatDoNotAnswer(t *testing.T) {
 			x.Connected(time.Duration(i+1) * 10 * time.Millisecond)
 		}
 		if got := letters(t, s, 3); got != "aaa" {
-			t.Errorf("with one that owes an answer: %s", got)
+			t.Errorf("with a target that does not answer: %s", got)
 		}
 		time.Sleep(overdueMin + time.Millisecond)
 		if got := letters(t, s, 3); got != "bbb" {
-			t.Errorf("with the nearest late: %s", got)
+			t.Errorf("with the nearest overdue: %s", got)
 		}
 		s.All()[0].Connected(time.Second / 2)
 		s.All()[1].Connected(20 * time.Millisecond)
 		s.All()[2].Abandoned(false)
 		if got := letters(t, s, 2); got != "ca" && got != "cb" {
-			t.Errorf("with one that still is to be measured: %s", got)
+			t.Errorf("with a target that was not measured: %s", got)
 		}
 		s.All()[2].Failed(false, errConnect)
 		s.All()[2].Connected(time.Millisecond) // by a half-open trial
 		if got := letters(t, s, 2); got != "cc" {
-			t.Errorf("with one that is back: %s", got)
+			t.Errorf("after a target is back: %s", got)
 		}
 		// A target that was tried while it was dead, and that a probe brings back, is measured anew.
 		for _, x := range s.All() {
@@ -311,7 +311,7 @@ func TestNearestAvoidsTargetsThatDoNotAnswer(t *testing.T) {
 		s.All()[0].Connected(time.Millisecond)
 		s.All()[1].Probed(nil)
 		if got := letters(t, s, 2); got != "ba" {
-			t.Errorf("with one that a probe has brought back: %s", got)
+			t.Errorf("after a probe has brought a target back: %s", got)
 		}
 		s.Retire()
 	})

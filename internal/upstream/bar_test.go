@@ -16,7 +16,7 @@ func TestBar(t *testing.T) {
 	since := a.Condition().Since
 	time.Sleep(time.Millisecond)
 	if !a.Bar("it leads back") || a.Bar("it still does") {
-		t.Error("the first bar changes something, and the second nothing")
+		t.Error("the first bar must change something, and the second nothing")
 	}
 	if c := a.Condition(); c.State != Dead || c.Reason != "it still does" || !c.Since.After(since) || a.Dead() {
 		t.Errorf("%+v, dead = %v", c, a.Dead())
@@ -37,7 +37,7 @@ func TestBar(t *testing.T) {
 		t.Error(got, err)
 	}
 	if !a.Bar("") || a.Bar("") {
-		t.Error("taking it back changes something once")
+		t.Error("undoing the bar must change something once")
 	}
 	if c := a.Condition(); c.State != Alive || c.Reason != "" {
 		t.Errorf("%+v", c)

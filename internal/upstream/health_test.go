@@ -279,7 +279,7 @@ func TestHalfOpenTrialsResumeWithoutProbes(t *testing.T) {
 		x.Failed(false, errConnect)
 		after := NewSet(before.targets, Policy{Retry: retry}, before)
 		if x.Retry() != 0 {
-			t.Error("a set that is not active changes something")
+			t.Error("a set that is not active has an effect")
 		}
 		after.Activate()
 		x.Failed(false, errConnect) // by a session with the previous target
@@ -319,21 +319,21 @@ func TestRemovedTargetHasNoTimer(t *testing.T) {
 		x.Failed(false, errConnect)
 		NewSet(s.targets[1:], s.policy.Policy, s).Activate()
 		if x.retryTimer != nil {
-			t.Error("a timer for one that is gone")
+			t.Error("a removed endpoint has a timer")
 		}
 		x.Connected(time.Millisecond)
 		x.Failed(false, errConnect)
 		if x.retryTimer != nil {
-			t.Error("a timer for one that dies when it is gone")
+			t.Error("an endpoint that dies after it was removed has a timer")
 		}
 		s.Activate()
 		if x.retryTimer == nil {
-			t.Error("no timer for one that is back")
+			t.Error("an endpoint that was added again has no timer")
 		}
 		s.Retire()
 		y.Failed(false, errConnect)
 		if x.retryTimer != nil || y.retryTimer != nil {
-			t.Error("a timer when the app is gone")
+			t.Error("an endpoint of a removed app has a timer")
 		}
 	})
 }

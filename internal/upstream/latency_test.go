@@ -39,11 +39,11 @@ func TestLatencyIsSmoothed(t *testing.T) {
 		x.observe(0)
 		x.reset()
 		if x.value() != 0 {
-			t.Errorf("forgotten: %v", x.value())
+			t.Errorf("after reset: %v", x.value())
 		}
 		x.observe(0)
 		if x.value() <= 0 {
-			t.Error("measured, and taken for unknown")
+			t.Error("a measured target is taken for an unknown one")
 		}
 	})
 }
@@ -52,32 +52,32 @@ func TestOverdue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var x latency
 		if x.overdue() {
-			t.Error("late before anything is owed")
+			t.Error("overdue before a connect begins")
 		}
 		x.begin()
 		if !x.overdue() {
-			t.Error("of one that was never measured, an answer is owed, and more sessions are sent")
+			t.Error("more sessions go to a target that has not answered its first connect")
 		}
-		for _, c := range []struct{ usual, patience time.Duration }{
+		for _, c := range []struct{ usual, limit time.Duration }{
 			{time.Millisecond, overdueMin},
 			{100 * time.Millisecond, overdueFactor * 100 * time.Millisecond},
 		} {
 			x.reset()
 			x.observe(c.usual)
 			x.begin()
-			time.Sleep(c.patience / 2)
+			time.Sleep(c.limit / 2)
 			x.begin() // another session; the first connect is still pending
-			time.Sleep(c.patience / 2)
+			time.Sleep(c.limit / 2)
 			if x.overdue() {
-				t.Errorf("usually %v: late after %v", c.usual, c.patience)
+				t.Errorf("with a latency of %v: overdue after %v", c.usual, c.limit)
 			}
 			time.Sleep(time.Millisecond)
 			if !x.overdue() {
-				t.Errorf("usually %v: not late after more than %v", c.usual, c.patience)
+				t.Errorf("with a latency of %v: not overdue after more than %v", c.usual, c.limit)
 			}
 			x.cancel()
 			if x.overdue() {
-				t.Error("given up, and late")
+				t.Error("overdue after cancel")
 			}
 		}
 	})

@@ -83,24 +83,24 @@ func TestResolvedKeepsStateOfAddresses(t *testing.T) {
 	s.Resolved(web, []Endpoint{{}})
 	s.Resolved(srv, endpoints("10.1.0.9:80"))
 	if s.shared.active.Load() != same {
-		t.Error("an answer without an address, or to what was not asked, changes something")
+		t.Error("an answer without an address, or for another name, changes something")
 	}
 	s.Resolved(web, endpoints("10.1.0.1:80", "10.1.0.3:80", "10.1.0.4:80"))
 	now := s.All()
 	if now[0].Sessions() != 1 || !now[0].Same(held) || now[1].State() != Dead || now[2].State() != Alive {
-		t.Error("what stays is not as it was")
+		t.Error("an address that stays has lost its state")
 	}
 	if got := picked(t, s, 4); got != "10.1.0.1 10.1.0.4 10.1.0.1 10.1.0.4" && got != "10.1.0.4 10.1.0.1 10.1.0.4 10.1.0.1" {
 		t.Error(got)
 	}
 	held.Release()
 	if gone.Sessions() != 1 || gone.active.Load() != nil {
-		t.Error("one that is gone is not as it was, or still in the rotation")
+		t.Error("a removed address has lost its state, or is still in the rotation")
 	}
 	// The address comes back while its session is open.
 	s.Resolved(web, endpoints("10.1.0.2:80"))
 	if s.All()[0].Sessions() != 1 {
-		t.Error("one that comes back has forgotten its session")
+		t.Error("an address that comes back has lost its session")
 	}
 	gone.Release()
 	none(t, s)
@@ -109,7 +109,7 @@ func TestResolvedKeepsStateOfAddresses(t *testing.T) {
 	s.Resolved(web, endpoints("10.1.0.1:80"))
 	s.Resolved(web, endpoints("10.1.0.1:80", "10.1.0.2:80"))
 	if got := s.All()[1].State(); got != Draining {
-		t.Error("drained, away and back, it is", got)
+		t.Error("an address that was drained, removed and added again is", got)
 	}
 	// The state of the others is not kept.
 	if n := len(s.shared.states); n != 2 {

@@ -45,7 +45,7 @@ func TestOfferLooksAtOneSessionOfEachGroup(t *testing.T) {
 	groups(2)
 	taken[0].Release()
 	if q.waiting.Load() != 2*each || taken[0].Sessions() != 0 {
-		t.Fatal("somebody got what they had tried")
+		t.Fatal("a session got a target that it had tried")
 	}
 	for _, v := range visits[1] {
 		v.waiter.Cancel()
@@ -106,7 +106,7 @@ func TestSlotsGoToTheLongestWaiting(t *testing.T) {
 				free[x] = true
 			}
 			if x := slices.IndexFunc(taken, func(x *Target) bool { return free[x] && !v.tried.has(x) }); x >= 0 {
-				t.Fatal("it could have had another")
+				t.Fatal("it could have had another target")
 			}
 			wait(t, s, v)
 		case 4:
@@ -132,7 +132,7 @@ func TestSlotsGoToTheLongestWaiting(t *testing.T) {
 		}
 		for _, v := range waiting {
 			if v.granted.Load() != 0 {
-				t.Fatal("granted to somebody who has not waited longest")
+				t.Fatal("granted to a session that has not waited longest")
 			}
 		}
 		if n := int(s.shared.queue.waiting.Load()); n != len(waiting) {
@@ -164,7 +164,7 @@ func TestLaterSessionWaitsBehindAnOffer(t *testing.T) {
 		case 1:
 		case room + 1: // the offer after that
 			if x, _, err := s.Pick(new(Attempts), noClient); !errors.Is(err, ErrFull) {
-				t.Errorf("somebody else got %v, %v", x, err)
+				t.Errorf("another session got %v, %v", x, err)
 			}
 			return
 		default:

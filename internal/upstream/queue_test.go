@@ -65,18 +65,18 @@ func TestQueueIsFirstComeFirstServed(t *testing.T) {
 		taken[0].Release()
 		for _, other := range visits[i+1:] {
 			if other.granted.Load() != 0 {
-				t.Fatal("a later one comes first")
+				t.Fatal("a later session came first")
 			}
 		}
 		// The slot is reserved: a session that comes now does not get it.
 		if x, _, err := s.Pick(new(Attempts), noClient); !errors.Is(err, ErrFull) {
-			t.Fatalf("somebody else got %v, %v", x, err)
+			t.Fatalf("another session got %v, %v", x, err)
 		}
 		if x := v.got(t, s); x != taken[0] || v.tried.Len() != 1 {
 			t.Fatalf("%v, after %d tries", x, v.tried.Len())
 		}
 		if v.waiter.Cancel() {
-			t.Error("it waited on")
+			t.Error("it still waited")
 		}
 	}
 	taken[0].Release()
@@ -135,7 +135,7 @@ func TestCancel(t *testing.T) {
 	s, taken := fullSet(t, 1)
 	first, second, third := wait(t, s, new(visit)), wait(t, s, new(visit)), wait(t, s, new(visit))
 	if !second.waiter.Cancel() || second.waiter.Cancel() {
-		t.Error("it did not wait until it was cancelled")
+		t.Error("Cancel says that it no longer waited")
 	}
 	taken[0].Release()
 	// The first cancels after it was granted a slot: the slot goes to the third.
@@ -215,19 +215,19 @@ func TestManyFreeSlotsGoToManySessions(t *testing.T) {
 	c[0].MaxSessions = 31
 	s2 := NewSet(c, s.policy.Policy, s)
 	if visits[0].granted.Load() != 0 {
-		t.Fatal("a set that is not active makes room")
+		t.Fatal("a set that is not active offers slots")
 	}
 	s2.Activate()
 	for i, v := range visits {
 		if v.granted.Load() == 1 != (i < 30) {
-			t.Fatalf("%d of 100: %d", i, v.granted.Load())
+			t.Fatalf("session %d of 100: granted %d times", i, v.granted.Load())
 		}
 	}
 	c[0].MaxSessions = 0
 	NewSet(c, s.policy.Policy, s2).Activate()
 	for i, v := range visits {
 		if v.granted.Load() != 1 {
-			t.Fatalf("%d of 100 waits on, though there is no limit", i)
+			t.Fatalf("session %d of 100 still waits, though there is no limit", i)
 		}
 	}
 }

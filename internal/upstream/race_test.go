@@ -63,11 +63,11 @@ func TestTargetThatLosesRacesIsDemoted(t *testing.T) {
 				s, four, six, _ := dualStack(balance)
 				for i := range 4 {
 					if second := loseRace(s, six); second != (i == 2) {
-						t.Errorf("loss %d: second is %v", i+1, second)
+						t.Errorf("loss %d: demoted is %v", i+1, second)
 					}
 				}
 				if got := picks(t, s, 64); got[six] > 0 {
-					t.Errorf("%d of 64 sessions begin with it", got[six])
+					t.Errorf("%d of 64 sessions try it first", got[six])
 				}
 				if c := six.Condition(); c.State != Alive || c.DemotedFor != demotionTime {
 					t.Errorf("%+v", c)
@@ -95,7 +95,7 @@ func TestTargetThatLosesRacesIsDemoted(t *testing.T) {
 					t.Errorf("after ten minutes: %+v", c)
 				}
 				if got := picks(t, s, 64); balance != config.BalanceFirst && balance != config.BalanceNearest && got[six] == 0 {
-					t.Error("after ten minutes no session begins with it")
+					t.Error("after ten minutes no session tries it first")
 				}
 				if !loseRace(s, six) {
 					t.Error("the next loss makes no difference")
@@ -124,14 +124,14 @@ func TestDemotionEndsWhenTheTargetAnswers(t *testing.T) {
 			}
 			six.Probed(errors.New("no answer"))
 			if six.DemotedFor() == 0 {
-				t.Errorf("%s: it is not second", what)
+				t.Errorf("%s: it is not demoted", what)
 			}
 			answer(six)
 			if six.DemotedFor() != 0 {
-				t.Errorf("%s: it is still second", what)
+				t.Errorf("%s: it is still demoted", what)
 			}
 			if got := picks(t, s, 10); got[six] != 5 {
-				t.Errorf("%s: %d of 10 sessions begin with it", what, got[six])
+				t.Errorf("%s: %d of 10 sessions try it first", what, got[six])
 			}
 			for range lossesToDemote - 1 { // in a row
 				loseRace(s, six)

@@ -59,13 +59,13 @@ func TestSourceHashIsTheSameEverywhere(t *testing.T) {
 	}
 	slices.Reverse(targets)
 	if !slices.Equal(homes(t, balanced(config.BalanceSourceHash, targets), 2000), want) {
-		t.Error("another order of the targets, and another answer")
+		t.Error("the order of the targets changes the choice")
 	}
 	// An address of a name is the same target as the literal address.
 	named := NewSet([]config.Target{targets[3], {Address: web, Weight: 1}, targets[1], targets[0]}, Policy{Balance: config.BalanceSourceHash}, nil)
 	named.Resolved(web, endpoints("10.0.0.1:80"))
 	if !slices.Equal(homes(t, named, 2000), want) {
-		t.Error("by name, another answer")
+		t.Error("an address of a name is chosen differently")
 	}
 	mapped := netip.AddrFrom16(client(2).As16())
 	if a, b := pickFrom(t, s, client(2)), pickFrom(t, s, mapped); a != b {

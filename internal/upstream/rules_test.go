@@ -43,7 +43,7 @@ func TestEveryBalancerKeepsTheRules(t *testing.T) {
 						break
 					}
 					if halfOpen {
-						t.Error("a trial")
+						t.Error("a half-open trial with probes")
 					}
 					got += letter(x)
 				}

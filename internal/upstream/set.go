@@ -41,10 +41,10 @@ type Set struct {
 	named   map[config.Address]bool // the result of Names
 	policy  *policy
 
-	answers    map[config.Address][]Endpoint // guarded by line.mu
+	answers    map[config.Address][]Endpoint // guarded by shared.mu
 	unknown    map[config.Address]bool       // names without an address; guarded by shared.mu
 	generation int                           // shared.generation when the rotation was made; guarded by shared.mu
-	rotation   atomic.Pointer[rotation]      // changes under line.mu
+	rotation   atomic.Pointer[rotation]      // changes under shared.mu
 }
 
 // NewSet makes the targets of an app. Targets that the set before has too (nil: there is none) keep their state, by
@@ -131,7 +131,7 @@ func (s *Set) Pick(tried *Attempts, source netip.Addr) (t *Target, halfOpen bool
 	r := s.shared.active.Load()
 	if t, halfOpen = r.pick(tried, source); t != nil {
 		tried.add(t)
-		s.shared.queue.offer(t) // there may be more room
+		s.shared.queue.offer(t) // there may be more free slots
 		return t, halfOpen, nil
 	}
 	switch {

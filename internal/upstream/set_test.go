@@ -160,7 +160,7 @@ func TestHalfOpenTrial(t *testing.T) {
 		s := newSet(2, nil)
 		a := s.All()[0]
 		if !a.Failed(false, errConnect) {
-			t.Fatal("the first failure does not find it dead")
+			t.Fatal("the first failure does not make it dead")
 		}
 		if a.Failed(false, errConnect) {
 			t.Fatal("died twice")
@@ -168,7 +168,7 @@ func TestHalfOpenTrial(t *testing.T) {
 		for _, wait := range []int{1, 2, 4, 8, 10, 10} { // times retry
 			time.Sleep(time.Duration(wait)*retry - time.Second)
 			if got := letters(t, s, 3); got != "bbb" {
-				t.Fatalf("before the trial is due: %s", got)
+				t.Fatalf("before the half-open trial is due: %s", got)
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
@@ -177,10 +177,10 @@ func TestHalfOpenTrial(t *testing.T) {
 				halfOpen, other = other, halfOpen
 			}
 			if halfOpen != a || other == a {
-				t.Fatalf("when the trial is due: %s and %s, want one session to a", halfOpen.Name, other.Name)
+				t.Fatalf("when the half-open trial is due: %s and %s, want one session to a", halfOpen.Name, other.Name)
 			}
 			if halfOpen.Failed(true, errConnect) {
-				t.Fatal("a failed trial is no news")
+				t.Fatal("a failed half-open trial must not report a death")
 			}
 			halfOpen.Release()
 			other.Release()
@@ -197,7 +197,7 @@ func TestHalfOpenTrial(t *testing.T) {
 			halfOpen = pick(t, s)
 		}
 		if halfOpen != a || !halfOpen.Connected(time.Millisecond) || a.State() != Alive {
-			t.Fatal("a trial that connects does not bring the target back")
+			t.Fatal("a half-open trial that connects does not bring the target back")
 		}
 		if a.Connected(time.Millisecond) {
 			t.Fatal("came back twice")
@@ -226,20 +226,20 @@ func TestOtherSessionsDoNotChangeTheHalfOpenTrial(t *testing.T) {
 			return halfOpen
 		}
 		if !session() {
-			t.Fatal("the first session is not the trial")
+			t.Fatal("the first session does not make the half-open trial")
 		}
 		for _, says := range []func(bool){s.All()[0].Abandoned, func(halfOpen bool) { s.All()[0].Failed(halfOpen, errConnect) }} {
 			if session() {
-				t.Fatal("a second trial")
+				t.Fatal("a second half-open trial at the same time")
 			}
 			says(false)
 		}
 		if session() {
-			t.Error("a second trial, after others have given up")
+			t.Error("a second half-open trial, after other sessions gave up")
 		}
 		s.All()[0].Failed(true, errConnect)
 		if wait := s.All()[0].Retry(); wait != 2*retry {
-			t.Errorf("after one failed trial it waits %v, want %v", wait, 2*retry)
+			t.Errorf("after one failed half-open trial it waits %v, want %v", wait, 2*retry)
 		}
 	})
 }
@@ -265,7 +265,7 @@ func TestNewSetKeepsState(t *testing.T) {
 	}
 	held.Release()
 	if n := after.All()[2].Sessions(); n != 0 {
-		t.Errorf("%d sessions after it is over", n)
+		t.Errorf("%d sessions after the end", n)
 	}
 	if !after.All()[1].Connected(time.Millisecond) || before.All()[1].State() != Alive {
 		t.Error("a session with the new set does not bring the target back for those with the old one")
@@ -287,7 +287,7 @@ func TestOneSetIsActive(t *testing.T) {
 	inForce := after.shared.active.Load()
 	after.Activate()
 	if after.shared.active.Load() != inForce {
-		t.Error("enforcing it again makes it anew")
+		t.Error("activating it again makes a new rotation")
 	}
 }
 

@@ -103,6 +103,6 @@ func none(t *testing.T, s *Set) {
 		}
 	}
 	if n := s.shared.queue.waiting.Load(); n != 0 || len(s.shared.queue.groups) != 0 {
-		t.Errorf("%d still wait", n)
+		t.Errorf("%d sessions still wait", n)
 	}
 }

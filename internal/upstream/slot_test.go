@@ -83,7 +83,7 @@ func TestPickWithStaleKeys(t *testing.T) {
 		}
 		for range 3 {
 			if x := pick(t, s); x.index%3 != 2 {
-				t.Errorf("%s: one that is drained or full", balance)
+				t.Errorf("%s: picked a target that is drained or full", balance)
 			}
 		}
 		if x, _, err := s.Pick(new(Attempts), noClient); err == nil {
