@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -123,7 +124,7 @@ func TestGoodChecksEndInGoodOrder(t *testing.T) {
 				r := newRig(t)
 				targets := set(t, 1, 1, s.address)
 				r.Monitor("app", targets, c.checking)
-				eventually(t, "checks have ended in good order", func() bool { return s.ended.Load() >= 5 })
+				testkit.Eventually(t, "checks have ended in good order", func() bool { return s.ended.Load() >= 5 })
 				select {
 				case err := <-s.failed:
 					t.Errorf("the server: %v", err)
@@ -145,7 +146,7 @@ func TestBadChecksEndInGoodOrderToo(t *testing.T) {
 	r := newRig(t)
 	r.Monitor("app", set(t, 1, 1, s.address), greeting(config.ProbeAlways))
 	r.expect(upstream.Died)
-	eventually(t, "checks have ended in good order", func() bool { return s.ended.Load() >= 5 })
+	testkit.Eventually(t, "checks have ended in good order", func() bool { return s.ended.Load() >= 5 })
 	select {
 	case err := <-s.failed:
 		t.Errorf("the server: %v", err)
@@ -184,7 +185,7 @@ func TestClosingsAreBounded(t *testing.T) {
 	good := serve(t, "tcp", say("ready"))
 	targets := set(t, 1, 1, good.address)
 	r.Monitor("good", targets, greeting(config.ProbeAlways))
-	eventually(t, "all are checked again and again", func() bool {
+	testkit.Eventually(t, "all are checked again and again", func() bool {
 		r.ask(func() {
 			if n := len(r.closings); n > r.maxClosing {
 				t.Fatalf("%d connections wait for their end", n)
@@ -223,7 +224,7 @@ func TestClosingsMakeRoomForChecks(t *testing.T) {
 	checking := greeting(config.ProbeAlways)
 	checking.Interval = time.Hour
 	r.Monitor("one", set(t, 1, 1, one.address), checking)
-	eventually(t, "one waits for its end", func() (waits bool) {
+	testkit.Eventually(t, "one waits for its end", func() (waits bool) {
 		r.ask(func() { waits = len(r.closings) == 1 && r.closings[0].finished })
 		return waits
 	})
@@ -231,12 +232,12 @@ func TestClosingsMakeRoomForChecks(t *testing.T) {
 	targets := set(t, 1, 1, two.address)
 	checking.Interval = 10 * time.Millisecond
 	r.Monitor("two", targets, checking)
-	eventually(t, "it is given up", func() (none bool) {
+	testkit.Eventually(t, "it is given up", func() (none bool) {
 		r.ask(func() { none = len(r.closings) == 0 })
 		return none
 	})
 	restore()
-	eventually(t, "the other is checked", func() bool { return targets.All()[0].Condition().ProbesPassed > 0 })
+	testkit.Eventually(t, "the other is checked", func() bool { return targets.All()[0].Condition().ProbesPassed > 0 })
 }
 
 // A server that answers over HTTP and keeps the connection is told that it is over, and has its time after that.

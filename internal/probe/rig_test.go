@@ -5,25 +5,22 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// tooLong is far beyond what anything here takes.
-const tooLong = 20 * time.Second
+// longTimeout is that of checks that are to end without one.
+const longTimeout = 20 * time.Second
 
 // news is one call of a Report.
 type news struct {
@@ -61,13 +58,7 @@ func newRig(t testing.TB) *rig {
 // next is the next report.
 func (r *rig) next() news {
 	r.t.Helper()
-	select {
-	case n := <-r.news:
-		return n
-	case <-time.After(tooLong):
-		r.t.Fatal("no report")
-		return news{}
-	}
+	return testkit.Receive(r.t, "a report", r.news)
 }
 
 // expect wants the next report to be of that change.
@@ -85,11 +76,7 @@ func (r *rig) ask(f func()) {
 	r.t.Helper()
 	done := make(chan struct{})
 	r.reactor.Post(func() { f(); close(done) })
-	select {
-	case <-done:
-	case <-time.After(tooLong):
-		r.t.Fatal("the prober stands still")
-	}
+	testkit.Receive(r.t, "the prober's goroutine", done)
 }
 
 var errTest = errors.New("a session could not connect")
@@ -97,7 +84,7 @@ var errTest = errors.New("a session could not connect")
 // always probes all the time, so often that tests need not wait.
 func always() Config {
 	return Config{Probe: config.Probe{
-		When: config.ProbeAlways, Interval: 10 * time.Millisecond, Timeout: tooLong, Rise: 1, Fall: 1,
+		When: config.ProbeAlways, Interval: 10 * time.Millisecond, Timeout: longTimeout, Rise: 1, Fall: 1,
 	}}
 }
 
@@ -139,10 +126,8 @@ func address(t testing.TB, a string) config.Address {
 
 // A server is a target.
 type server struct {
-	address  string
-	accepted atomic.Int64
-	handlers sync.WaitGroup
-	listener net.Listener
+	*testkit.Server
+	address string
 }
 
 // serve has every connection handled, and then closed, at "tcp", "tcp6" or "unix".
@@ -155,41 +140,11 @@ func serve(t testing.TB, network string, handle func(net.Conn)) *server {
 
 func serveAt(t testing.TB, network, at string, handle func(net.Conn)) *server {
 	t.Helper()
-	l, err := net.Listen(network, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{address: l.Addr().String(), listener: l}
+	s := &server{Server: testkit.Serve(t, network, at, handle)}
+	s.address = s.Addr.String()
 	if network == "unix" {
 		s.address = "unix:" + s.address
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			switch {
-			case errors.Is(err, net.ErrClosed):
-				return
-			case err != nil:
-				time.Sleep(time.Millisecond) // no descriptors, as a test wants it
-				continue
-			}
-			s.accepted.Add(1)
-			s.handlers.Add(1)
-			go func() {
-				defer s.handlers.Done()
-				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(tooLong))
-				handle(c)
-			}()
-		}
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		<-done
-		s.handlers.Wait()
-	})
 	return s
 }
 
@@ -208,61 +163,12 @@ func say(text string) func(net.Conn) {
 func refuse(t testing.TB) string {
 	t.Helper()
 	s := serve(t, "tcp", hang)
-	s.listener.Close()
+	s.Leave()
 	return s.address
 }
 
-// blackhole is an address where a connect has no answer: the queue of connections is full (listen(2)).
-func blackhole(t testing.TB, at string) string {
+// blackhole is an address on that host where a connect has no answer.
+func blackhole(t testing.TB, host string) string {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	ip := netip.MustParseAddr(at)
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: ip.As4()}); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Listen(fd, 0); err != nil {
-		t.Fatal(err)
-	}
-	own, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := netip.AddrPortFrom(ip, uint16(own.(*unix.SockaddrInet4).Port)).String()
-	for hung := 0; hung < 2; {
-		c, err := net.DialTimeout("tcp", address, 200*time.Millisecond)
-		var late net.Error
-		switch {
-		case err == nil:
-			t.Cleanup(func() { c.Close() })
-		case errors.As(err, &late) && late.Timeout():
-			hung++
-		default:
-			t.Fatal(err)
-		}
-	}
-	return address
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for limit := time.Now().Add(tooLong); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal("waited: " + what)
-		}
-	}
-}
-
-// descriptors is how many this process has open.
-func descriptors(t testing.TB) int {
-	t.Helper()
-	all, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(all)
+	return testkit.NewBlackhole(t, net.JoinHostPort(host, "0")).Addr.String()
 }

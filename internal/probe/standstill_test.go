@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -27,7 +28,7 @@ func (r *rig) monitorOne(address string, checking Config) *upstream.Target {
 	return targets.All()[0]
 }
 
-// While the prober does not run no tooLong ends, however long that is: neither with an answer nor with a connect.
+// While the prober does not run no timeout ends, however long that is: neither with an answer nor with a connect.
 func TestAStandstillIsNoTimeout(t *testing.T) {
 	answer := make(chan struct{})
 	s := serve(t, "tcp", func(c net.Conn) {
@@ -42,8 +43,8 @@ func TestAStandstillIsNoTimeout(t *testing.T) {
 	r.monitorOne(s.address, checking)
 	holed := set(t, 1, 1, hole)
 	r.Monitor("hole", holed, checking)
-	eventually(t, "both are under way", func() (yes bool) {
-		r.ask(func() { yes = r.inFlight.used == 2 && s.accepted.Load() == 1 })
+	testkit.Eventually(t, "both are under way", func() (yes bool) {
+		r.ask(func() { yes = r.inFlight.used == 2 && s.Accepted.Load() == 1 })
 		return yes
 	})
 	for range 3 {
@@ -107,20 +108,12 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 			if c.phase != connecting {
 				t.Fatal("no connect under way")
 			}
-			for limit := time.Now().Add(tooLong); !linux.Pending(c.fd, unix.POLLOUT); {
-				if time.Now().After(limit) {
-					t.Fatal("it does not stand")
-				}
-			}
+			testkit.Eventually(t, "it is connected", func() bool { return linux.Pending(c.fd, unix.POLLOUT) })
 			if c.ready(r.Prober); c.phase != reading {
 				t.Fatalf("phase %d", c.phase)
 			}
 			answer <- struct{}{}
-			for limit := time.Now().Add(tooLong); !linux.Pending(c.fd, unix.POLLIN); {
-				if time.Now().After(limit) {
-					t.Fatal("no answer")
-				}
-			}
+			testkit.Eventually(t, "the answer comes", func() bool { return linux.Pending(c.fd, unix.POLLIN) })
 			r.overdue(c)
 			if one.Dead() {
 				t.Error("the answer was there: ", one.Condition().LastProbeErr)
@@ -138,11 +131,7 @@ func TestWhatIsInTheSocketIsReadBeforeATimeout(t *testing.T) {
 		one.Failed(false, errTest)
 		r.connect(c)
 		r.reactor.Disarm(c.number)
-		for limit := time.Now().Add(tooLong); !linux.Pending(c.fd, unix.POLLOUT); {
-			if time.Now().After(limit) {
-				t.Fatal("it does not stand")
-			}
-		}
+		testkit.Eventually(t, "it is connected", func() bool { return linux.Pending(c.fd, unix.POLLOUT) })
 		r.overdue(c)
 	})
 	r.expect(upstream.Back)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -280,7 +281,7 @@ func TestTheRequest(t *testing.T) {
 			checking.Port = int(netip.MustParseAddrPort(c.port).Port())
 		}
 		r.Monitor("app", c.targets, checking)
-		eventually(t, "a request for "+c.host, func() bool {
+		testkit.Eventually(t, "a request for "+c.host, func() bool {
 			got := <-requests
 			if got.Method != "GET" || got.RequestURI != "/health?deep=1" || !got.Close || got.UserAgent() != "tcp-proxy" {
 				t.Errorf("%s %s, close: %v, from %s", got.Method, got.RequestURI, got.Close, got.UserAgent())
@@ -388,7 +389,7 @@ func TestProxyHeader(t *testing.T) {
 		"own": "ping",
 	} {
 		got := ""
-		eventually(t, "a check of "+name, func() bool {
+		testkit.Eventually(t, "a check of "+name, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			got = heard[name]

@@ -69,26 +69,10 @@ func start(t *testing.T, cfg *config.Config, inherited ...listen.Inherited) *Ser
 // serveName runs a target that sends its name to each client, and then echoes.
 func serveName(t *testing.T, network, address, name string) {
 	t.Helper()
-	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(testkit.Timeout))
-				io.WriteString(c, name)
-				io.Copy(c, c)
-			})
-		}
+	testkit.Serve(t, network, address, func(c net.Conn) {
+		io.WriteString(c, name)
+		io.Copy(c, c)
 	})
-	t.Cleanup(func() { l.Close(); all.Wait() })
 }
 
 // dial opens a session and returns it with the name of the target, which has n bytes.

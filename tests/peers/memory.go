@@ -26,7 +26,7 @@ func Weigh(t testing.TB, p *harness.Proxy, admin string) Memory {
 func CompareMemory(t testing.TB, warm, now Memory) {
 	t.Helper()
 	t.Logf("memory: %d MiB resident, %d once it was warm; a heap of up to %d MiB, %d", now.Resident>>20, warm.Resident>>20, now.Heap>>20, warm.Heap>>20)
-	if now.Resident > warm.Resident+warm.Resident/2+32<<20 {
+	if now.Resident > warm.Resident+warm.Resident/4+16<<20 {
 		t.Errorf("%d MiB resident, %d once it was warm", now.Resident>>20, warm.Resident>>20)
 	}
 	if now.Heap > 2*warm.Heap+8<<20 {

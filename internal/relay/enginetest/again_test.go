@@ -23,26 +23,8 @@ const (
 	targetReset = 'r' // the target resets once its answer has arrived
 )
 
-// serve answers what ask asks, until the target's listener is closed.
-func (r *rig) serve() (stop func()) {
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			c, err := r.target.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { serve(c.(stream)) })
-		}
-	})
-	return func() {
-		r.target.Close()
-		serving.Wait()
-	}
-}
-
-func serve(c stream) {
-	defer c.Close()
+// answer answers what ask asks.
+func answer(c net.Conn) {
 	how := make([]byte, 1)
 	if _, err := io.ReadFull(c, how); err != nil {
 		return
@@ -104,7 +86,7 @@ func TestSessionThatIsOverDoesNotCount(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				e.eachTransport(t, nil, func(r *rig) {
 					limit(r)
-					defer r.serve()()
+					defer testkit.ServeOn(r.T, r.target, answer).Close()
 					r.askAgain(targetFirst, 100)
 					r.askAgain(clientFirst, 100)
 					if r.target.Addr().Network() == "tcp" {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -209,8 +208,10 @@ func TestHeaderOfAClientThatHasReset(t *testing.T) {
 				t.Run(fmt.Sprintf("version %d to %s", version, targets), func(t *testing.T) {
 					r := newRig(t, e, "tcp", targets, func(r *relay.Route) { r.SendProxy = version })
 					heard := make(chan string, 1024)
-					var reading sync.WaitGroup
-					reading.Go(func() { hear(r.target, heard) })
+					server := testkit.ServeOn(t, r.target, func(c net.Conn) {
+						text, _ := io.ReadAll(c) // which ends with a reset, mostly
+						heard <- string(text)
+					})
 					const clients = 50
 					may := map[string]bool{"": true}
 					release := r.take()
@@ -224,8 +225,7 @@ func TestHeaderOfAClientThatHasReset(t *testing.T) {
 					for range clients {
 						r.expectCause(relay.ClientReset)
 					}
-					r.target.Close()
-					reading.Wait()
+					server.Close()
 					close(heard)
 					for text := range heard {
 						if header := strings.TrimSuffix(text, "request"); !may[header] {
@@ -236,23 +236,6 @@ func TestHeaderOfAClientThatHasReset(t *testing.T) {
 			}
 		}
 	})
-}
-
-// hear takes all that a target is sent, one text for each connection, until it is closed.
-func hear(l net.Listener, heard chan<- string) {
-	var reading sync.WaitGroup
-	defer reading.Wait()
-	for {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		reading.Go(func() {
-			defer c.Close()
-			text, _ := io.ReadAll(c) // which ends with a reset, mostly
-			heard <- string(text)
-		})
-	}
 }
 
 // What the client sends at once comes behind the header.
