@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LocalAddr is the address of a TCP socket itself, without a zone. It outlives the connection: a socket that was reset
-// still has it (inet_getname() in the kernel's net/ipv4/af_inet.c), other than the address of its peer, which is to be
-// taken from accept(2). A socket that is not TCP is an error.
+// LocalAddr returns the local address of a TCP socket, without a zone. It works also after the connection was reset
+// (inet_getname() in the kernel's net/ipv4/af_inet.c); the address of the peer does not, take that from accept(2). It fails
+// if the socket is not TCP.
 func LocalAddr(fd int) (netip.AddrPort, error) {
 	var at unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)
@@ -26,7 +26,8 @@ func LocalAddr(fd int) (netip.AddrPort, error) {
 	return local, nil
 }
 
-// addrPortOf gives an address of IPv4 or IPv6 that the kernel has written, without a zone; any other is not valid.
+// addrPortOf converts an IPv4 or IPv6 address that the kernel has written, without its zone; the result is not valid for
+// other families.
 func addrPortOf(at *unix.RawSockaddrAny) netip.AddrPort {
 	switch at.Addr.Family {
 	case unix.AF_INET:

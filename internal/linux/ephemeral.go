@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// Ephemeral are the ports that the kernel may give to connections that go out from this network namespace (ip(7)).
+// Ephemeral is the range of local ports that the kernel chooses from for outgoing connections of this network namespace
+// (ip(7)).
 type Ephemeral struct {
 	First, Last uint16      // net.ipv4.ip_local_port_range
-	reserved    []portRange // net.ipv4.ip_local_reserved_ports: none of these
+	reserved    []portRange // net.ipv4.ip_local_reserved_ports, excluded from the range
 }
 
 type portRange struct{ first, last uint16 }
 
-// ReadEphemeral reads them. They are those of IPv6 too.
+// ReadEphemeral reads the range, which holds for IPv4 and IPv6.
 func ReadEphemeral() (Ephemeral, error) {
 	var e Ephemeral
 	local, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
@@ -67,7 +68,7 @@ func parsePortRange(s string) (portRange, error) {
 	return portRange{uint16(first), uint16(last)}, err
 }
 
-// Has reports whether a port is one of them.
+// Has reports whether the kernel may choose a port.
 func (e Ephemeral) Has(port uint16) bool {
 	if port < e.First || port > e.Last {
 		return false

@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Epoll is an epoll instance (epoll(7)). Wait belongs to one goroutine; Add, Modify and Remove may be called from any.
+// Epoll is an epoll instance (epoll(7)). One goroutine may call Wait; Add, Modify and Remove may be called from any.
 type Epoll struct {
 	fd     int
 	events [EpollBatch]unix.EpollEvent
 }
 
-// EpollBatch is how many events one Wait returns at most.
+// EpollBatch is the maximum number of events that Wait returns.
 const EpollBatch = 256
 
-// NewEpoll makes an instance, which Close gives back.
+// NewEpoll returns a new instance. The caller must Close it.
 func NewEpoll() (*Epoll, error) {
 	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -26,17 +26,17 @@ func NewEpoll() (*Epoll, error) {
 	return &Epoll{fd: fd}, nil
 }
 
-// Add registers fd for events, which carry data. Closing fd removes it, unless it has a duplicate.
+// Add registers fd for events; each will have data. Closing fd removes it, unless it has a duplicate.
 func (e *Epoll) Add(fd int, events uint32, data uint64) error {
 	return e.control(unix.EPOLL_CTL_ADD, fd, events, data)
 }
 
-// Modify changes the events that fd is registered for. What is true already is an event again.
+// Modify changes the events that fd is registered for. A condition that already holds is reported again.
 func (e *Epoll) Modify(fd int, events uint32, data uint64) error {
 	return e.control(unix.EPOLL_CTL_MOD, fd, events, data)
 }
 
-// Remove ends the registration of fd.
+// Remove unregisters fd.
 func (e *Epoll) Remove(fd int) error { return e.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
 func (e *Epoll) control(op, fd int, events uint32, data uint64) error {
@@ -48,8 +48,8 @@ func (e *Epoll) control(op, fd int, events uint32, data uint64) error {
 	return nil
 }
 
-// Wait returns what has happened, at the latest after timeout milliseconds, which is none at once for 0 and never for
-// -1. The events are valid until the next Wait. It blocks the thread, and tells the scheduler, only if it may wait.
+// Wait returns the next events, or none after timeout milliseconds; 0 does not wait and -1 waits without a limit. The
+// events are valid until the next Wait. Only if it may wait does it tell the scheduler that the thread blocks.
 func (e *Epoll) Wait(timeout int) ([]unix.EpollEvent, error) {
 	var n uintptr
 	var errno syscall.Errno
@@ -68,8 +68,8 @@ func (e *Epoll) Wait(timeout int) ([]unix.EpollEvent, error) {
 	return nil, os.NewSyscallError("epoll_pwait", errno)
 }
 
-// EventData is what Add or Modify was given for an event.
+// EventData returns the data that was passed to Add or Modify.
 func EventData(e *unix.EpollEvent) uint64 { return uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32 }
 
-// Close gives the instance back.
+// Close closes the instance.
 func (e *Epoll) Close() error { return os.NewSyscallError("close", unix.Close(e.fd)) }

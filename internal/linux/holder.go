@@ -14,16 +14,17 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// holderLimit bounds how long Holders looks: a machine may have a million connections and as many descriptors.
+// holderLimit is the time limit of Holders: a machine may have a million connections and as many descriptors.
 const holderLimit = 2 * time.Second
 
-// Holders says, of each of some TCP addresses of this network namespace, who keeps others from listening there: the
-// process that listens in the way, by name and PID, or else an outgoing connection, which holds its local port too (the
-// kernel's inet_csk_bind_conflict, net/ipv4/inet_connection_sock.c). It is "" where that cannot be told, for want of
-// rights or time, or because it is over. An address without an IP is every address.
+// Holders returns, for each of several TCP addresses of this network namespace, what prevents others from listening there:
+// the name and PID of a process that listens on a conflicting address, or an outgoing connection, which occupies its local
+// port too (inet_csk_bind_conflict in the kernel's net/ipv4/inet_connection_sock.c). It returns "" where it cannot find
+// out, because it lacks the rights or the time, or because the conflict has ended. An address without an IP stands for
+// every address.
 //
-// It reads /proc/net/tcp, /proc/net/tcp6 and the descriptors of every process (proc(5)) once, so it is for error messages,
-// and for many addresses at a time.
+// It reads /proc/net/tcp, /proc/net/tcp6 and the descriptors of every process (proc(5)) once per call, so use it for error
+// messages only, and for many addresses at once.
 func Holders(at []netip.AddrPort) []string {
 	deadline := time.Now().Add(holderLimit)
 	wanted := map[uint16][]*holder{}
@@ -49,14 +50,14 @@ func Holders(at []netip.AddrPort) []string {
 	return texts
 }
 
-// holder is what is in the way of an address.
+// holder is what occupies an address.
 type holder struct {
 	at    netip.AddrPort
 	kind  holding
 	inode string // of its socket
 }
 
-// holding is how an address is held; the greater goes first.
+// holding is the way in which an address is occupied; the greater one is reported.
 type holding int
 
 const (
@@ -66,7 +67,7 @@ const (
 	listenerHolds
 )
 
-// noInode is that of a socket that no process has any more.
+// noInode is the inode of a socket that no process holds any more.
 const noInode = "0"
 
 func (h holder) text(owner string) string {
@@ -87,7 +88,7 @@ const (
 	tableListen   = "0A"
 )
 
-// readHolders notes what a table has in the way of addresses, which it finds by their ports.
+// readHolders finds the holders of addresses in one table of the kernel.
 func readHolders(table string, wanted map[uint16][]*holder, deadline time.Time) {
 	const local, state, inode = 1, 3, 9 // columns, counted by white space
 	file, err := os.Open(table)
@@ -116,28 +117,28 @@ func readHolders(table string, wanted map[uint16][]*holder, deadline time.Time) 
 			kind = endedHolds
 		}
 		for _, h := range wanted[taken.Port()] {
-			if kind > h.kind && inTheWay(taken, h.at) {
+			if kind > h.kind && conflict(taken, h.at) {
 				h.kind, h.inode = kind, f[inode]
 			}
 		}
 	}
 }
 
-// findOwners fills in which processes have the sockets with some inodes, as far as that can be told until the deadline.
+// findOwners fills in the processes that hold the sockets with the given inodes, as far as it gets until the deadline.
 func findOwners(owners map[string]string, deadline time.Time) {
 	if len(owners) == 0 {
 		return
 	}
 	missing := len(owners)
-	self := strconv.Itoa(os.Getpid()) // first: it is often this process, and there may be no time for all others
-	for _, pid := range append([]string{self}, namesIn("/proc")...) {
+	self := strconv.Itoa(os.Getpid()) // first, because it is the most likely holder and time may run out
+	for _, pid := range append([]string{self}, listDirectory("/proc")...) {
 		if _, err := strconv.Atoi(pid); err != nil {
 			continue
 		}
 		if missing == 0 || time.Now().After(deadline) {
 			return
 		}
-		for i, fd := range namesIn("/proc/" + pid + "/fd") {
+		for i, fd := range listDirectory("/proc/" + pid + "/fd") {
 			if i%1024 == 1023 && time.Now().After(deadline) {
 				return
 			}
@@ -158,28 +159,28 @@ func findOwners(owners map[string]string, deadline time.Time) {
 	}
 }
 
-// commLimit is more than a name has, so that none is cut.
+// commLimit is longer than any process name, so that none is cut.
 const commLimit = 64
 
-// ownerText names a process. A process gives itself its name, of any 15 bytes (prctl(2), PR_SET_NAME).
+// ownerText names a process. A process chooses its own name, any 15 bytes (prctl(2), PR_SET_NAME).
 func ownerText(comm, pid string) string {
 	return fmt.Sprintf("%s, PID %s", sanitize.Text(strings.TrimSuffix(comm, "\n"), commLimit), pid)
 }
 
-// namesIn lists a folder, in no order; nothing if it is gone or closed to this user.
-func namesIn(folder string) []string {
+// listDirectory lists a directory, unsorted; nothing if it cannot be read.
+func listDirectory(folder string) []string {
 	f, err := os.Open(folder)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	names, _ := f.Readdirnames(-1) // what there is
+	names, _ := f.Readdirnames(-1) // as many as could be read
 	return names
 }
 
-// inTheWay reports whether two sockets cannot listen on both addresses: the ports are the same, and so are the IPs, or
-// one of them is every address. That of IPv4 alone and an IPv6 address are taken for no conflict.
-func inTheWay(a, b netip.AddrPort) bool {
+// conflict reports whether two sockets cannot listen on both addresses: their ports are equal, and their IPs are equal or
+// one of them is the unspecified address. 0.0.0.0 and an IPv6 address do not conflict.
+func conflict(a, b netip.AddrPort) bool {
 	every := func(ip netip.Addr) bool { return !ip.IsValid() || ip == netip.IPv6Unspecified() }
 	one, other := a.Addr().Unmap(), b.Addr().Unmap()
 	switch {
@@ -191,8 +192,8 @@ func inTheWay(a, b netip.AddrPort) bool {
 	return one.Is4() == other.Is4() && (one.IsUnspecified() || other.IsUnspecified())
 }
 
-// tableAddress reads an address as the kernel's tables have it: words of four bytes in the order of the machine, in
-// hexadecimal digits, and the port.
+// tableAddress parses an address in the kernel's tables: 32-bit words in the byte order of the machine, in hexadecimal
+// digits, and the port.
 func tableAddress(s string) (netip.AddrPort, bool) {
 	words, port, _ := strings.Cut(s, ":")
 	ip, err := hex.DecodeString(words)

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Inotify is an instance of inotify(7). Close may be called from any goroutine; the rest is for one at a time.
+// Inotify is an instance of inotify(7). Close may be called from any goroutine, the other methods from one at a time.
 type Inotify struct {
 	file   *os.File
 	buffer [16 << 10]byte
 }
 
-// NewInotify makes an instance that watches nothing, which Close gives back.
+// NewInotify returns an instance without watches. The caller must Close it.
 func NewInotify() (*Inotify, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
@@ -25,11 +25,11 @@ func NewInotify() (*Inotify, error) {
 	return &Inotify{file: os.NewFile(uintptr(fd), "inotify")}, nil
 }
 
-// Close gives the instance back. A call of Events that waits returns os.ErrClosed.
+// Close closes the instance. A waiting call of Events returns os.ErrClosed.
 func (n *Inotify) Close() error { return n.file.Close() }
 
-// Add watches a file or directory for the events of a mask of IN_ constants, and gives the number of the watch. One that is
-// watched already, by any path, keeps its number and has its mask replaced.
+// Add watches a file or directory for the events in a mask of IN_ constants, and returns the number of the watch. If the
+// file is already watched, by whatever path, it keeps its number and its mask is replaced.
 func (n *Inotify) Add(path string, mask uint32) (watch int, err error) {
 	err = Control(n.file, func(fd int) error {
 		watch, err = unix.InotifyAddWatch(fd, path, mask)
@@ -41,7 +41,7 @@ func (n *Inotify) Add(path string, mask uint32) (watch int, err error) {
 	return watch, nil
 }
 
-// Remove ends a watch. One that the kernel has ended, since what it was on is gone, is no error.
+// Remove removes a watch. It is no error if the kernel has removed it because the file is gone.
 func (n *Inotify) Remove(watch int) error {
 	return Control(n.file, func(fd int) error {
 		if _, err := unix.InotifyRmWatch(fd, uint32(watch)); err != nil && err != unix.EINVAL {
@@ -51,11 +51,11 @@ func (n *Inotify) Remove(watch int) error {
 	})
 }
 
-// Events waits for events, and calls each for every one that there is. The name is that of the entry of a directory, or
-// "". After the deadline, if there is one, it returns os.ErrDeadlineExceeded, also when there are events.
+// Events waits for events and calls each for every event. The name is that of an entry of a watched directory, or "". After
+// the deadline, unless it is zero, it returns os.ErrDeadlineExceeded, even if there are events.
 func (n *Inotify) Events(deadline time.Time, each func(watch int, mask uint32, name string)) error {
 	if n.file.SetReadDeadline(deadline) != nil {
-		return os.ErrClosed // which the error does not say; there is no other for a descriptor that can be polled
+		return os.ErrClosed // the only possible error of a pollable descriptor
 	}
 	size, err := n.file.Read(n.buffer[:])
 	if err != nil {

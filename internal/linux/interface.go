@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InterfaceName is the name of a network interface, or its number if there is none (netdevice(7), SIOCGIFNAME). Package
-// net asks netlink for all interfaces instead, and may wait for whoever changes one.
+// InterfaceName returns the name of a network interface, or its number if it has none (netdevice(7), SIOCGIFNAME). Package
+// net lists all interfaces through netlink instead, and may wait while another process changes one.
 func InterfaceName(index uint32) string {
 	var request unix.Ifreq
-	request.SetUint32(index) // where the call wants it: in the union behind the name
+	request.SetUint32(index) // the call reads the index from the union after the name
 	if askInterface(unix.SIOCGIFNAME, &request) != nil {
 		return strconv.FormatUint(uint64(index), 10)
 	}
 	return request.Name()
 }
 
-// interfaceIndex is the number of a network interface (netdevice(7), SIOCGIFINDEX).
+// interfaceIndex returns the number of a network interface (netdevice(7), SIOCGIFINDEX).
 func interfaceIndex(name string) (uint32, error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {
@@ -35,7 +35,7 @@ func interfaceIndex(name string) (uint32, error) {
 	}
 }
 
-// askInterface makes a call about network interfaces, for which any socket will do.
+// askInterface makes an ioctl for network interfaces, on a socket of its own.
 func askInterface(call uint, request *unix.Ifreq) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

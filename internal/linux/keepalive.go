@@ -1,5 +1,5 @@
-// Package linux gives the system calls that package net does not: socket options, readiness without accepting, epoll
-// for errors only, TCP_INFO, and what /proc knows of listeners. It returns errors and does not log.
+// Package linux has system calls and socket options that package net does not offer: epoll, accept readiness, splice,
+// TCP_INFO, and the listeners in /proc. It returns errors and does not log.
 package linux
 
 import (
@@ -38,8 +38,8 @@ func SetKeepalive(fd int, k Keepalive) error {
 	return nil
 }
 
-// SetNoDelay turns Nagle's algorithm off on a TCP socket (tcp(7): TCP_NODELAY), and on all that a listening socket
-// accepts.
+// SetNoDelay disables Nagle's algorithm on a TCP socket (tcp(7): TCP_NODELAY). Sockets accepted from a listening socket
+// inherit it.
 func SetNoDelay(fd int) error {
 	return os.NewSyscallError("setsockopt TCP_NODELAY", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }

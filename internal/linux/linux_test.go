@@ -98,7 +98,7 @@ func TestKeepaliveIsInheritedFromTheListener(t *testing.T) {
 	}
 }
 
-// accept takes a connection without what package net sets on it.
+// accept accepts a connection without the options that package net sets.
 func accept(l *net.TCPListener) (fd int, from unix.Sockaddr, err error) {
 	file, err := l.File()
 	if err != nil {
@@ -133,7 +133,7 @@ func TestKeepaliveOff(t *testing.T) {
 }
 
 func TestQuietStartsAgainWithData(t *testing.T) {
-	const pause, tick = 60 * time.Millisecond, 20 * time.Millisecond // the kernel's, at the coarsest twice over
+	const pause, tick = 60 * time.Millisecond, 20 * time.Millisecond // tick: twice the coarsest one of a kernel
 	c, s := pair(t)
 	send := func(from, to *net.TCPConn) {
 		t.Helper()
@@ -206,25 +206,25 @@ func TestBroken(t *testing.T) {
 	testkit.Eventually(t, "a reset breaks it", func() bool { return Broken(r) })
 }
 
-func TestErrorWatchSeesAResetNobodyReads(t *testing.T) {
-	w, err := NewErrorWatch()
+func TestErrorMonitorSeesAReset(t *testing.T) {
+	w, err := NewErrorMonitor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
 	c, s := pair(t)
 	broken := make(chan string, 4)
-	forget, err := w.Add(raw(t, s), func() { broken <- "reset" }, nil)
+	remove, err := w.Add(raw(t, s), func() { broken <- "reset" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer forget()
+	defer remove()
 	polite, other := pair(t)
-	forgetOther, err := w.Add(raw(t, other), func() { broken <- "closed in good order" }, nil)
+	removeOther, err := w.Add(raw(t, other), func() { broken <- "closed in good order" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer forgetOther()
+	defer removeOther()
 	polite.Close()
 	other.CloseWrite()
 	testkit.Reset(c)
@@ -233,20 +233,20 @@ func TestErrorWatchSeesAResetNobodyReads(t *testing.T) {
 	}
 }
 
-// Urgent data is told once, and a reset after it too.
-func TestErrorWatchSeesUrgentData(t *testing.T) {
-	w, err := NewErrorWatch()
+// Urgent data is reported once, and a later reset, too.
+func TestErrorMonitorSeesUrgentData(t *testing.T) {
+	w, err := NewErrorMonitor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
 	c, s := pair(t)
 	told := make(chan string, 8)
-	forget, err := w.Add(raw(t, s), func() { told <- "broken" }, func() { told <- "urgent" })
+	remove, err := w.Add(raw(t, s), func() { told <- "broken" }, func() { told <- "urgent" })
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer forget()
+	defer remove()
 	for range 3 {
 		if _, err := c.Write([]byte("ordinary")); err != nil {
 			t.Fatal(err)
@@ -264,24 +264,24 @@ func TestErrorWatchSeesUrgentData(t *testing.T) {
 	}
 }
 
-func TestErrorWatchForgets(t *testing.T) {
-	w, err := NewErrorWatch()
+func TestErrorMonitorRemoves(t *testing.T) {
+	w, err := NewErrorMonitor()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
 	c, s := pair(t)
-	forget, err := w.Add(raw(t, s), func() { t.Error("called back after forget") }, nil)
+	remove, err := w.Add(raw(t, s), func() { t.Error("called back after remove") }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	forget()
+	remove()
 	c2, s2 := pair(t)
 	seen := make(chan struct{})
 	if _, err := w.Add(raw(t, s2), func() { close(seen) }, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, x := range []*net.TCPConn{c, c2} { // in this order: when the second is seen, the first has been
+	for _, x := range []*net.TCPConn{c, c2} { // in this order: when the second is reported, the first was, too
 		testkit.Reset(x)
 	}
 	testkit.Receive(t, "the other's reset is seen", seen)
@@ -295,7 +295,7 @@ func TestErrorWatchForgets(t *testing.T) {
 
 func TestReady(t *testing.T) {
 	l := listenTCP(t)
-	early, err := net.Dial("tcp", l.Addr().String()) // before anyone watches
+	early, err := net.Dial("tcp", l.Addr().String()) // before NewReady
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestHolders(t *testing.T) {
 	}
 }
 
-// A connection holds its local port for whoever would listen there; a listener goes first, and many are found at once.
+// A connection occupies its local port, a listener is reported first, and many holders are found in one call.
 func TestHoldersOfConnections(t *testing.T) {
 	l := listenTCP(t)
 	out, err := net.Dial("tcp", l.Addr().String())
@@ -387,7 +387,7 @@ func TestHoldersOfConnections(t *testing.T) {
 	}
 }
 
-// What a process calls itself is any 15 bytes.
+// The name of a process is any 15 bytes.
 func TestOwnerText(t *testing.T) {
 	if got := ownerText("a\x1b[2J\nready\x00\xff\n", "812"); got != `a\x1b[2J\nready\x00\xff, PID 812` {
 		t.Error(got)
@@ -408,14 +408,14 @@ func TestInTheWay(t *testing.T) {
 		{"[::1]:1", "[::1]:1", true},
 	} {
 		a, b := netip.MustParseAddrPort(c.a), netip.MustParseAddrPort(c.b)
-		if inTheWay(a, b) != c.want || inTheWay(b, a) != c.want {
+		if conflict(a, b) != c.want || conflict(b, a) != c.want {
 			t.Errorf("%s and %s: not %v", a, b, c.want)
 		}
 	}
 	for text, want := range map[string]string{
 		"0100007F:1F90": "127.0.0.1:8080", "00000000000000000000000001000000:0050": "[::1]:80",
 	} {
-		if got, ok := tableAddress(text); !ok || got.String() != want { // as a little-endian machine has it
+		if got, ok := tableAddress(text); !ok || got.String() != want { // in the byte order of a little-endian machine
 			t.Errorf("%s is %v, want %s", text, got, want)
 		}
 	}
@@ -476,7 +476,7 @@ func descriptor(t *testing.T, c syscall.Conn) (fd int) {
 	return fd
 }
 
-// repeat makes a call until it does not say EAGAIN.
+// repeat repeats a call while it returns EAGAIN.
 func repeat(t *testing.T, call func() (int, syscall.Errno)) (n int) {
 	t.Helper()
 	var errno syscall.Errno
@@ -487,7 +487,7 @@ func repeat(t *testing.T, call func() (int, syscall.Errno)) (n int) {
 	return n
 }
 
-// The address of a socket outlives its connection.
+// The local address of a socket can be read after the connection has ended.
 func TestLocalAddr(t *testing.T) {
 	c, s := pair(t)
 	fd := descriptor(t, s)
@@ -516,7 +516,7 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
-// The kernel's counts are those of the bytes that were written, once they are acknowledged, and read.
+// Acknowledged counts written bytes once they are acknowledged, Fetched those that were read.
 func TestAcknowledgedAndFetched(t *testing.T) {
 	c, s := pair(t)
 	out, in := raw(t, c), raw(t, s)

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DescriptorLimit is how many descriptors this process may hold: RLIMIT_NOFILE (getrlimit(2)), whose soft value the
-// Go runtime raises to the hard one at start.
+// DescriptorLimit returns how many descriptors this process may have open: the soft limit RLIMIT_NOFILE (getrlimit(2)),
+// which the Go runtime raises to the hard limit at start.
 func DescriptorLimit() (uint64, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

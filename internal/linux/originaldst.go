@@ -10,8 +10,9 @@ import (
 // soOriginalDst is SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST (include/uapi/linux/netfilter_ipv4.h and …/ip6_tables.h).
 const soOriginalDst = 80
 
-// OriginalDestination is where the peer of a TCP connection has meant to connect to, if netfilter has led it to this
-// socket instead (DNAT, REDIRECT), without a zone; else it is not valid, or the address of the socket itself.
+// OriginalDestination returns the address to which the peer of a TCP connection connected, before netfilter redirected it
+// to this socket (DNAT, REDIRECT), without a zone. Without a redirection it is not valid, or the address of the socket
+// itself.
 func OriginalDestination(fd int) netip.AddrPort {
 	var at unix.RawSockaddrAny
 	for _, level := range []uintptr{unix.SOL_IP, unix.SOL_IPV6} {

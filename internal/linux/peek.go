@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peek is recv(2) that leaves what it returns where it is, and does not wait for it.
+// Peek is recv(2) with MSG_PEEK: the bytes stay in the receive queue. It does not wait.
 func Peek(fd int, p []byte) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)),
 		unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
@@ -17,11 +17,11 @@ func Peek(fd int, p []byte) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-// Readable reports whether a read of the socket would not wait: there is something, or the end.
+// Readable reports whether a read of the socket would not block: there are bytes, an end of stream or an error.
 func Readable(fd int) bool { return Pending(fd, unix.POLLIN) }
 
-// Writable reports whether a write to the socket would not wait.
+// Writable reports whether a write to the socket would not block.
 func Writable(fd int) bool { return Pending(fd, unix.POLLOUT) }
 
-// Answered reports whether a socket that connects does so no more: it stands, or has an error.
+// Answered reports whether a connect in progress has ended, with or without success.
 func Answered(fd int) bool { return Pending(fd, unix.POLLOUT) }

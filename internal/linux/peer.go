@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peer is the process at the other end of a unix socket, as it was when it connected.
+// Peer is the process at the other end of a unix socket, with its credentials at the time of its connect.
 type Peer struct {
 	PID      int
 	UID, GID uint32
 	Groups   []uint32 // supplementary
 }
 
-// InGroup reports whether a group is one of the peer's.
+// InGroup reports whether the peer is in a group.
 func (p Peer) InGroup(gid uint32) bool { return p.GID == gid || slices.Contains(p.Groups, gid) }
 
-// PeerOf tells who is at the other end of a connection over a unix socket: SO_PEERCRED and SO_PEERGROUPS of unix(7).
+// PeerOf returns the process at the other end of a connection over a unix socket (unix(7): SO_PEERCRED, SO_PEERGROUPS).
 func PeerOf(conn any) (Peer, error) {
 	var p Peer
 	err := Control(conn, func(fd int) error {
@@ -37,7 +37,7 @@ func PeerOf(conn any) (Peer, error) {
 	return p, nil
 }
 
-// peerGroups gives the supplementary groups, of which there are 65,536 at most (getgroups(2)).
+// peerGroups returns the supplementary groups; there are at most 65,536 (getgroups(2)).
 func peerGroups(fd int) ([]uint32, error) {
 	const most = 65536
 	for room := 64; ; room = most {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NewPipe makes a pipe of that many bytes, non-blocking and closed on exec. It fails where pipe(7) has no room left for
-// the user (pipe-user-pages-soft): a pipe that is smaller than asked for is of no use to splice.
+// NewPipe returns a pipe of size bytes, non-blocking and close-on-exec. It fails if the user's limit for pipes would make
+// it smaller (pipe(7), pipe-user-pages-soft), because a smaller pipe is useless for splice.
 func NewPipe(size int) (read, write int, err error) {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {

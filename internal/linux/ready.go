@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ready tells when a listening socket has a connection to accept, without accepting it. It holds one descriptor, a
-// duplicate of the listener's.
+// Ready waits until a listening socket has a connection, without accepting it. It holds one descriptor, a duplicate of the
+// listener's.
 type Ready struct {
 	file *os.File
 	conn syscall.RawConn
 }
 
-// NewReady watches a listener of package net, which stays the caller's.
+// NewReady returns a Ready for a listener of package net. The caller keeps the listener, and must Close the Ready.
 func NewReady(l net.Listener) (*Ready, error) {
 	filer, ok := l.(interface{ File() (*os.File, error) })
 	if !ok {
@@ -34,12 +34,12 @@ func NewReady(l net.Listener) (*Ready, error) {
 	return &Ready{file: file, conn: conn}, nil
 }
 
-// Wait blocks until there is a connection to accept. After Close, and for no other reason, it returns an error.
+// Wait blocks until there is a connection to accept. It returns an error only after Close.
 func (r *Ready) Wait() error {
 	var pending bool
 	var pollErr error
 	err := r.conn.Read(func(fd uintptr) bool {
-		// The runtime waits for an edge; what was there before is only seen by asking.
+		// The runtime waits for an edge, so ask for connections that came before it.
 		pending, pollErr = readable(fd)
 		return pending || pollErr != nil
 	})
@@ -49,7 +49,7 @@ func (r *Ready) Wait() error {
 	return err
 }
 
-// Now reports whether there is a connection to accept, without waiting for one. After Close it returns an error that is
+// Now reports whether there is a connection to accept, without waiting. After Close it returns an error that wraps
 // os.ErrClosed.
 func (r *Ready) Now() (pending bool, err error) {
 	var pollErr error
@@ -70,5 +70,5 @@ func readable(fd uintptr) (bool, error) {
 	}
 }
 
-// Close gives the descriptor back and ends a Wait.
+// Close closes the descriptor and ends a Wait.
 func (r *Ready) Close() error { return r.file.Close() }

@@ -9,29 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Unfit is the error for a file that is there, but is not what was asked for.
+// Unfit is the error for an existing file that is not a regular file of acceptable size.
 type Unfit struct {
 	Path string
-	Why  string // what follows the path in a sentence, such as "is a FIFO, not a regular file"
+	Why  string // follows the path in a sentence, such as "is a FIFO, not a regular file"
 }
 
-// Error gives the path as it is.
+// Error returns the path, unchanged, and Why.
 func (u *Unfit) Error() string { return u.Path + " " + u.Why }
 
-// ReadRegular reads a file, and never waits for a process that writes to it. The file has to be a regular one of at most
-// limit bytes, else the error is an Unfit: anything else is not even opened, since open(2) of a device may do something and
-// that of a FIFO waits. The limit holds also for a file that grows while it is read, and for one that gives no size, as
-// those in proc(5).
+// ReadRegular reads a regular file of at most limit bytes, without ever waiting for another process that writes to it. Any
+// other file is an Unfit error and is not opened: open(2) of a device may have effects, and that of a FIFO blocks. The
+// limit also holds for a file that grows while it is read, and for one whose size is unknown, as in proc(5).
 func ReadRegular(path string, limit int) ([]byte, error) {
 	var before unix.Stat_t
-	if err := retried(func() error { return unix.Stat(path, &before) }); err != nil {
+	if err := retryEINTR(func() error { return unix.Stat(path, &before) }); err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	if err := regular(path, &before, limit); err != nil {
+	if err := checkRegular(path, &before, limit); err != nil {
 		return nil, err
 	}
 	fd := -1
-	err := retried(func() (err error) {
+	err := retryEINTR(func() (err error) {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 		return err
 	})
@@ -39,19 +38,19 @@ func ReadRegular(path string, limit int) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	var opened unix.Stat_t // of what is open: another file may have taken the path
-	if err := retried(func() error { return unix.Fstat(fd, &opened) }); err != nil {
+	var opened unix.Stat_t // of the open file: the path may have been replaced since
+	if err := retryEINTR(func() error { return unix.Fstat(fd, &opened) }); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	if err := regular(path, &opened, limit); err != nil {
+	if err := checkRegular(path, &opened, limit); err != nil {
 		return nil, err
 	}
 	return readAll(fd, path, int(opened.Size), limit)
 }
 
-// readAll reads what is left of a file of about size bytes.
+// readAll reads the rest of a file of about size bytes.
 func readAll(fd int, path string, size, limit int) ([]byte, error) {
-	const least = 512 // room for a read of a file that gives no size, and for the one that finds the end
+	const least = 512 // for files of unknown size, and for the read that finds the end
 	data := make([]byte, 0, min(size, limit)+least)
 	for {
 		if len(data) > limit {
@@ -59,7 +58,7 @@ func readAll(fd int, path string, size, limit int) ([]byte, error) {
 		}
 		data = slices.Grow(data, least)
 		n := 0
-		err := retried(func() (err error) {
+		err := retryEINTR(func() (err error) {
 			n, err = unix.Read(fd, data[len(data):min(cap(data), limit+1)])
 			return err
 		})
@@ -73,8 +72,8 @@ func readAll(fd int, path string, size, limit int) ([]byte, error) {
 	}
 }
 
-// regular gives an error if a file is not a regular one, or too large.
-func regular(path string, stat *unix.Stat_t, limit int) error {
+// checkRegular returns an error if a file is not regular or too large.
+func checkRegular(path string, stat *unix.Stat_t, limit int) error {
 	kind := ""
 	switch stat.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -91,7 +90,7 @@ func regular(path string, stat *unix.Stat_t, limit int) error {
 	case unix.S_IFCHR, unix.S_IFBLK:
 		kind = "a device"
 	default:
-		kind = "something else" // an epoll instance or the like, in /proc/PID/fd
+		kind = "something else" // such as an epoll instance, in /proc/PID/fd
 	}
 	return &Unfit{path, "is " + kind + ", not a regular file"}
 }
@@ -103,8 +102,8 @@ func tooLarge(path string, limit int) error {
 	return &Unfit{path, fmt.Sprintf("is larger than %d bytes", limit)}
 }
 
-// retried calls a system call until no signal interrupts it.
-func retried(call func() error) error {
+// retryEINTR repeats a system call while signals interrupt it.
+func retryEINTR(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err

@@ -67,7 +67,7 @@ func TestReadRegular(t *testing.T) {
 	}
 }
 
-// A file that grows for as long as it is read is read no further than the limit.
+// A file that keeps growing while it is read is read up to the limit.
 func TestReadRegularOfAFileThatGrows(t *testing.T) {
 	const limit = 1 << 20
 	file, err := os.Create(filepath.Join(t.TempDir(), "file"))
@@ -83,7 +83,7 @@ func TestReadRegularOfAFileThatGrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	for _, size := range []int{0, 100, limit} { // what it had when it was looked at
+	for _, size := range []int{0, 100, limit} { // its size before the read
 		if _, err := unix.Seek(fd, 0, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SetReusePort lets other sockets of this user that do the same listen in the way of a TCP socket: SO_REUSEPORT of
-// socket(7). The kernel looks at the option when the other binds, so that it may be set on a socket that listens
-// already. There is no taking it back while one of them is open.
+// SetReusePort allows other sockets of this user with the same option to listen on a conflicting address (socket(7):
+// SO_REUSEPORT). The kernel checks the option when the other socket binds, so it may be set while the socket already
+// listens. It cannot be undone while one of the sockets is open.
 func SetReusePort(fd int) error {
 	return os.NewSyscallError("setsockopt SO_REUSEPORT", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 }

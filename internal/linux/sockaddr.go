@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sockaddr writes an address as the kernel has it (ip(7), ipv6(7)). It returns the family and the size.
+// Sockaddr stores an address in the kernel's format (ip(7), ipv6(7)). It returns the family and the size.
 func Sockaddr(to *unix.RawSockaddrAny, a netip.AddrPort) (family, size int, err error) {
 	if ip := a.Addr().Unmap(); ip.Is4() {
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(to))
@@ -27,7 +27,7 @@ func Sockaddr(to *unix.RawSockaddrAny, a netip.AddrPort) (family, size int, err 
 	return unix.AF_INET6, unix.SizeofSockaddrInet6, nil
 }
 
-// SockaddrUnix writes a path (unix(7)). It returns the size.
+// SockaddrUnix stores a path in the kernel's format (unix(7)). It returns the size.
 func SockaddrUnix(to *unix.RawSockaddrAny, path string) (size int, err error) {
 	un := (*unix.RawSockaddrUnix)(unsafe.Pointer(to))
 	if len(path) >= len(un.Path) {
@@ -40,7 +40,7 @@ func SockaddrUnix(to *unix.RawSockaddrAny, path string) (size int, err error) {
 	return int(unsafe.Offsetof(un.Path)) + len(path) + 1, nil
 }
 
-// zoneIndex is the number of an interface, which a zone names or gives.
+// zoneIndex returns the number of the interface that a zone names or is.
 func zoneIndex(zone string) (uint32, error) {
 	if zone == "" {
 		return 0, nil
@@ -51,15 +51,15 @@ func zoneIndex(zone string) (uint32, error) {
 	return interfaceIndex(zone)
 }
 
-// NetworkOrder turns a port from the machine's byte order into that of the network, or back.
+// NetworkOrder converts a port between the byte order of the machine and that of the network.
 func NetworkOrder(port uint16) uint16 {
 	return binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, port))
 }
 
-// BindSource has a TCP socket of the address's family connect from there. The port is left to connect, which can use one
-// for several destinations (ip(7), IP_BIND_ADDRESS_NO_PORT).
+// BindSource sets the local address from which a TCP socket of the same family will connect. The port is chosen by connect,
+// which can share one among several destinations (ip(7), IP_BIND_ADDRESS_NO_PORT).
 func BindSource(fd int, from netip.Addr) error {
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // or there are fewer ports
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // without it, fewer connections are possible
 	var at unix.RawSockaddrAny
 	_, size, err := Sockaddr(&at, netip.AddrPortFrom(from, 0))
 	if err != nil {
@@ -71,7 +71,7 @@ func BindSource(fd int, from netip.Addr) error {
 	return nil
 }
 
-// Outcome is what became of a connect that was in progress and has had an event: 0 if the connection stands.
+// Outcome returns the result of a connect in progress after its event: 0 if the connection is established.
 func Outcome(fd int) syscall.Errno {
 	errno, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
@@ -80,9 +80,9 @@ func Outcome(fd int) syscall.Errno {
 	return syscall.Errno(errno)
 }
 
-// MetItself reports whether a TCP socket is connected to itself: the kernel does that when nobody listens on a local port
-// and it happens to choose that very port for the connection. A socket whose connection is gone already, of which the
-// kernel tells no peer, was connected to another: nobody else could have ended it.
+// MetItself reports whether a TCP socket is connected to itself: the kernel allows that if nobody listens on a local port
+// and it happens to choose that port for the connection. A socket without a peer any more was connected to another one:
+// only that could have ended the connection.
 func MetItself(fd int) bool {
 	var local, remote unix.RawSockaddrAny
 	n, m := uint32(unix.SizeofSockaddrAny), uint32(unix.SizeofSockaddrAny)

@@ -35,7 +35,7 @@ func connectTo(t *testing.T, to netip.AddrPort, from netip.Addr) (fd int, outcom
 	return fd, settle(t, fd, Connect(fd, &at, size))
 }
 
-// settle waits for what becomes of a connect.
+// settle waits for the result of a connect.
 func settle(t *testing.T, fd int, errno syscall.Errno) syscall.Errno {
 	t.Helper()
 	if errno != unix.EINPROGRESS {

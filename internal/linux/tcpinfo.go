@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// States of the kernel's include/net/tcp_states.h.
+// TCP states (the kernel's include/net/tcp_states.h).
 const (
 	tcpTimeWait  = 6
 	tcpClose     = 7
@@ -18,10 +18,10 @@ const (
 	tcpClosing   = 11
 )
 
-// Quiet returns how long ago the TCP connection last moved data, in either direction, by the kernel's own account
-// (tcpi_last_data_recv and tcpi_last_data_sent of TCP_INFO). Sending again what the peer does not acknowledge is not
-// moving. A connection that has never moved data is quiet since it was made, or for longer: callers bound it by the
-// age of the session. The resolution is the kernel's tick. A socket that is not TCP, or closed, is an error.
+// Quiet returns how long ago the TCP connection last moved data, in either direction (TCP_INFO: tcpi_last_data_recv,
+// tcpi_last_data_sent). Retransmissions do not count. The result for a connection that never moved data is at least its
+// age; callers limit it to the age of the session. The resolution is the kernel's tick. It fails if the socket is closed or
+// not TCP.
 func Quiet(conn syscall.RawConn) (time.Duration, error) {
 	info, err := tcpInfo(conn)
 	if err != nil {
@@ -30,7 +30,7 @@ func Quiet(conn syscall.RawConn) (time.Duration, error) {
 	return quietOf(info), nil
 }
 
-// QuietFD is Quiet for a bare descriptor.
+// QuietFD is Quiet for a descriptor.
 func QuietFD(fd int) (time.Duration, error) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
@@ -50,16 +50,16 @@ func quietOf(info *unix.TCPInfo) time.Duration {
 	return time.Duration(quiet) * time.Millisecond
 }
 
-// Broken reports whether the TCP connection is gone: reset by its peer, or given up by the kernel after keepalive or
-// retransmission found nobody. A connection that both ends have shut down in good order is gone as well. A
-// socket that is not TCP, or closed, is not broken.
+// Broken reports whether the TCP connection is gone: the peer reset it, or the kernel gave up after keepalive or
+// retransmissions without an answer. A connection that both ends have shut down in order is gone, too. It is false for a
+// socket that is closed or not TCP.
 func Broken(conn syscall.RawConn) bool {
 	info, err := tcpInfo(conn)
 	return err == nil && info.State == tcpClose
 }
 
-// Backlog is how many connections of a listening TCP socket wait to be accepted: tcpi_unacked of TCP_INFO, which has
-// that meaning there (tcp_get_info() in the kernel's net/ipv4/tcp.c).
+// Backlog returns how many connections of a listening TCP socket wait to be accepted: tcpi_unacked of TCP_INFO, for
+// listening sockets (tcp_get_info() in the kernel's net/ipv4/tcp.c).
 func Backlog(fd int) (int, error) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
@@ -68,8 +68,8 @@ func Backlog(fd int) (int, error) {
 	return int(info.Unacked), nil
 }
 
-// Acknowledged returns how many bytes of the TCP connection its peer has acknowledged. The SYN of a connection that was
-// made from here counts as one, and a FIN may. It is 0 for a socket that is not TCP, or closed.
+// Acknowledged returns how many bytes of the TCP connection the peer has acknowledged. The SYN of an outgoing connection
+// counts as one, and a FIN may. It is 0 for a socket that is closed or not TCP.
 func Acknowledged(conn syscall.RawConn) int64 {
 	info, err := tcpInfo(conn)
 	if err != nil {
@@ -78,22 +78,22 @@ func Acknowledged(conn syscall.RawConn) int64 {
 	return int64(info.Bytes_acked)
 }
 
-// Fetched returns how many bytes of the TCP connection were received and read. It is 0 for a socket that is not TCP, or
-// closed.
+// Fetched returns how many bytes of the TCP connection were received and read. It is 0 for a socket that is closed or not
+// TCP.
 func Fetched(conn syscall.RawConn) int64 {
 	var info *unix.TCPInfo
 	var unread int
 	var infoErr, inqErr error
 	err := conn.Control(func(fd uintptr) {
 		info, infoErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		unread, inqErr = unix.IoctlGetInt(int(fd), unix.SIOCINQ) // second: what comes in between is not taken for read
+		unread, inqErr = unix.IoctlGetInt(int(fd), unix.SIOCINQ) // after TCP_INFO, so that bytes that arrive in between do not count as read
 	})
 	if err != nil || infoErr != nil || inqErr != nil {
 		return 0
 	}
 	n := int64(info.Bytes_received) - int64(unread)
 	switch info.State {
-	case tcpTimeWait, tcpClose, tcpCloseWait, tcpLastAck, tcpClosing: // a FIN was received, and counts as one
+	case tcpTimeWait, tcpClose, tcpCloseWait, tcpLastAck, tcpClosing: // a received FIN counts as one byte
 		n--
 	}
 	return max(0, n)

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A socket of a process that is gone is replaced; one that is in use, and what is no socket, is not.
+// The socket of a process that has ended is replaced; a socket in use, or another kind of file, is not.
 func TestListenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sock")
 	l, err := ListenUnix(path, 0)
@@ -48,7 +48,7 @@ func TestListenUnix(t *testing.T) {
 	}
 }
 
-// The socket is never open to more than its mode says, not even between being made and being changed.
+// The socket is never accessible beyond its mode, not even between bind and chmod.
 func TestListenUnixIsNeverWider(t *testing.T) {
 	defer unix.Umask(unix.Umask(0))
 	path := filepath.Join(t.TempDir(), "sock")
@@ -83,7 +83,7 @@ func init() {
 	os.Exit(0)
 }
 
-// Who is at the other end is told with all of his groups.
+// PeerOf returns all groups of the peer.
 func TestPeer(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can be another user")

@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListenUnix listens on a path. A socket that is left there by a process that is gone is replaced; anything else is not.
-// A mode other than 0 is that of the socket, whatever the umask is; it is never wider, not for a moment. Closing the
-// listener takes the socket away.
+// ListenUnix listens on a path. It replaces a socket there on which no process listens any more, and nothing else. A mode
+// other than 0 is that of the socket, regardless of the umask; it is never wider, not even for a moment. Closing the
+// listener removes the socket.
 func ListenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	lc := net.ListenConfig{}
 	if mode != 0 {
-		// The socket in the file system gets the mode of the one that is bound, without what the umask has.
+		// The socket file gets the mode of the bound socket, minus the umask.
 		lc.Control = func(_, _ string, c syscall.RawConn) error {
 			var chmodErr error
 			err := c.Control(func(fd uintptr) { chmodErr = unix.Fchmod(int(fd), uint32(mode.Perm())) })
@@ -34,7 +34,7 @@ func ListenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 		l, err = lc.Listen(context.Background(), "unix", path)
 	}
 	if err != nil {
-		return nil, bare(err)
+		return nil, unwrap(err)
 	}
 	if mode != 0 {
 		if err := os.Chmod(path, mode.Perm()); err != nil {
@@ -45,7 +45,7 @@ func ListenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	return l, nil
 }
 
-// clearAbandoned removes a socket that nobody listens on.
+// clearAbandoned removes a socket on which nobody listens.
 func clearAbandoned(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -69,8 +69,8 @@ func abandoned(path string) bool {
 	return errors.Is(err, unix.ECONNREFUSED)
 }
 
-// bare takes away what package net wraps around an error of the system.
-func bare(err error) error {
+// unwrap removes what package net adds to a system error.
+func unwrap(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return errno

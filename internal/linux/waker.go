@@ -7,10 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Waker wakes an epoll instance that has it edge-triggered (eventfd(2)): every Wake is an event. Nobody has to read it.
+// Waker wakes an epoll instance that has it registered edge-triggered (eventfd(2)): each Wake is an event. It need not be
+// read.
 type Waker struct{ fd int }
 
-// NewWaker makes a waker, which Close gives back.
+// NewWaker returns a waker. The caller must Close it.
 func NewWaker() (*Waker, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
@@ -19,14 +20,14 @@ func NewWaker() (*Waker, error) {
 	return &Waker{fd: fd}, nil
 }
 
-// FD is the descriptor to register.
+// FD returns the descriptor to register.
 func (w *Waker) FD() int { return w.fd }
 
-// Wake makes an event. It may be called from any goroutine.
+// Wake makes an event. It is safe for concurrent use.
 func (w *Waker) Wake() {
 	one := uint64(1)
 	unix.RawSyscall(unix.SYS_WRITE, uintptr(w.fd), uintptr(unsafe.Pointer(&one)), 8)
 }
 
-// Close gives the waker back.
+// Close closes the descriptor.
 func (w *Waker) Close() error { return os.NewSyscallError("close", unix.Close(w.fd)) }

@@ -1,4 +1,4 @@
-// Package sanitize makes text that comes from outside fit to be shown: in a log line, an event, an error, a terminal.
+// Package sanitize makes text from outside safe to show in a log line, an event, an error or a terminal.
 package sanitize
 
 import (
@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// Limit is the length that Text cuts to, in bytes, where the caller has no reason for another.
+// Limit is the usual limit of Text, in bytes.
 const Limit = 256
 
-// Text returns s as one line of printable characters: control characters (line breaks and terminal escapes among them),
-// characters that change the direction or take no room, and bytes that are not UTF-8 are written as Go writes them in a
-// string literal, \n or \x1b. A text longer than limit bytes is cut, and its end says how long it was. What is fit to be
-// shown already is returned as it is.
+// Text returns s as one line of printable characters: control characters (such as line breaks and terminal escapes),
+// characters that change the direction or have no width, and bytes that are not UTF-8 are escaped as in a Go string
+// literal, \n or \x1b. A text longer than limit bytes is cut, and the end of the result has the original length. A text
+// that is already safe is returned unchanged.
 func Text(s string, limit int) string {
 	kept := cut(s, limit)
 	if kept == s && fit(s) {
@@ -41,8 +41,7 @@ func Text(s string, limit int) string {
 	return b.String()
 }
 
-// Lines returns s with each of its lines as Text has it: for a text of several lines none of which is from outside as a
-// whole.
+// Lines applies Text to each line of s; use it only for text whose line breaks are not from outside.
 func Lines(s string, limit int) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -51,7 +50,7 @@ func Lines(s string, limit int) string {
 	return strings.Join(lines, "\n")
 }
 
-// Error returns err with a text that went through Text, or nil for nil. It wraps err.
+// Error returns an error with the text of err made safe by Text; nil for nil. It wraps err.
 func Error(err error, limit int) error {
 	if err == nil {
 		return nil
@@ -73,7 +72,7 @@ func (s *sanitized) Error() string { return s.text }
 
 func (s *sanitized) Unwrap() error { return s.err }
 
-// cut returns at most limit bytes of s, and no part of a character.
+// cut returns at most limit bytes of s, without splitting a character.
 func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
@@ -94,5 +93,5 @@ func fit(s string) bool {
 	return true
 }
 
-// shown reports whether a character is written as it is.
+// shown reports whether a character is written unchanged.
 func shown(r rune) bool { return unicode.IsPrint(r) }

@@ -33,7 +33,7 @@ func Descriptors() uint64 { return 2 }
 type Engine struct {
 	workers *admit.Workers
 	events  relay.Events
-	watch   *linux.ErrorWatch
+	watch   *linux.ErrorMonitor
 	endings *endings
 	open    relay.Open
 
@@ -44,7 +44,7 @@ type Engine struct {
 
 // New starts an engine that takes its workers from the pool and tells events what happens.
 func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
-	watch, err := linux.NewErrorWatch()
+	watch, err := linux.NewErrorMonitor()
 	if err != nil {
 		return nil, fmt.Errorf("start engine copy: %w", err)
 	}
