@@ -8,7 +8,7 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// maxAdmin is on how many addresses the admin API can be served.
+// maxAdmin is the maximum number of addresses of the admin API.
 const maxAdmin = 16
 
 // adminSocket is one element of admin.listen: a portRange of one port, with an address.
@@ -16,7 +16,7 @@ type adminSocket struct {
 	portRange
 }
 
-// config gives what the file's "admin" means.
+// config converts "admin" of the file.
 func (a admin) config() Admin {
 	var c Admin
 	for _, s := range a.Listen {
@@ -25,7 +25,7 @@ func (a admin) config() Admin {
 	return c
 }
 
-// adminSockets decodes the well-written elements of n.
+// adminSockets decodes the valid elements of n.
 func (d *decoder) adminSockets(n node) []adminSocket {
 	elements, ok := d.array(n, maxAdmin, "addresses")
 	if !ok {
@@ -35,7 +35,7 @@ func (d *decoder) adminSockets(n node) []adminSocket {
 	for i, e := range elements {
 		r, err := parseAdminElement(e)
 		if err != nil {
-			d.wrong(e, "%v", err)
+			d.report(e, "%v", err)
 			continue
 		}
 		r.element, r.at = i, e
@@ -47,7 +47,7 @@ func (d *decoder) adminSockets(n node) []adminSocket {
 func parseAdminElement(n node) (portRange, error) {
 	switch kindOf(n) {
 	case "a number":
-		return portRange{}, bareAdminPort(short(string(n.Value.Value.(hujson.Literal))))
+		return portRange{}, errPortAlone(shorten(string(n.Value.Value.(hujson.Literal))))
 	case "a string":
 		return parseAdmin(text(n.Value))
 	default:
@@ -62,14 +62,14 @@ func parseAdmin(s string) (portRange, error) {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok {
 		return portRange{first: Port{Network: "unix", Path: path}}, checkPath(path)
 	}
-	if err := missingParts(s, 9901); err != nil {
+	if err := checkComplete(s, 9901); err != nil {
 		return portRange{}, err
 	}
 	colon := strings.LastIndexByte(s, ':')
 	number := s[colon+1:]
 	switch {
 	case digits.MatchString(number) && colon <= 0:
-		return portRange{}, bareAdminPort(number)
+		return portRange{}, errPortAlone(number)
 	case !digits.MatchString(number) || colon < 0:
 		return portRange{}, fmt.Errorf("%s is not an address for the admin API: it can be %s", quote(s), adminForms)
 	}
@@ -82,12 +82,12 @@ func parseAdmin(s string) (portRange, error) {
 		err = fmt.Errorf("%s is not an IP address: the admin API can listen on %s", quote(s[:colon]), adminForms)
 	}
 	if err == nil {
-		err = refuseNoZone(ip, netip.AddrPortFrom(ip.WithZone(exampleZone), port).String())
+		err = requireZone(ip, netip.AddrPortFrom(ip.WithZone(exampleZone), port).String())
 	}
 	return portRange{first: Port{Network: "tcp", Addr: netip.AddrPortFrom(ip, port)}, last: port}, err
 }
 
-// bareAdminPort refuses to be seen from everywhere without a word.
-func bareAdminPort(number string) error {
+// errPortAlone is the error for a port number without an address, which would open the API to everyone.
+func errPortAlone(number string) error {
 	return fmt.Errorf("a port alone would be open to every address: name one, as in %s", quote("127.0.0.1:"+number))
 }

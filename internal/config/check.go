@@ -5,14 +5,14 @@ import (
 	"net/netip"
 )
 
-// The limits of a configuration.
+// Limits of a configuration.
 const (
 	maxApps    = 1000
-	maxTargets = 10000 // an app
-	maxSockets = 65535 // listening, in all
+	maxTargets = 10000 // of an app
+	maxSockets = 65535 // listening sockets in all
 )
 
-// check reports what is wrong between values that may stand far from each other, and names the apps that have no name.
+// check reports errors between values in different parts of the file, and sets the names of apps without one.
 func (d *decoder) check(doc *document) {
 	d.checkNames(doc.Apps)
 	d.checkPorts(doc)
@@ -22,20 +22,19 @@ func (d *decoder) check(doc *document) {
 	d.checkOnDead(doc)
 }
 
-// checkPorts reports every element of "ports" that wants a socket that another one has, and the one that goes over the
-// limit of sockets. It stops at the limit, so that no range costs more than that. What the admin API listens on comes
-// after the ports.
+// checkPorts reports each element of "ports" whose socket is taken by another one, and the element that exceeds the limit
+// of sockets. It stops at the limit, so that the work is bounded. The addresses of the admin API come after the ports.
 func (d *decoder) checkPorts(doc *document) {
 	taken := newSockets()
 	total := 0
 	take := func(r *portRange) bool {
 		total += r.size()
 		if total > maxSockets {
-			d.wrong(r.at, "goes over the limit of %d listening sockets in all", maxSockets)
+			d.report(r.at, "exceeds the limit of %d listening sockets in all", maxSockets)
 			return false
 		}
 		if other := taken.take(r); other != nil {
-			d.wrong(r.at, "%v is taken by %v%s, %s at %v", r, other, other.of(r), other.at.path, d.at(other.at))
+			d.report(r.at, "%v is taken by %v%s, %s at %v", r, other, other.ofApp(r), other.at.path, d.placeOf(other.at))
 		}
 		return true
 	}
@@ -55,8 +54,8 @@ func (d *decoder) checkPorts(doc *document) {
 	}
 }
 
-// checkSourceAddress reports targets that the app's source address cannot connect to. What a name stands for is not
-// known here.
+// checkSourceAddress reports targets that cannot be reached from the app's source address. Addresses of names are not known
+// here.
 func (d *decoder) checkSourceAddress(a *app) {
 	if !a.SourceAddress.IsValid() {
 		return
@@ -82,15 +81,15 @@ func (d *decoder) checkSourceAddress(a *app) {
 	if a.SourceAddress.Is6() {
 		own, other = other, own
 	}
-	d.wrong(a.setting("source_address"), "the source address %v is %s: it cannot connect to targets that are %s, %s", a.SourceAddress, own, other, first)
+	d.report(a.setting("source_address"), "the source address %v is %s: it cannot connect to targets that are %s, %s", a.SourceAddress, own, other, first)
 }
 
-// checkOnDead reports settings that wait for probes which never come, since only those of "always" look at a target that
-// lives: once in the defaults, and in the apps that make it so.
+// checkOnDead reports on_dead "close" without probes of live targets, which only "always" has: once for the defaults, and
+// for each app that causes it.
 func (d *decoder) checkOnDead(doc *document) {
 	bad := func(s Settings) bool { return s.OnDead == OnDeadClose && s.Probe.When != ProbeAlways }
 	wrong := func(at node, s Settings) {
-		d.wrong(at, `on_dead "close" needs probes to find a target dead: probe.when must be "always", not %q`, s.Probe.When)
+		d.report(at, `on_dead "close" needs probes to find a target dead: probe.when must be "always", not %q`, s.Probe.When)
 	}
 	if bad(doc.Defaults) {
 		wrong(node{member(&d.source.root, "defaults"), "defaults"}, doc.Defaults)

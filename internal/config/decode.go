@@ -13,8 +13,8 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// decoder turns a syntax tree into Go values. It collects problems and goes on: a bad value leaves what it should have
-// set as it was, and the configuration is thrown away at the end.
+// decoder converts a syntax tree to Go values. It collects problems and continues: a bad value leaves its destination
+// unchanged, and the configuration is discarded in the end.
 type decoder struct {
 	source   *source
 	problems problems
@@ -22,7 +22,7 @@ type decoder struct {
 	defaults *Settings // what an app starts from; complete before the first app is decoded
 }
 
-// node is a value of the file and its path.
+// node is a value in the file, with its path.
 type node struct {
 	*hujson.Value
 	path string
@@ -39,30 +39,30 @@ func (n node) member(key string, v *hujson.Value) node {
 	return node{v, key}
 }
 
-// wrong records that something is wrong with the value n. What takes work to write is better an argument with a method
-// String, which is not called for a problem that nobody will be told.
-func (d *decoder) wrong(n node, format string, args ...any) {
-	if d.problems.wants(n.StartOffset) {
+// report records a problem with the value n. If an argument is expensive to format, pass a Stringer: it is not called for
+// problems that are not kept.
+func (d *decoder) report(n node, format string, args ...any) {
+	if d.problems.keep(n.StartOffset) {
 		d.problems.add(problem{n.StartOffset, n.path, fmt.Sprintf(format, args...)})
 	}
 }
 
-// at gives the place of a value, for an argument of wrong.
-func (d *decoder) at(n node) fmt.Stringer { return spot{d.source, n.StartOffset} }
+// placeOf returns the place of a value as an argument of report.
+func (d *decoder) placeOf(n node) fmt.Stringer { return lazyPlace{d.source, n.StartOffset} }
 
-// spot is a place that is not looked for before somebody wants to know it.
-type spot struct {
+// lazyPlace is a place that is computed by String.
+type lazyPlace struct {
 	source *source
 	offset int
 }
 
-func (s spot) String() string { return s.source.place(s.offset).String() }
+func (s lazyPlace) String() string { return s.source.place(s.offset).String() }
 
-func (d *decoder) wrongType(n node, want string) {
-	d.wrong(n, "must be %s, not %s", want, kindOf(n))
+func (d *decoder) reportType(n node, want string) {
+	d.report(n, "must be %s, not %s", want, kindOf(n))
 }
 
-// kindOf names the type of a value, and tells true from false.
+// kindOf returns the type of a value as text, with true and false told apart.
 func kindOf(n node) string {
 	switch n.Value.Value.Kind() {
 	case '"':
@@ -78,7 +78,7 @@ func kindOf(n node) string {
 	}
 }
 
-// decode decodes n into what into points to, by its type.
+// decode decodes n into the destination, by its type.
 func (d *decoder) decode(n node, into any, r rule) {
 	switch into := into.(type) {
 	case *bool:
@@ -128,12 +128,12 @@ func (d *decoder) decode(n node, into any, r rule) {
 	}
 }
 
-// object decodes the members of n into the struct that into points to, in the order of the struct. It gives the keys
-// that n has, also those whose value is bad and those that are misspelled.
+// object decodes the members of n into a struct, in the order of its fields. It returns the keys of n, also misspelled ones
+// and those with bad values.
 func (d *decoder) object(n node, into any) (given []string, ok bool) {
 	object, ok := n.Value.Value.(*hujson.Object)
 	if !ok {
-		d.wrongType(n, "an object")
+		d.reportType(n, "an object")
 		return nil, false
 	}
 	target := reflect.ValueOf(into).Elem()
@@ -150,7 +150,7 @@ func (d *decoder) object(n node, into any) (given []string, ok bool) {
 			}
 		case members[f] != nil:
 			first := &members[f].Name
-			d.wrong(node{&m.Name, n.path}, "duplicate key %s: %s is already at %v", quote(key), quote(text(first)), d.at(node{Value: first}))
+			d.report(node{&m.Name, n.path}, "duplicate key %s: %s is already at %v", quote(key), quote(text(first)), d.placeOf(node{Value: first}))
 		default:
 			members[f] = m
 			given = append(given, known[f].key)
@@ -165,35 +165,35 @@ func (d *decoder) object(n node, into any) (given []string, ok bool) {
 	return given, true
 }
 
-// unknown reports a key that is not one of the known, and gives the one that it may be a misspelling of, or "".
+// unknown reports an unknown key, and returns the known key of which it may be a misspelling, or "".
 func (d *decoder) unknown(n node, m *hujson.ObjectMember, key string, known []field) (suggestion string) {
 	hint := ""
-	if d.guesses++; d.guesses <= maxGuesses {
+	if d.guesses++; d.guesses <= maxSuggestions {
 		suggestion = nearest(key, known)
 	}
 	if suggestion != "" {
 		hint = fmt.Sprintf(" (did you mean %q?)", suggestion)
 	}
-	d.wrong(node{&m.Name, n.path}, "unknown key %s%s", quote(key), hint)
+	d.report(node{&m.Name, n.path}, "unknown key %s%s", quote(key), hint)
 	return suggestion
 }
 
-// maxGuesses bounds the work for a file that has nothing but unknown keys.
-const maxGuesses = 10 * MaxErrors
+// maxSuggestions bounds the work for a file with many unknown keys.
+const maxSuggestions = 10 * MaxErrors
 
 func has(given []string, key string) bool {
 	return slices.Contains(given, key)
 }
 
-// array gives the elements of n, no more than the limit of what they are.
+// array returns the elements of n, at most limit.
 func (d *decoder) array(n node, limit int, what string) ([]node, bool) {
 	array, ok := n.Value.Value.(*hujson.Array)
 	if !ok {
-		d.wrongType(n, "an array")
+		d.reportType(n, "an array")
 		return nil, false
 	}
 	if len(array.Elements) > limit {
-		d.wrong(n, "has %d %s: the limit is %d", len(array.Elements), what, limit)
+		d.report(n, "has %d %s: the limit is %d", len(array.Elements), what, limit)
 	}
 	nodes := make([]node, min(len(array.Elements), limit))
 	for i := range nodes {
@@ -202,10 +202,10 @@ func (d *decoder) array(n node, limit int, what string) ([]node, bool) {
 	return nodes, true
 }
 
-// string gives the value of a string.
+// string returns the value of a string.
 func (d *decoder) string(n node) (string, bool) {
 	if kindOf(n) != "a string" {
-		d.wrongType(n, "a string")
+		d.reportType(n, "a string")
 		return "", false
 	}
 	return text(n.Value), true
@@ -216,27 +216,27 @@ func (d *decoder) bool(n node, b *bool) {
 	case "true", "false":
 		*b = kind == "true"
 	default:
-		d.wrongType(n, "true or false")
+		d.reportType(n, "true or false")
 	}
 }
 
 func (d *decoder) int(n node, i *int, r rule) {
 	if kindOf(n) != "a number" {
-		d.wrongType(n, "a number")
+		d.reportType(n, "a number")
 		return
 	}
 	number := string(n.Value.Value.(hujson.Literal))
 	if strings.ContainsAny(number, ".eE") {
-		d.wrong(n, "must be a whole number without fraction or exponent, not %s", short(number))
+		d.report(n, "must be a whole number without fraction or exponent, not %s", shorten(number))
 		return
 	}
 	value, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || !r.allows(value) {
 		hint := ""
 		if err == nil && value == 0 {
-			hint = r.nought
+			hint = r.zeroHint
 		}
-		d.wrong(n, "must be %s, not %s%s", r.want(), short(number), hint)
+		d.report(n, "must be %s, not %s%s", r.mustBe(), shorten(number), hint)
 		return
 	}
 	*i = int(value)
@@ -251,7 +251,7 @@ func (d *decoder) oneIn(n node, into *OneIn, r rule) {
 	case "a number":
 		d.int(n, (*int)(into), r)
 	default:
-		d.wrongType(n, "true, false or a number")
+		d.reportType(n, "true, false or a number")
 	}
 }
 
@@ -262,7 +262,7 @@ func (d *decoder) enum(n node, s *string, r rule) {
 	}
 	value, ok := r.choice(given)
 	if !ok {
-		d.wrong(n, "must be %s, not %s", r.enumText(), quote(given))
+		d.report(n, "must be %s, not %s", r.enumText(), quote(given))
 		return
 	}
 	*s = value
@@ -271,20 +271,20 @@ func (d *decoder) enum(n node, s *string, r rule) {
 func (d *decoder) duration(n node, t *time.Duration, r rule) {
 	if kindOf(n) == "a number" {
 		number := string(n.Value.Value.(hujson.Literal))
-		d.wrong(n, `must be a duration such as "5s", not a number%s`, meantDuration(number, r))
+		d.report(n, `must be a duration such as "5s", not a number%s`, durationHint(number, r))
 		return
 	}
 	if kindOf(n) != "a string" {
-		d.wrongType(n, `a duration such as "5s"`)
+		d.reportType(n, `a duration such as "5s"`)
 		return
 	}
 	given := text(n.Value)
 	value, err := time.ParseDuration(given)
 	switch {
 	case err != nil && !durationForm.MatchString(strings.TrimPrefix(given, "-")):
-		d.wrong(n, `must be a duration such as "250ms", "5s" or "1h30m", not %s%s`, quote(given), meantDuration(given, r))
+		d.report(n, `must be a duration such as "250ms", "5s" or "1h30m", not %s%s`, quote(given), durationHint(given, r))
 	case err != nil || given[0] == '-' || !r.allows(int64(value)): // an error of a duration in form: it is too long
-		d.wrong(n, "must be %s, not %s", r.want(), quote(given))
+		d.report(n, "must be %s, not %s", r.mustBe(), quote(given))
 	default:
 		*t = value
 	}

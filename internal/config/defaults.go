@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Every built-in default stands in this file. The decoder starts from these values, and the schema and Keys show them.
+// This file has all built-in defaults. The decoder starts from these values; the schema and Keys show them.
 
 // Default returns the built-in configuration: every default and no app.
 func Default() Config {
@@ -15,7 +15,7 @@ func Default() Config {
 	}
 }
 
-// DefaultSettings returns the settings of an app that says nothing, under a file without "defaults".
+// DefaultSettings returns the settings of an app without any, in a file without "defaults".
 func DefaultSettings() Settings {
 	return Settings{
 		Balance:          BalanceRoundRobin,
@@ -32,12 +32,12 @@ func DefaultSettings() Settings {
 	}
 }
 
-// DefaultHTTPProbe returns an HTTP probe that says nothing of its own.
+// DefaultHTTPProbe returns the values for an HTTP probe without keys.
 func DefaultHTTPProbe() HTTPProbe {
 	return HTTPProbe{Path: "/", Low: 200, High: 399}
 }
 
-// DefaultTarget returns a target that is an address and nothing more.
+// DefaultTarget returns the values for a target with nothing but an address.
 func DefaultTarget() Target {
 	return Target{Weight: 1}
 }

@@ -1,6 +1,6 @@
 package config
 
-// docs says what every key is for. The keys of "defaults" have the texts of those of an app.
+// docs are the descriptions of all keys. The keys of "defaults" share those of an app.
 var docs = map[string]string{
 	"max_workers": "How many sessions may be open at once. While all workers are busy, new connections wait in the " +
 		"kernel's backlog.",

@@ -1,7 +1,7 @@
 package config
 
-// document is a configuration as a file writes it. With its parts it is the one list of keys: the decoder, the schema
-// and Keys all walk these types. The tags say what the key is called and which values it takes (see rule).
+// document is the structure of a configuration file. With its parts it is the single list of keys, which the decoder, the
+// schema and Keys walk. The tags are the name of the key and the values it takes (see rule).
 type document struct {
 	Config
 	Admin    admin    `json:"admin"`
@@ -9,37 +9,37 @@ type document struct {
 	Apps     []app    `json:"apps"`
 }
 
-// app is an App as a file writes it.
+// app is the structure of an App in the file.
 type app struct {
 	Name    name        `json:"name"`
 	Ports   []portRange `json:"ports"`
 	Targets []Target    `json:"targets"`
 	Settings
 
-	at    node     // where it stands
-	given []string // the keys that it has, well or badly written
+	at    node     // its value in the file
+	given []string // its keys in the file, also misspelled ones and those with bad values
 }
 
-// admin is an Admin as a file writes it.
+// admin is the structure of an Admin in the file.
 type admin struct {
 	Listen []adminSocket `json:"listen"`
 }
 
-// httpProbe is an HTTPProbe as a file writes it.
+// httpProbe is the structure of an HTTPProbe in the file.
 type httpProbe struct {
 	Path   httpPath `json:"path"`
 	Status statuses `json:"status"`
 }
 
-// written gives h as a file writes it.
-func (h HTTPProbe) written() httpProbe {
+// document returns h as it is in a file.
+func (h HTTPProbe) document() httpProbe {
 	return httpProbe{httpPath(h.Path), statuses{h.Low, h.High}}
 }
 
 // name is the name of an app.
 type name string
 
-// newDocument returns what an empty file would mean.
+// newDocument returns the meaning of an empty file.
 func newDocument() document {
 	return document{Config: Default(), Defaults: DefaultSettings()}
 }
@@ -50,7 +50,7 @@ func (d *decoder) document() document {
 	root := node{Value: &d.source.root}
 	given, ok := d.object(root, &doc)
 	if ok && !has(given, "apps") {
-		d.wrong(root, `has no "apps"`)
+		d.report(root, `has no "apps"`)
 	}
 	return doc
 }
@@ -61,7 +61,7 @@ func (d *decoder) apps(n node) []app {
 		return nil
 	}
 	if len(elements) == 0 {
-		d.wrong(n, "must have at least one app")
+		d.report(n, "must have at least one app")
 	}
 	apps := make([]app, len(elements))
 	for i, e := range elements {
@@ -73,14 +73,14 @@ func (d *decoder) apps(n node) []app {
 		}
 		for _, key := range []string{"ports", "targets"} {
 			if !has(a.given, key) {
-				d.wrong(e, "has no %q", key)
+				d.report(e, "has no %q", key)
 			}
 		}
 	}
 	return apps
 }
 
-// setting gives the value of a setting of the app, or the app itself if it has the setting from the defaults.
+// setting returns the value of a setting of the app, or the app itself if the setting comes from the defaults.
 func (a *app) setting(key string) node {
 	if v := member(a.at.Value, key); v != nil {
 		return a.at.member(key, v)
@@ -88,7 +88,7 @@ func (a *app) setting(key string) node {
 	return a.at
 }
 
-// keepalive decodes false, true or an object over the defaults that apply.
+// keepalive decodes false, true or an object, on top of the defaults.
 func (d *decoder) keepalive(n node, k *Keepalive) {
 	on := *k
 	if !on.Enabled {
@@ -103,20 +103,20 @@ func (d *decoder) keepalive(n node, k *Keepalive) {
 		d.object(n, &on)
 		*k = on
 	default:
-		d.wrongType(n, "true, false or an object")
+		d.reportType(n, "true, false or an object")
 	}
 }
 
-// acceptProxyProtocol decodes false, or an object over the defaults that apply.
+// acceptProxyProtocol decodes false or an object, on top of the defaults.
 func (d *decoder) acceptProxyProtocol(n node, a *AcceptProxyProtocol) {
 	switch kindOf(n) {
 	case "false":
 		*a = DefaultSettings().AcceptProxyProtocol
 	case "an object":
 		if given, _ := d.object(n, a); a.From.Empty() && !has(given, "from") {
-			d.wrong(n, `has no "from": the networks that send a header`)
+			d.report(n, `has no "from": the networks that send a header`)
 		}
 	default:
-		d.wrongType(n, "false or an object")
+		d.reportType(n, "false or an object")
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// FormatDuration gives a duration as an operator writes it: "10m", not "10m0s".
+// FormatDuration formats a duration as people write it: "10m", not "10m0s".
 func FormatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

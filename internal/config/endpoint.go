@@ -5,9 +5,10 @@ import (
 	"net/netip"
 )
 
-// CheckEndpoint tells why no connection can go to an address; nil if one can. Connecting to 0.0.0.0 or :: reaches this
-// machine itself (connect(2), tcp_v4_connect and tcp_v6_connect in the kernel); multicast and broadcast addresses stand
-// for many machines, and port 0 for none (RFC 6335, section 6); an address of a link needs its network interface. An IPv4 address in IPv6 counts as what it maps to.
+// CheckEndpoint returns why an address cannot be a target; nil if it can. A connection to 0.0.0.0 or :: reaches this
+// machine (connect(2), tcp_v4_connect and tcp_v6_connect in the kernel); multicast and broadcast addresses stand for many
+// machines, port 0 for none (RFC 6335, section 6); and a link-local address needs a network interface. An IPv4-mapped IPv6
+// address counts as the IPv4 address.
 func CheckEndpoint(at netip.AddrPort) error {
 	switch ip := at.Addr().Unmap(); {
 	case at.Port() == 0:
@@ -19,5 +20,5 @@ func CheckEndpoint(at netip.AddrPort) error {
 	case ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return fmt.Errorf("%v cannot be a target: it is the broadcast address, which stands for many machines", at)
 	}
-	return refuseNoZone(at.Addr(), netip.AddrPortFrom(at.Addr().WithZone(exampleZone), at.Port()).String())
+	return requireZone(at.Addr(), netip.AddrPortFrom(at.Addr().WithZone(exampleZone), at.Port()).String())
 }

@@ -8,26 +8,26 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// MaxErrors is how many errors of a configuration are told.
+// MaxErrors is the maximum number of errors that are reported for a configuration.
 const MaxErrors = 100
 
 const (
-	maxText = 1000 // bytes of the text of one
-	maxFile = 4096 // bytes of the name of a file, PATH_MAX
+	maxText = 1000 // of the text of an error, in bytes
+	maxFile = 4096 // of the name of a file, in bytes: PATH_MAX
 )
 
-// Error is one thing that is wrong with a configuration, and where.
+// Error is one error in a configuration, with its place.
 type Error struct {
 	File         string
-	Line, Column int    // from 1; the column counts characters. 0: no place is known
+	Line, Column int    // from 1; the column counts characters. 0: unknown
 	Path         string // such as apps[0].ports[2]; empty: the document
 	Text         string // one line
 
-	cause error // what Errorf was given with %w
-	rest  int   // this stands for so many errors that are not told; 0: for itself
+	cause error // the %w argument of Errorf
+	rest  int   // the number of unreported errors that this one stands for; 0: it stands for itself
 }
 
-// Error gives FILE:LINE:COLUMN: apps[0].ports[2]: what is wrong, without the parts that are not known.
+// Error returns FILE:LINE:COLUMN: apps[0].ports[2]: TEXT, without the parts that are unknown.
 func (e Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -44,14 +44,14 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the error behind this one, if there is one.
+// Unwrap returns the cause, if there is one.
 func (e Error) Unwrap() error { return e.cause }
 
-// Errors is what is wrong with a configuration, sorted by place: everything, or the first hundred errors and one more
-// that says how many there are beside them.
+// Errors is all errors of a configuration, sorted by place; if there are more than MaxErrors, the first ones and one more
+// that has the number of the rest.
 type Errors []Error
 
-// Error gives one error a line.
+// Error returns one line for each error.
 func (es Errors) Error() string {
 	lines := make([]string, len(es))
 	for i, e := range es {
@@ -60,7 +60,7 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap gives every single Error.
+// Unwrap returns each Error.
 func (es Errors) Unwrap() []error {
 	errs := make([]error, len(es))
 	for i, e := range es {
@@ -69,7 +69,7 @@ func (es Errors) Unwrap() []error {
 	return errs
 }
 
-// Brief gives an error as one line of bounded length; of Errors the first, and how many there are beside it.
+// Brief returns an error as one line of bounded length; for Errors, the first one and the number of the others.
 func Brief(err error) string {
 	var es Errors
 	if !errors.As(err, &es) || len(es) == 0 {
@@ -82,11 +82,11 @@ func Brief(err error) string {
 	return first
 }
 
-// MaxLines is how many errors FirstLines gives.
+// MaxLines is the maximum number of errors that FirstLines shows.
 const MaxLines = 10
 
-// FirstLines gives an error as lines of bounded length, at most MaxLines and one that says how many more there are: of
-// Errors, one a line.
+// FirstLines returns an error as lines of bounded length, one for each of Errors: at most MaxLines, and one with the number
+// of the others.
 func FirstLines(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) <= MaxLines {
@@ -100,7 +100,7 @@ func FirstLines(err error) string {
 	return sanitize.Lines(strings.Join(lines[:MaxLines], "\n"), maxText) + "\nand " + more(all-MaxLines)
 }
 
-// count is how many errors there are, with those that are not told.
+// count returns the number of errors, including those that are not reported.
 func (es Errors) count() int {
 	n := len(es)
 	if n > 0 && es[n-1].rest > 0 {
@@ -116,9 +116,8 @@ func more(n int) string {
 	return fmt.Sprintf("%d more errors", n)
 }
 
-// Errorf makes an error at a path such as "apps[0].ports[2]" or "max_workers". A path that the file does not mention
-// gets the place of the nearest thing around it that the file does mention. A Config built by hand has no places. The
-// format may have one %w.
+// Errorf returns an error at a path such as "apps[0].ports[2]" or "max_workers". If the file does not contain the path, the
+// place is that of the nearest enclosing value. Without a file there is no place. The format may contain one %w.
 func (c *Config) Errorf(path, format string, args ...any) Error {
 	err := fmt.Errorf(format, args...)
 	e := Error{Path: path, Text: sanitize.Text(err.Error(), maxText), cause: errors.Unwrap(err)}
@@ -129,7 +128,7 @@ func (c *Config) Errorf(path, format string, args ...any) Error {
 	return e
 }
 
-// More makes the last error of several that are MaxErrors: it stands for n more that are not told.
+// More returns the error that stands for n more after MaxErrors.
 func (c *Config) More(n int) Error {
 	if c.source == nil {
 		return Error{Text: "and " + more(n), rest: n}
@@ -139,8 +138,8 @@ func (c *Config) More(n int) Error {
 
 func (s *source) more(n int) Error { return Error{File: s.name, Text: "and " + more(n), rest: n} }
 
-// PortPath gives the path of Apps[app].Ports[port] in the file, such as "apps[0].ports[1]". All ports of a range have
-// the path of the range.
+// PortPath returns the path of Apps[app].Ports[port] in the file, such as "apps[0].ports[1]". All ports of a range have the
+// path of the range.
 func (c *Config) PortPath(app, port int) string {
 	if app < len(c.elements) && port < len(c.elements[app]) {
 		port = c.elements[app][port]

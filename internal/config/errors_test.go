@@ -56,7 +56,7 @@ func TestErrorfByHand(t *testing.T) {
 	}
 }
 
-// A hopeless file has a hundred errors told, the first by their place, and the number of the others.
+// Of a file with many errors the first hundred by place are reported, and the number of the others.
 func TestNoMoreThanAHundredErrors(t *testing.T) {
 	for ports, last := range map[int]string{99: `f:1:251: apps[0].name: "-" is not a name`, 100: "f: and 1 more error", 350: "f: and 251 more errors"} {
 		_, err := Parse("f", []byte(appOf(`"targets": ["a:1"], "ports": [`+strings.Repeat("0,", ports)+`], "name": "-"`)))
@@ -91,7 +91,7 @@ func TestNoMoreThanAHundredErrors(t *testing.T) {
 	}
 }
 
-// The first lines of an error are ten and one, and none is long.
+// FirstLines returns at most ten lines and one more, of bounded length.
 func TestFirstLines(t *testing.T) {
 	lines := func(n, length int) string { return strings.Repeat("\n"+strings.Repeat("x", length), n)[1:] }
 	for _, test := range []struct {
@@ -116,7 +116,7 @@ func TestFirstLines(t *testing.T) {
 	}
 }
 
-// Names of files and whatever an error repeats of the content are one printable line.
+// The name of the file, and parts of its content, are one printable line in an error.
 func TestErrorsArePrintable(t *testing.T) {
 	_, err := Parse("f\n\x1b[2J", []byte(appOf(`"name": "a", "ports": ["unix:/run/\u202eweb", "unix:/run/\u202eweb"], "targets": ["a:1"]`)))
 	if want := `f\n\x1b[2J:1:58: apps[0].ports[1]: unix:/run/\u202eweb is taken by unix:/run/\u202eweb, apps[0].ports[0] at line 1, column 35`; err == nil || err.Error() != want {
@@ -127,7 +127,7 @@ func TestErrorsArePrintable(t *testing.T) {
 	}
 }
 
-// One line for an element that overlaps, however many ports it has.
+// An element that overlaps is one error, however many ports it has.
 func TestOverlapsAreBounded(t *testing.T) {
 	_, err := Parse("f", []byte(`{"apps": [{"name": "a", "ports": ["1-32000"], "targets": ["a:1"]}, {"name": "b", "ports": ["1-32000"], "targets": ["a:1"]}]}`))
 	want := "f:1:92: apps[1].ports[0]: 1-32000 is taken by 1-32000 of app \"a\", apps[0].ports[0] at line 1, column 35"
@@ -166,7 +166,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// Places are right everywhere in lines that are longer than the distance of two marks.
+// Columns are correct in lines that are longer than markInterval.
 func TestPlaceInLongLines(t *testing.T) {
 	text := []rune(strings.Repeat("é", 3000) + "\n" + strings.Repeat("a日\t", 2000) + "\nend")
 	s := newSource("f", []byte(string(text)))

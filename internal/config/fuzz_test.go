@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Whatever the bytes: no panic; a refusal has errors, no more than are told, each one line of bounded length, at a place
-// of the text and in order; what is accepted means the same twice, and keeps the limits.
+// For any bytes: no panic; the error is Errors, at most MaxErrors and one, each one line of bounded length, with places in
+// the text and in order; an accepted configuration is the same when parsed again, and is within the limits.
 func FuzzParse(f *testing.F) {
 	for _, folder := range []string{"invalid", "valid"} {
 		for _, data := range testFiles(f, folder) {
@@ -133,7 +133,8 @@ func checkPolicy(t *testing.T, app App) {
 	}
 }
 
-// The patterns of the schema refuse nothing that the parsers accept, and what is accepted reads the same after String.
+// The patterns of the schema refuse nothing that the parsers accept, and String returns text that is parsed to the same
+// value.
 func FuzzAddresses(f *testing.F) {
 	for _, s := range []string{"5001", "5200-5210", "127.0.0.1:5300", "[::1]:5400-5401", "[fe80::1%eth0]:1", ":80", "unix:/run/web.sock", "systemd:web",
 		"web.internal:80", "a_b.:1", "srv:_web._tcp.example.", "127.0.0.1:9901", "10.0.0.0/8", "10.0.0.1", "fd00::/8", "::ffff:10.0.0.1/128",

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// hostile gives files of about that many bytes, each made to take as much as can be of what reads it.
+// hostile returns files of about size bytes, each made to cost the parser as much as possible.
 func hostile(size int) map[string]string {
 	repeat := func(before, each, after string) string {
 		return before + strings.Repeat(each, (size-len(before)-len(after))/len(each)) + after
@@ -67,9 +67,9 @@ func hostile(size int) map[string]string {
 	}
 }
 
-// Whatever a file has in it: what it costs is bounded by its size, and so is what is said about it.
+// For any content, the cost of parsing is bounded by the size of the file, and so are the errors.
 func TestHostileFiles(t *testing.T) {
-	const size = MaxSize / 32 // the race detector takes half a minute for a quarter of the most
+	const size = MaxSize / 32 // a quarter of MaxSize takes half a minute with the race detector
 	for name, text := range hostile(size) {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -85,7 +85,7 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
-// checkBounds wants that err is Errors, no more than may be told, each one line of bounded length.
+// checkBounds checks that err is Errors, at most MaxErrors and one, each one line of bounded length.
 func checkBounds(t *testing.T, err error) {
 	t.Helper()
 	var errs Errors
@@ -102,7 +102,7 @@ func checkBounds(t *testing.T, err error) {
 	}
 }
 
-// The limits themselves are met to the byte and the value.
+// The limits are exact, to the byte and the value.
 func TestLimits(t *testing.T) {
 	good := appOf(`"ports": [1], "targets": ["a:1"]`)
 	if _, err := Parse("f", []byte(good+strings.Repeat(" ", MaxSize-len(good)))); err != nil {
@@ -116,13 +116,13 @@ func TestLimits(t *testing.T) {
 	}
 	for n, want := range map[int]string{
 		maxValues:     "f:1:54: apps[0].deny: has 999987 networks: the limit is 10000",
-		maxValues + 1: "f:1:4999994: goes over the limit of 1000000 keys and values",
+		maxValues + 1: "f:1:4999994: exceeds the limit of 1000000 keys and values",
 	} {
 		if _, err := Parse("f", []byte(values(n))); err == nil || err.Error() != want {
 			t.Errorf("%d values: %v, want %s", n, err, want)
 		}
 	}
-	// Of two mistakes the first one is told.
+	// Of two errors the first one is reported.
 	if _, err := Parse("f", []byte(`{"a" 1}`+values(maxValues+1))); err == nil || err.Error() != "f:1:6: expected ':' after the key, found \"1\"" {
 		t.Error(err)
 	}

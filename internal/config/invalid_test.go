@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// testFiles gives the configurations in a folder of testdata, by base name.
+// testFiles returns the configurations in a folder of testdata, by base name.
 func testFiles(t testing.TB, folder string) map[string][]byte {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("testdata", folder, "*.json"))
@@ -33,7 +33,7 @@ func testFiles(t testing.TB, folder string) map[string][]byte {
 	return files
 }
 
-// Every file of testdata/invalid breaks one rule; the golden file beside it has the messages.
+// Every file of testdata/invalid breaks one rule; its golden file has the messages.
 func TestInvalid(t *testing.T) {
 	for name, data := range testFiles(t, "invalid") {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-// appOf gives a configuration of one app with the keys given.
+// appOf returns a configuration of one app with the given keys.
 func appOf(keys string) string {
 	return `{"apps": [{` + keys + `}]}`
 }
@@ -88,13 +88,13 @@ func TestInvalidBytes(t *testing.T) {
 	}
 	for _, test := range []struct{ name, data, want string }{
 		{"not UTF-8", "{\n  \"a\": \"\xff\"}", `f:2:9: byte 0xff is not UTF-8 text`},
-		{"UTF-16", "\xff\xfe{\x00}\x00", `f:1:1: this is UTF-16: a configuration is UTF-8, save it as that`},
+		{"UTF-16", "\xff\xfe{\x00}\x00", `f:1:1: this is UTF-16: a configuration is UTF-8: save the file as UTF-8`},
 		{"cut off in a character", "// \xe6\x97", `f:1:4: byte 0xe6 is not UTF-8 text`},
 		{"NUL", "{\"a\": \x00}", `f:1:7: expected a value, found '\x00'`},
 		{"line separator in a comment", "// \u2028\n{}", `f:1:4: invalid character '\u2028' in line comment`},
-		{"BOM alone", "\uFEFF", `f:1:1: there is no configuration here: a small one is {"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}]}`},
+		{"BOM alone", "\uFEFF", `f:1:1: the file has no configuration: a small one is {"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}]}`},
 		{"BOM is no column", "\uFEFF{}", `f:1:1: has no "apps"`},
-		{"second BOM", "\uFEFF\uFEFF{}", `f:1:1: this is a character that cannot be seen (U+FEFF): delete it, or write an ordinary space`},
+		{"second BOM", "\uFEFF\uFEFF{}", `f:1:1: this is an invisible character (U+FEFF): delete it, or write an ordinary space`},
 		{"slash", "/", `f:1:1: this is not JSON: a configuration begins with {, and this file with '/'`},
 		{"open at the end without a newline", `{"a": [1`, `f:1:9: the file ends here, but the '[' of line 1, column 7 is still open`},
 		{"open in a comment", "{\n// x", `f:2:5: the file ends here, but the '{' of line 1, column 1 is still open`},

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Key describes one key of a configuration file.
+// Key describes a key of a configuration file.
 type Key struct {
 	Path     string // such as max_workers or apps[].keepalive.idle; [] is any element
 	Type     string // in words
-	Default  string // as the file would say it; empty if the key is required, or if Doc tells
-	Range    string // the values it takes, in words; empty if Type says it all
-	Doc      string // what it is for, in sentences
+	Default  string // as in the file; empty if the key is required, or if Doc has it
+	Range    string // the allowed values in words; empty if Type says it all
+	Doc      string // its purpose, in sentences
 	Required bool
 }
 
-// Keys describes every key of a configuration file, each after the one that it stands in.
+// Keys describes all keys of a configuration file, each after the one that contains it.
 func Keys() []Key {
 	var keys []Key
 	var add func([]entry)
@@ -34,8 +34,8 @@ func Keys() []Key {
 	return keys
 }
 
-// entry is a key with its place in the file, its built-in default and the keys of the object, or of each object of the
-// list, that it holds.
+// entry is a key with its path, its built-in default, and the keys of the object, or of each object in the list, that it
+// holds.
 type entry struct {
 	field
 	path     string
@@ -43,7 +43,7 @@ type entry struct {
 	children []entry
 }
 
-// entries gives the keys of the document. Keys and Schema are made of them.
+// entries returns the keys of the document, from which Keys and Schema are made.
 func entries() []entry {
 	doc := newDocument()
 	doc.Defaults.Probe.HTTP = DefaultHTTPProbe()
@@ -61,7 +61,7 @@ func entriesOf(prefix string, object reflect.Value) []entry {
 			inner, within = v.Index(0), e.path+"[]."
 		}
 		if h, ok := e.value.(HTTPProbe); ok {
-			inner = reflect.ValueOf(h.written())
+			inner = reflect.ValueOf(h.document())
 		}
 		if inner.Kind() == reflect.Struct {
 			e.children = entriesOf(within, inner)
@@ -71,7 +71,7 @@ func entriesOf(prefix string, object reflect.Value) []entry {
 	return list
 }
 
-// requiredKeys are the keys that the decoder asks for.
+// requiredKeys are the keys that the decoder requires.
 var requiredKeys = []string{"apps", "apps[].ports", "apps[].targets", "apps[].targets[].address"}
 
 func (e entry) required() bool {
@@ -158,7 +158,7 @@ func (e entry) defaultText() string {
 	}
 }
 
-// defaultValue gives the built-in default as JSON has it, and nil for a key without one of its own.
+// defaultValue returns the built-in default as in JSON, and nil for a key without one.
 func (e entry) defaultValue() any {
 	switch v := e.value.(type) {
 	case bool, int, string:

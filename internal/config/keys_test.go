@@ -85,7 +85,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// Every key stands in the schema with its text, default and range.
+// The schema has every key, with its text, default and range.
 func TestKeysAreInSchema(t *testing.T) {
 	var root map[string]any
 	if err := json.Unmarshal(Schema(), &root); err != nil {
@@ -111,7 +111,7 @@ func TestKeysAreInSchema(t *testing.T) {
 	}
 }
 
-// propertyAt gives the schema of the key at a path such as apps[].keepalive.idle.
+// propertyAt returns the schema of the key at a path such as apps[].keepalive.idle.
 func propertyAt(t *testing.T, node map[string]any, path string) map[string]any {
 	t.Helper()
 	for _, key := range strings.Split(path, ".") {
@@ -127,7 +127,7 @@ func propertyAt(t *testing.T, node map[string]any, path string) map[string]any {
 	return node
 }
 
-// objectForm gives the form of a union that has properties.
+// objectForm returns the alternative of a union that has properties.
 func objectForm(node map[string]any) map[string]any {
 	forms, _ := node["anyOf"].([]any)
 	for _, form := range forms {
@@ -138,7 +138,7 @@ func objectForm(node map[string]any) map[string]any {
 	return node
 }
 
-// The built-in defaults keep their own rules.
+// The built-in defaults obey the rules of their keys.
 func TestDefaultsAreInRange(t *testing.T) {
 	var check func([]entry)
 	check = func(entries []entry) {

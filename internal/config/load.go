@@ -8,12 +8,12 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// MaxSize is how many bytes a configuration may have. 1,000 apps of ten targets each take less than 1 MiB.
+// MaxSize is the maximum size of a configuration in bytes. 1,000 apps with ten targets each take less than 1 MiB.
 const MaxSize = 16 << 20
 
-// Load reads and parses the configuration in a file. It never waits for who writes the file, and reads no more than a
-// configuration may have. What is wrong with its content comes as Errors; that it is no file to read a configuration from
-// comes as one Error, and that it cannot be read as an error of the system.
+// Load reads and parses a configuration file. It never blocks, even on a FIFO, and reads at most MaxSize bytes. Errors in
+// the content are Errors; if the file is unsuitable, such as a directory, the error is an Error; if it cannot be read, a
+// system error.
 func Load(path string) (*Config, error) {
 	data, err := linux.ReadRegular(path, MaxSize)
 	var unfit *linux.Unfit
@@ -26,8 +26,8 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// Parse makes a configuration of the content of a file; name stands for the file in messages. It fails with Errors:
-// with the first one if the syntax is wrong, else with all of them, as far as Errors tells them.
+// Parse parses the content of a file; name is the file in messages. The error is Errors: the first one if the syntax is
+// wrong, otherwise all.
 func Parse(name string, data []byte) (*Config, error) {
 	if len(data) > MaxSize {
 		return nil, Errors{{File: name, Text: fmt.Sprintf("has %d bytes: a configuration has at most 16 MiB", len(data))}}

@@ -15,13 +15,13 @@ func (d *decoder) name(n node, into *name) {
 	switch {
 	case !ok:
 	case !nameForm.MatchString(s):
-		d.wrong(n, "%s is not a name: a name is %s", quote(s), nameText)
+		d.report(n, "%s is not a name: a name is %s", quote(s), nameText)
 	default:
 		*into = name(s)
 	}
 }
 
-// checkNames gives a default name to the apps without one, and reports the names that two apps have.
+// checkNames sets the names of the apps without one, and reports duplicate names.
 func (d *decoder) checkNames(apps []app) {
 	seen := make(map[name]*app, len(apps))
 	for i := range apps {
@@ -30,7 +30,7 @@ func (d *decoder) checkNames(apps []app) {
 		if has(a.given, "name") {
 			at = a.at.member("name", member(a.at.Value, "name"))
 			if at.Value == nil {
-				continue // misspelled, and reported
+				continue // the key is misspelled, which was reported
 			}
 		} else {
 			a.Name = d.defaultName(a)
@@ -43,14 +43,14 @@ func (d *decoder) checkNames(apps []app) {
 		case !taken:
 			seen[a.Name] = a
 		case has(a.given, "name"):
-			d.wrong(at, "the name %q is taken by %s at %v", a.Name, first.at.path, d.at(first.at))
+			d.report(at, "the name %q is taken by %s at %v", a.Name, first.at.path, d.placeOf(first.at))
 		default:
-			d.wrong(at, `has no "name", and its default name %q is taken by %s at %v`, a.Name, first.at.path, d.at(first.at))
+			d.report(at, `has no "name", and its default name %q is taken by %s at %v`, a.Name, first.at.path, d.placeOf(first.at))
 		}
 	}
 }
 
-// defaultName gives the name of an app that has none: from its first port, if that is well-written.
+// defaultName returns the name of an app without one, made from its first port; "" if that is invalid.
 func (d *decoder) defaultName(a *app) name {
 	if len(a.Ports) == 0 || a.Ports[0].element != 0 {
 		return ""
@@ -63,6 +63,6 @@ func (d *decoder) defaultName(a *app) name {
 	if s := "port-" + suffix; nameForm.MatchString(s) {
 		return name(s)
 	}
-	d.wrong(a.at, `has no "name", and its first port, %s, does not make one: a name is %s`, quote(port.String()), nameText)
+	d.report(a.at, `has no "name", and its first port, %s, does not make one: a name is %s`, quote(port.String()), nameText)
 	return ""
 }

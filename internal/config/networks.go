@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// Networks is a list of networks. It is comparable; the zero value is the empty list.
+// Networks is a list of networks. It is comparable; the zero value is empty.
 type Networks struct {
-	text string // the prefixes, masked, in their order, separated by spaces
+	text string // the masked prefixes in order, separated by spaces
 }
 
-// NetworksOf makes a list of networks; bits beyond a prefix are dropped.
+// NetworksOf returns a list of networks. Bits beyond a prefix are cleared.
 func NetworksOf(prefixes ...netip.Prefix) Networks {
 	texts := make([]string, len(prefixes))
 	for i, p := range prefixes {
@@ -22,10 +22,10 @@ func NetworksOf(prefixes ...netip.Prefix) Networks {
 	return Networks{strings.Join(texts, " ")}
 }
 
-// Empty reports whether there is none.
+// Empty reports whether the list is empty.
 func (n Networks) Empty() bool { return n.text == "" }
 
-// Prefixes gives the networks.
+// Prefixes returns the networks.
 func (n Networks) Prefixes() []netip.Prefix {
 	var prefixes []netip.Prefix
 	for text := range strings.FieldsSeq(n.text) {
@@ -34,14 +34,14 @@ func (n Networks) Prefixes() []netip.Prefix {
 	return prefixes
 }
 
-// networks decodes a list of networks; the rule says how many there may be.
+// networks decodes a list of networks; the rule has the limits of their number.
 func (d *decoder) networks(n node, into *Networks, r rule) {
 	elements, ok := d.array(n, int(r.high), "networks")
 	if !ok {
 		return
 	}
 	if int64(len(elements)) < r.low {
-		d.wrong(n, "must have at least one network")
+		d.report(n, "must have at least one network")
 	}
 	prefixes := make([]netip.Prefix, 0, len(elements))
 	for _, e := range elements {
@@ -51,7 +51,7 @@ func (d *decoder) networks(n node, into *Networks, r rule) {
 		}
 		prefix, err := parseNetwork(s)
 		if err != nil {
-			d.wrong(e, "%v", err)
+			d.report(e, "%v", err)
 			continue
 		}
 		prefixes = append(prefixes, prefix)
@@ -61,7 +61,7 @@ func (d *decoder) networks(n node, into *Networks, r rule) {
 
 const networkForms = `"10.0.0.0/8", "fd00::/8" or one address, "10.0.0.1"`
 
-// parseNetwork parses a network. One address is the network of nobody else.
+// parseNetwork parses a network; a single address is one, too.
 func parseNetwork(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if ip, ipErr := netip.ParseAddr(s); ipErr == nil && ip.Zone() == "" {
@@ -79,7 +79,7 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// networkText gives a network without the bits beyond its prefix, and one address alone.
+// networkText formats a network with the bits beyond its prefix cleared, and a single address without a prefix length.
 func networkText(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
@@ -87,16 +87,16 @@ func networkText(p netip.Prefix) string {
 	return p.Masked().String()
 }
 
-// explainNetwork says why s is not a network.
+// explainNetwork returns why s is not a network.
 func explainNetwork(s string) error {
 	address, tail, _ := strings.Cut(s, "/")
-	ip, err := netip.ParseAddr(unbracketed(address))
+	ip, err := netip.ParseAddr(trimBrackets(address))
 	switch ones, isMask := maskLength(tail); {
 	case err != nil:
 		return fmt.Errorf("%s is not a network: it can be %s", quote(s), networkForms)
 	case ip.Zone() != "":
 		return fmt.Errorf("a network has no zone: %s", quote(s))
-	case address != unbracketed(address):
+	case address != trimBrackets(address):
 		return fmt.Errorf("an IPv6 network has no brackets: %s", quote(s))
 	case ip.Is4() && isMask:
 		return fmt.Errorf("a network takes a prefix length, not a mask: did you mean %q?", networkText(netip.PrefixFrom(ip, ones)))
@@ -105,7 +105,7 @@ func explainNetwork(s string) error {
 	}
 }
 
-// maskLength gives the length of the prefix that a mask such as 255.0.0.0 stands for.
+// maskLength returns the prefix length of a mask such as 255.0.0.0.
 func maskLength(mask string) (int, bool) {
 	ip, err := netip.ParseAddr(mask)
 	if err != nil || !ip.Is4() {

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// Override sets a key that takes a word or a number, such as "max_workers" or "log.level", to a value that comes from
-// elsewhere than the file. The value has to keep the same rule; if it does not, the error says what the rule is, and
-// c is as it was.
+// Override sets a key with a string or number, such as "max_workers" or "log.level", to a value that does not come from the
+// file. The rule of the key applies; if the value breaks it, the error says how and c is unchanged.
 func (c *Config) Override(path, value string) error {
 	f, to := find(reflect.ValueOf(c).Elem(), reflect.TypeFor[document](), path)
 	switch f.kind.Kind() {
@@ -31,15 +30,15 @@ func (c *Config) Override(path, value string) error {
 	return nil
 }
 
-// Words gives the values of a key that takes one of some words, as a list for people.
+// Words returns the values that a key takes, as a list for people.
 func Words(path string) string {
 	c := Default()
 	f, _ := find(reflect.ValueOf(&c).Elem(), reflect.TypeFor[document](), path)
 	return strings.Join(f.rule.enum, ", ")
 }
 
-// find gives the field of a key and its place in v, which is a Config or a part of one. A key that is not there is a
-// mistake of the caller.
+// find returns the field of a key, and the value in v, which is a Config or a part of one. It panics if there is no such
+// key.
 func find(v reflect.Value, object reflect.Type, path string) (field, reflect.Value) {
 	key, rest, deeper := strings.Cut(path, ".")
 	for _, f := range fields[object] {

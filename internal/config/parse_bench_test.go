@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// manyApps gives a configuration of 1,000 apps with 10 targets each.
+// manyApps returns a configuration of 1,000 apps with 10 targets each.
 func manyApps() []byte {
 	var b strings.Builder
 	b.WriteString(`{"apps": [` + "\n")

@@ -1,7 +1,7 @@
 package config
 
-// The patterns say as much of the parsers' rules as a regular expression can, in the part that JSON Schema's dialect
-// (ECMA-262) and Go's have in common. None refuses what its parser accepts.
+// The patterns express as much of the parsers' rules as a regular expression can, in the common subset of Go and of
+// ECMA-262, which JSON Schema uses. No pattern refuses what its parser accepts.
 const (
 	numberPattern  = `([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])`
 	octetPattern   = `([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])`

@@ -10,16 +10,16 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// portRange is one element of "ports": a Port, or as many as there are numbers from first to last.
+// portRange is one element of "ports": a Port, or one for each number from first to last.
 type portRange struct {
 	first   Port
 	last    uint16 // tcp
 	element int    // its index in "ports"
-	at      node   // where it stands
+	at      node   // its value in the file
 	app     *app   // nil: the admin API
 }
 
-// size is how many sockets the range stands for.
+// size returns the number of ports in the range.
 func (r portRange) size() int {
 	if r.first.Network != "tcp" {
 		return 1
@@ -27,7 +27,7 @@ func (r portRange) size() int {
 	return int(r.last) - int(r.first.Addr.Port()) + 1
 }
 
-// port gives the Port at index i of the range.
+// port returns the port at index i of the range.
 func (r portRange) port(i int) Port {
 	p := r.first
 	if p.Network == "tcp" {
@@ -43,15 +43,15 @@ func (r portRange) String() string {
 	return fmt.Sprintf("%v-%d", r.first, r.last)
 }
 
-// of names the app of the range, if another range has another one.
-func (r *portRange) of(another *portRange) string {
+// ofApp returns text that names the app of the range, if it differs from that of another range.
+func (r *portRange) ofApp(another *portRange) string {
 	if r.app == nil || r.app == another.app || r.app.Name == "" {
 		return ""
 	}
 	return fmt.Sprintf(" of app %q", r.app.Name)
 }
 
-// expand gives all ports of the ranges, and for each the element of "ports" that it came from.
+// expand returns all ports of the ranges, and for each its element of "ports".
 func expand(ranges []portRange) (ports []Port, elements []int) {
 	n := 0
 	for _, r := range ranges {
@@ -66,20 +66,20 @@ func expand(ranges []portRange) (ports []Port, elements []int) {
 	return ports, elements
 }
 
-// ports decodes the well-written elements of n.
+// ports decodes the valid elements of n.
 func (d *decoder) ports(n node) []portRange {
 	elements, ok := d.array(n, maxSockets, "ports")
 	if !ok {
 		return nil
 	}
 	if len(elements) == 0 {
-		d.wrong(n, "must have at least one port")
+		d.report(n, "must have at least one port")
 	}
 	ranges := make([]portRange, 0, len(elements))
 	for i, e := range elements {
 		r, err := parsePortElement(e)
 		if err != nil {
-			d.wrong(e, "%v", err)
+			d.report(e, "%v", err)
 			continue
 		}
 		r.element, r.at = i, e
@@ -94,7 +94,7 @@ func parsePortElement(n node) (portRange, error) {
 		number := string(n.Value.Value.(hujson.Literal))
 		port, ok := portNumber(number)
 		if !ok {
-			return portRange{}, fmt.Errorf("must be a whole number from 1 to 65535, not %s", short(number))
+			return portRange{}, fmt.Errorf("must be a whole number from 1 to 65535, not %s", shorten(number))
 		}
 		return portRange{first: Port{Network: "tcp", Addr: netip.AddrPortFrom(netip.Addr{}, port)}, last: port}, nil
 	case "a string":
@@ -114,7 +114,7 @@ func parsePort(s string) (portRange, error) {
 	if name, ok := strings.CutPrefix(s, "systemd:"); ok {
 		return portRange{first: Port{Network: "systemd", Path: name}}, checkSocketName(name)
 	}
-	if err := missingParts(s, 5001); err != nil {
+	if err := checkComplete(s, 5001); err != nil {
 		return portRange{}, err
 	}
 	if err := refuseURL(s, func(s string) error { _, err := parsePort(s); return err }); err != nil {
@@ -141,7 +141,7 @@ func parsePort(s string) (portRange, error) {
 	}
 	ip, err := listenAddress(host)
 	if err == nil {
-		err = refuseNoZone(ip, "["+ip.WithZone(exampleZone).String()+"]:"+tail)
+		err = requireZone(ip, "["+ip.WithZone(exampleZone).String()+"]:"+tail)
 	}
 	if err != nil {
 		return portRange{}, err
@@ -154,27 +154,27 @@ var (
 	numbers = regexp.MustCompile(`^[0-9]+(-[0-9]+)?$`)
 )
 
-// portNumber parses a port number as JSON writes numbers: no sign and no leading zero.
+// portNumber parses a port number as JSON has numbers: without a sign and leading zeros.
 func portNumber(s string) (uint16, bool) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return uint16(n), err == nil && s[0] != '0'
 }
 
-// missingParts gives an error with a hint if s is an IP address without a port, or an IPv6 one without brackets.
-func missingParts(s string, port uint16) error {
+// checkComplete returns an error with a hint if s is an IP address without a port, or an IPv6 address without brackets.
+func checkComplete(s string, port uint16) error {
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && numbers.MatchString(s[i+1:]) {
 		if ip, err := netip.ParseAddr(s[:i]); err == nil && ip.Is6() {
 			return fmt.Errorf("an IPv6 address needs brackets: write %s", quote("["+s[:i]+"]"+s[i:]))
 		}
 	}
-	if ip, err := netip.ParseAddr(unbracketed(s)); err == nil {
+	if ip, err := netip.ParseAddr(trimBrackets(s)); err == nil {
 		return fmt.Errorf("%s has no port: write %s", quote(s), quote(netip.AddrPortFrom(ip, port).String()))
 	}
 	return nil
 }
 
-// unbracketed drops a pair of brackets around s.
-func unbracketed(s string) string {
+// trimBrackets removes a pair of brackets around s.
+func trimBrackets(s string) string {
 	inner, opened := strings.CutPrefix(s, "[")
 	inner, closed := strings.CutSuffix(inner, "]")
 	if opened && closed {
@@ -183,10 +183,10 @@ func unbracketed(s string) string {
 	return s
 }
 
-// parseIP parses an IPv4 address or a bracketed IPv6 one; its caller has sent IPv6 without brackets to missingParts. A host that is neither, but may be a name, gives the zero
-// Addr.
+// parseIP parses an IPv4 address, or an IPv6 address in brackets; checkComplete has refused IPv6 without brackets. A host
+// that is neither, but could be a name, returns the zero Addr without an error.
 func parseIP(host string) (netip.Addr, error) {
-	inner := unbracketed(host)
+	inner := trimBrackets(host)
 	bracketed := inner != host
 	ip, err := netip.ParseAddr(inner)
 	switch {
@@ -199,7 +199,7 @@ func parseIP(host string) (netip.Addr, error) {
 	}
 }
 
-// listenAddress parses the address before a port number; nothing is every address, and gives the zero Addr.
+// listenAddress parses the address before a port number; "" is every address, and returns the zero Addr.
 func listenAddress(host string) (netip.Addr, error) {
 	if host == "" {
 		return netip.Addr{}, nil
@@ -215,8 +215,8 @@ func listenAddress(host string) (netip.Addr, error) {
 	}
 }
 
-// canonical gives the one form of an address: IPv4 in IPv6 becomes IPv4. A zone says which link an address of a link
-// belongs to (RFC 4007), so no other address may have one.
+// canonical returns the canonical form of an address: an IPv4-mapped IPv6 address becomes IPv4. A zone is the network
+// interface of a link-local address (RFC 4007), so no other address may have one.
 func canonical(ip netip.Addr) (netip.Addr, error) {
 	const longest = 15 // bytes: IFNAMSIZ of netdevice(7) without the zero at the end
 	if len(ip.Zone()) > longest || strings.ContainsAny(ip.Zone(), "[]/: ") || strings.ContainsFunc(ip.Zone(), isControl) {
@@ -228,7 +228,7 @@ func canonical(ip netip.Addr) (netip.Addr, error) {
 	return ip.Unmap(), nil
 }
 
-// checkPath tells whether a unix socket can have the path: unix(7) has 108 bytes for it, of which the last is zero.
+// checkPath returns why a unix socket cannot have a path: unix(7) has 108 bytes for it, including a zero at the end.
 func checkPath(path string) error {
 	const longest = 107
 	switch {
@@ -244,15 +244,14 @@ func checkPath(path string) error {
 	return nil
 }
 
-// isControl tells the characters that would break a line of a log.
+// isControl reports whether a character would break a line of a log.
 func isControl(r rune) bool {
 	return r < ' ' || r == 0x7f
 }
 
 var socketName = regexp.MustCompile(`^` + socketNamePattern + `$`)
 
-// checkSocketName tells whether a socket that systemd hands over can have the name: systemd.socket(5),
-// FileDescriptorName=.
+// checkSocketName returns why a socket from systemd cannot have a name (systemd.socket(5): FileDescriptorName=).
 func checkSocketName(name string) error {
 	if !socketName.MatchString(name) {
 		return fmt.Errorf("%s is not a name of sockets from systemd: it has 1 to 255 ASCII characters, "+
@@ -261,8 +260,8 @@ func checkSocketName(name string) error {
 	return nil
 }
 
-// short shortens a long number.
-func short(number string) string {
+// shorten shortens a long number.
+func shorten(number string) string {
 	if len(number) > 40 {
 		return number[:39] + "…"
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// source is the text of a configuration and its syntax tree: what gives a path its line and column. It does not
-// change once it is parsed, and is safe for concurrent use.
+// source is the text of a configuration and its syntax tree, which map a path to its line and column. It does not change
+// after parsing, and is safe for concurrent use.
 type source struct {
 	name   string
 	data   []byte // UTF-8 without a byte order mark
@@ -21,7 +21,7 @@ type source struct {
 	marks  func() []place
 }
 
-// place is an offset in a source with its line and column, both from 1. The column counts characters.
+// place is an offset in a source, with its line and column, both from 1. The column counts characters.
 type place struct {
 	offset, line, column int
 }
@@ -30,8 +30,8 @@ func (p place) String() string {
 	return fmt.Sprintf("line %d, column %d", p.line, p.column)
 }
 
-// after gives the place that a text which begins at p leads to.
-func (p place) after(text []byte) place {
+// advance returns the place after a text that begins at p.
+func (p place) advance(text []byte) place {
 	p.offset += len(text)
 	if lines := bytes.Count(text, []byte("\n")); lines > 0 {
 		p.line += lines
@@ -42,44 +42,44 @@ func (p place) after(text []byte) place {
 	return p
 }
 
-// newSource makes a source of a copy of data.
+// newSource returns a source with a copy of data.
 func newSource(name string, data []byte) *source {
 	padded := append(append(make([]byte, 0, len(data)+1), data...), '\n')
 	s := &source{name: name, data: padded[:len(data):len(data)], padded: padded}
-	s.marks = sync.OnceValue(func() []place { return mark(s.data) })
+	s.marks = sync.OnceValue(func() []place { return findMarks(s.data) })
 	return s
 }
 
-// markEvery is the distance in bytes between two marks. It bounds the work of place.
-const markEvery = 1024
+// markInterval is the distance between two marks in bytes. It bounds the work of place.
+const markInterval = 1024
 
-// mark gives the place of the first character in every markEvery bytes; none of them begins with a part of one.
-func mark(data []byte) []place {
+// findMarks returns the place of the first character in every markInterval bytes; a mark is never inside a character.
+func findMarks(data []byte) []place {
 	at := place{0, 1, 1}
-	marks := append(make([]place, 0, len(data)/markEvery+1), at)
-	for next := markEvery; next < len(data); next += markEvery {
+	marks := append(make([]place, 0, len(data)/markInterval+1), at)
+	for next := markInterval; next < len(data); next += markInterval {
 		end := next
 		for end < len(data) && !utf8.RuneStart(data[end]) {
 			end++
 		}
-		at = at.after(data[at.offset:end])
+		at = at.advance(data[at.offset:end])
 		marks = append(marks, at)
 	}
 	return marks
 }
 
-// place gives the line and column of an offset; one beyond the end is the end.
+// place returns the line and column of an offset; an offset beyond the end counts as the end.
 func (s *source) place(offset int) place {
 	offset = min(offset, len(s.data))
 	marks := s.marks()
-	i := min(offset/markEvery, len(marks)-1)
+	i := min(offset/markInterval, len(marks)-1)
 	if marks[i].offset > offset {
 		i--
 	}
-	return marks[i].after(s.data[marks[i].offset:offset])
+	return marks[i].advance(s.data[marks[i].offset:offset])
 }
 
-// locate gives the offset of the value at a path, or of the nearest value around it that the source has.
+// locate returns the offset of the value at a path, or of the nearest enclosing value in the source.
 func (s *source) locate(path string) int {
 	at := &s.root
 	for path != "" {
@@ -126,13 +126,13 @@ func member(v *hujson.Value, key string) *hujson.Value {
 	return nil
 }
 
-// sameKey compares without regard to the case of ASCII letters; key is ASCII. Equal lengths leave no room for the
-// letters beyond ASCII that fold into it.
+// sameKey compares keys without regard to the case of ASCII letters; key is ASCII. The lengths must be equal, which
+// excludes non-ASCII letters that fold to ASCII.
 func sameKey(s, key string) bool {
 	return len(s) == len(key) && strings.EqualFold(s, key)
 }
 
-// text gives the value of a string.
+// text returns the value of a string.
 func text(v *hujson.Value) string {
 	literal := v.Value.(hujson.Literal)
 	if bytes.IndexByte(literal, '\\') < 0 {

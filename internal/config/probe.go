@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// probe decodes an object over the defaults that apply. A target is asked one thing: what an app itself gives of
-// "http", or of "send" and "expect", stands instead of the other in the defaults.
+// probe decodes an object, on top of the defaults. A probe is either "http" or "send" and "expect": one of them in the app
+// replaces the other one in the defaults.
 func (d *decoder) probe(n node, p *Probe) {
 	if kindOf(n) == "false" {
-		d.wrong(n, `must be an object, not false: {"when": "never"} is no probe at all`)
+		d.report(n, `must be an object, not false: to send no probes, write {"when": "never"}`)
 		return
 	}
 	given, _ := d.object(n, p)
@@ -23,11 +23,11 @@ func (d *decoder) probe(n node, p *Probe) {
 	case !talks:
 		p.Send, p.Expect = "", ""
 	default:
-		d.wrong(n.member("http", member(n.Value, "http")), `says what is sent and expected: "send" and "expect" cannot stand beside it`)
+		d.report(n.member("http", member(n.Value, "http")), `replaces "send" and "expect": remove them, or remove "http"`)
 	}
 }
 
-// bytes decodes a string that stands for any bytes; the rule says how many.
+// bytes decodes a string of arbitrary bytes; the rule has the limits of their number.
 func (d *decoder) bytes(n node, into *string, r rule) {
 	s, ok := d.string(n)
 	if !ok {
@@ -36,15 +36,15 @@ func (d *decoder) bytes(n node, into *string, r rule) {
 	s, err := unescape(s)
 	switch {
 	case err != nil:
-		d.wrong(n, "%v", err)
+		d.report(n, "%v", err)
 	case int64(len(s)) > r.high:
-		d.wrong(n, "has %d bytes: the limit is %d", len(s), r.high)
+		d.report(n, "has %d bytes: the limit is %d", len(s), r.high)
 	default:
 		*into = s
 	}
 }
 
-// unescape undoes the escapes that stand in a string beside those of JSON: \xNN is a byte, \\ a backslash.
+// unescape decodes the escapes that a string may have in addition to those of JSON: \xNN is a byte, \\ a backslash.
 func unescape(s string) (string, error) {
 	var b strings.Builder
 	for {
@@ -69,20 +69,20 @@ func unescape(s string) (string, error) {
 
 var byteEscape = regexp.MustCompile(`^x[0-9A-Fa-f]{2}`)
 
-// httpProbe decodes false, or an object over the defaults that apply.
+// httpProbe decodes false or an object, on top of the defaults.
 func (d *decoder) httpProbe(n node, h *HTTPProbe) {
 	switch kindOf(n) {
 	case "false":
 		*h = HTTPProbe{}
 	case "an object":
-		p := h.written()
+		p := h.document()
 		if *h == (HTTPProbe{}) {
-			p = DefaultHTTPProbe().written()
+			p = DefaultHTTPProbe().document()
 		}
 		d.object(n, &p)
 		*h = HTTPProbe{string(p.Path), p.Status.low, p.Status.high}
 	default:
-		d.wrongType(n, "false or an object")
+		d.reportType(n, "false or an object")
 	}
 }
 
@@ -98,9 +98,9 @@ func (d *decoder) httpPath(n node, into *httpPath) {
 	switch {
 	case !ok:
 	case !strings.HasPrefix(s, "/"):
-		d.wrong(n, `must begin with "/", not as %s does`, quote(s))
+		d.report(n, `must begin with "/", not as %s does`, quote(s))
 	case !httpPathForm.MatchString(s):
-		d.wrong(n, "%s is not a path: it has at most 1000 bytes of ASCII, and a space, a control character, \"#\" or any "+
+		d.report(n, "%s is not a path: it has at most 1000 bytes of ASCII, and a space, a control character, \"#\" or any "+
 			"other character is written as %%20 is", quote(s))
 	default:
 		*into = httpPath(s)
@@ -125,7 +125,7 @@ const statusForms = `"200" or "200-399", of 100 to 599`
 
 func (d *decoder) statuses(n node, into *statuses) {
 	if kindOf(n) != "a string" {
-		d.wrongType(n, `a string such as "200" or "200-399"`)
+		d.reportType(n, `a string such as "200" or "200-399"`)
 		return
 	}
 	s := text(n.Value)
@@ -135,9 +135,9 @@ func (d *decoder) statuses(n node, into *statuses) {
 	}
 	switch {
 	case !statusForm.MatchString(s):
-		d.wrong(n, `must be a status or a range of 100 to 599, such as "200" or "200-399", not %s`, quote(s))
+		d.report(n, `must be a status or a range of 100 to 599, such as "200" or "200-399", not %s`, quote(s))
 	case high < low:
-		d.wrong(n, "a range must ascend, as in %q", high+"-"+low)
+		d.report(n, "a range must ascend, as in %q", high+"-"+low)
 	default:
 		into.low, _ = strconv.Atoi(low)
 		into.high, _ = strconv.Atoi(high)

@@ -7,29 +7,29 @@ import (
 	"tcp-proxy/internal/sanitize"
 )
 
-// problem is an Error whose place is still an offset into the source.
+// problem is an Error whose place is still an offset.
 type problem struct {
 	offset int
 	path   string
 	text   string
 }
 
-// problems collects what is wrong with a source: of all that it is told, the first MaxErrors by their place, and how
-// many there are. A source that is nothing but mistakes costs no more memory than that.
+// problems collects problems of a source: the first MaxErrors by place, and the number of all, so that memory is bounded
+// however many there are.
 type problems struct {
 	kept  []problem // fewer than 2*MaxErrors
-	full  bool      // there are MaxErrors before bound
+	full  bool      // there are MaxErrors problems before bound
 	bound int       // an offset
 	count int
 }
 
-// wants counts a problem at an offset, and reports whether it is one to be added.
-func (ps *problems) wants(offset int) bool {
+// keep counts a problem at an offset, and reports whether to add it.
+func (ps *problems) keep(offset int) bool {
 	ps.count++
 	return !ps.full || offset < ps.bound
 }
 
-// add adds a problem that was wanted.
+// add adds a problem for which keep returned true.
 func (ps *problems) add(p problem) {
 	if ps.kept = append(ps.kept, p); len(ps.kept) == 2*MaxErrors {
 		ps.sort()
@@ -37,13 +37,13 @@ func (ps *problems) add(p problem) {
 	}
 }
 
-// sort sorts by place, and drops what comes after MaxErrors.
+// sort sorts problems by place, and drops those after MaxErrors.
 func (ps *problems) sort() {
 	slices.SortStableFunc(ps.kept, func(a, b problem) int { return cmp.Compare(a.offset, b.offset) })
 	ps.kept = ps.kept[:min(len(ps.kept), MaxErrors)]
 }
 
-// report turns problems into Errors.
+// report converts problems to Errors.
 func (s *source) report(ps *problems) Errors {
 	ps.sort()
 	errs := make(Errors, len(ps.kept), len(ps.kept)+1)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// field is a key of an object of the file, and the field of a struct that it sets.
+// field is a key of an object in the file, with the struct field that it sets.
 type field struct {
 	key   string
 	index []int // for reflect's FieldByIndex
@@ -17,17 +17,17 @@ type field struct {
 	rule  rule
 }
 
-// rule says which values a key takes. It is read from the tags of a struct field.
+// rule is which values a key takes. It comes from the tags of the struct field.
 type rule struct {
 	min, max  string            // tags min and max: both or none, inclusive, a whole number or a duration
-	low, high int64             // the same as numbers; durations in nanoseconds, strings in bytes, lists in elements
+	low, high int64             // min and max as numbers: durations in nanoseconds, strings in bytes, lists in elements
 	unit      time.Duration     // tag unit: a duration is a multiple of this
-	nought    string            // tag nought: the end of the sentence that refuses 0
+	zeroHint  string            // tag zero: the end of the error message for 0
 	enum      []string          // tag enum: the values, with commas
-	alias     map[string]string // tag alias: other=value, also accepted
+	alias     map[string]string // tag alias: other=value; other is accepted for value
 }
 
-// fields gives the keys of every object of the file, in the order of its struct.
+// fields are the keys of each object in the file, in the order of its struct.
 var fields = map[reflect.Type][]field{}
 
 func init() {
@@ -44,9 +44,9 @@ func init() {
 	}
 }
 
-// newRule panics at a tag that it cannot read: that is a mistake in this package.
+// newRule parses the tags of a field. It panics if they are invalid, which is a bug in this package.
 func newRule(f reflect.StructField) rule {
-	r := rule{min: f.Tag.Get("min"), max: f.Tag.Get("max"), nought: f.Tag.Get("nought")}
+	r := rule{min: f.Tag.Get("min"), max: f.Tag.Get("max"), zeroHint: f.Tag.Get("zero")}
 	if r.min != "" {
 		r.low, r.high = limit(f, r.min), limit(f, r.max)
 	}
@@ -78,12 +78,12 @@ func limit(f reflect.StructField, tag string) int64 {
 	return n
 }
 
-// allows reports whether a number, or a duration in nanoseconds, is one of the rule's.
+// allows reports whether the rule allows a number, or a duration in nanoseconds.
 func (r rule) allows(n int64) bool {
 	return n >= r.low && n <= r.high && (r.unit == 0 || n%int64(r.unit) == 0)
 }
 
-// rangeText gives the numbers or durations that the rule allows: "1 to 256"; empty if it has none.
+// rangeText returns the allowed numbers or durations as text, such as "1 to 256"; "" if there is no range.
 func (r rule) rangeText() string {
 	switch {
 	case r.min == "":
@@ -95,12 +95,12 @@ func (r rule) rangeText() string {
 	}
 }
 
-// want gives the same for a sentence that begins with "must be".
-func (r rule) want() string {
+// mustBe returns the same to follow "must be".
+func (r rule) mustBe() string {
 	return "from " + r.rangeText()
 }
 
-// choice gives the value of the enumeration that s names.
+// choice returns the value of the enumeration for s, which may be an alias.
 func (r rule) choice(s string) (string, bool) {
 	if value, ok := r.alias[s]; ok {
 		return value, true
@@ -108,7 +108,7 @@ func (r rule) choice(s string) (string, bool) {
 	return s, slices.Contains(r.enum, s)
 }
 
-// enumText gives the values of the enumeration as a sentence has them: "a", "b" or "c".
+// enumText returns the values of the enumeration as text: "a", "b" or "c".
 func (r rule) enumText() string {
 	quoted := make([]string, len(r.enum))
 	for i, value := range r.enum {

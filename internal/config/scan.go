@@ -7,22 +7,22 @@ import (
 	"unicode/utf16"
 )
 
-// The limits of a configuration that keep the parser's work and memory within bounds.
+// Limits of a configuration that bound the work and memory of the parser.
 const (
-	maxDepth  = 64        // how deep objects and arrays may stand in one another; a configuration needs six
-	maxValues = 1_000_000 // keys and values; those of 1,000 apps with ten targets each are fewer than 100,000
+	maxDepth  = 64        // of nested objects and arrays; a configuration needs six
+	maxValues = 1_000_000 // keys and values; 1,000 apps with ten targets each have fewer than 100,000
 )
 
-// lexical is a problem below the grammar.
-type lexical struct {
+// scanError is a problem that scan found.
+type scanError struct {
 	problem
-	from  int  // where the string, comment or bracket starts
-	fatal bool // the parser must not see it, nor what follows
+	from  int  // the start of the string, comment or bracket
+	fatal bool // the parser must not see this and what follows
 }
 
-// scan looks for what the parser does not check or cannot say well: strings and comments that do not end, brackets
-// that do not match, escapes that mean nothing, and more than the parser is to be given. It gives the first, or nil.
-func (s *source) scan() *lexical {
+// scan finds what the parser does not check or reports poorly: strings and comments that do not end, mismatched brackets,
+// invalid escapes, and input beyond the limits. It returns the first problem, or nil.
+func (s *source) scan() *scanError {
 	var open []int
 	values := 1
 	for i := 0; i < len(s.data); i++ {
@@ -30,13 +30,13 @@ func (s *source) scan() *lexical {
 		case '"':
 			end, wrong := scanString(s.data, i)
 			if wrong != nil {
-				return &lexical{problem: *wrong, from: i}
+				return &scanError{problem: *wrong, from: i}
 			}
 			i = end
 		case '/':
 			end := commentEnd(s.data[i:])
 			if end < 0 {
-				return &lexical{problem{offset: i, text: "this comment is never closed"}, i, false}
+				return &scanError{problem{offset: i, text: "this comment is never closed"}, i, false}
 			}
 			i += end
 		case ',', ':':
@@ -44,34 +44,34 @@ func (s *source) scan() *lexical {
 		case '{', '[':
 			values++
 			if len(open) == maxDepth {
-				return &lexical{problem{offset: i, text: fmt.Sprintf("nested more than %d levels deep", maxDepth)}, i, true}
+				return &scanError{problem{offset: i, text: fmt.Sprintf("nested more than %d levels deep", maxDepth)}, i, true}
 			}
 			open = append(open, i)
 		case '}', ']':
 			if len(open) == 0 {
-				return nil // the parser says this well
+				return nil // the parser reports this well
 			}
 			at := open[len(open)-1]
 			if s.data[at] != c-2 { // '{' and '}', '[' and ']' are two apart
-				return &lexical{problem{offset: i, text: fmt.Sprintf("expected '%c' to close the '%c' of %v, found '%c'",
+				return &scanError{problem{offset: i, text: fmt.Sprintf("expected '%c' to close the '%c' of %v, found '%c'",
 					s.data[at]+2, s.data[at], s.place(at), c)}, i, false}
 			}
 			open = open[:len(open)-1]
 		}
 		if values > maxValues {
-			return &lexical{problem{offset: i, text: fmt.Sprintf("goes over the limit of %d keys and values", maxValues)}, i, true}
+			return &scanError{problem{offset: i, text: fmt.Sprintf("exceeds the limit of %d keys and values", maxValues)}, i, true}
 		}
 	}
 	if len(open) > 0 {
 		at := open[len(open)-1]
-		return &lexical{problem{offset: len(s.data), text: fmt.Sprintf("the file ends here, but the '%c' of %v is still open",
+		return &scanError{problem{offset: len(s.data), text: fmt.Sprintf("the file ends here, but the '%c' of %v is still open",
 			s.data[at], s.place(at))}, len(s.data), false}
 	}
 	return nil
 }
 
-// commentEnd gives how many bytes follow the first one of the comment that text starts with: 0 if it is no comment,
-// and -1 if it never ends. The end of the file ends a line comment.
+// commentEnd returns the length of the comment that text starts with, minus 1: 0 if it is not a comment, -1 if the comment
+// never ends. The end of the file ends a line comment.
 func commentEnd(text []byte) int {
 	switch {
 	case bytes.HasPrefix(text, []byte("//")):
@@ -90,7 +90,7 @@ func commentEnd(text []byte) int {
 	}
 }
 
-// scanString gives the offset of the quote that ends the string whose first quote is at start, or what is wrong in it.
+// scanString returns the offset of the closing quote of the string that begins at start, or a problem in the string.
 func scanString(data []byte, start int) (end int, wrong *problem) {
 	for i := start + 1; i < len(data); i++ {
 		switch c := data[i]; {
@@ -103,7 +103,7 @@ func scanString(data []byte, start int) (end int, wrong *problem) {
 		case c == '\\':
 			size := escapeSize(data[i:])
 			if size == 0 {
-				return 0, &problem{offset: i, text: `not an escape of JSON: \", \\, \/, \b, \f, \n, \r, \t and \u with four hexadecimal digits are`}
+				return 0, &problem{offset: i, text: `not an escape of JSON, which has \", \\, \/, \b, \f, \n, \r, \t and \u with four hexadecimal digits`}
 			}
 			if size < 0 {
 				return 0, &problem{offset: i, text: `half of a surrogate pair is not a character`}
@@ -114,8 +114,8 @@ func scanString(data []byte, start int) (end int, wrong *problem) {
 	return 0, &problem{offset: start, text: "this string has no closing quote"}
 }
 
-// escapeSize gives the length of the escape that text starts with: 0 if it is none, and -1 if it is half of a
-// surrogate pair.
+// escapeSize returns the length of the escape that text starts with: 0 if it is invalid, -1 if it is half of a surrogate
+// pair.
 func escapeSize(text []byte) int {
 	if len(text) < 2 || bytes.IndexByte([]byte(`"\/bfnrtu`), text[1]) < 0 {
 		return 0

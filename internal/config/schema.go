@@ -29,7 +29,7 @@ type schema struct {
 	AdditionalProperties *bool      `json:"additionalProperties,omitempty"`
 }
 
-// properties keeps the order of the keys.
+// properties is an object that keeps the order of its keys.
 type properties []property
 
 type property struct {
@@ -37,7 +37,7 @@ type property struct {
 	schema *schema
 }
 
-// MarshalJSON gives an object.
+// MarshalJSON returns an object.
 func (ps properties) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	for i, p := range ps {
@@ -58,7 +58,7 @@ func (ps properties) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// marshal leaves <, > and & as they are.
+// marshal does not escape <, > and &.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -67,8 +67,8 @@ func marshal(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Schema gives the JSON Schema (draft 2020-12) of a configuration without comments and trailing commas. It refuses no
-// configuration that Parse accepts and that has its keys in lower case.
+// Schema returns the JSON Schema (draft 2020-12) of a configuration without comments and trailing commas. It refuses no
+// configuration that Parse accepts, if the keys are in lower case.
 func Schema() []byte {
 	root := objectSchema(entries())
 	root.Dialect = "https://json-schema.org/draft/2020-12/schema"

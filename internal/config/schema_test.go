@@ -125,7 +125,7 @@ func TestSchemaRefusesWhatIsInvalid(t *testing.T) {
 	}
 }
 
-// The files have one value for many elements; the single ones get the same answer from the pattern and the parser.
+// The pattern and the parser agree on each single element.
 func TestPatternsAgreeWithParsers(t *testing.T) {
 	schema := compiledSchema(t)
 	agree := func(t *testing.T, value, ports, targets string, beyond map[string]bool) {
@@ -158,7 +158,7 @@ func TestPatternsAgreeWithParsers(t *testing.T) {
 			values = append(values, host+":"+number, host+number)
 		}
 	}
-	// What a pattern does not see: digits that do not make an address, addresses that cannot be targets, and the order of a
+	// A pattern cannot check that digits form an address, that an address can be a target, and the order of a
 	// range.
 	beyond := map[string]bool{}
 	for _, value := range values {
@@ -208,7 +208,7 @@ func TestPatternsAgreeWithParsers(t *testing.T) {
 	}
 }
 
-// The schema asks for the keys that the decoder asks for, one by one.
+// The schema and the decoder require the same keys.
 func TestSchemaRequiresWhatParseRequires(t *testing.T) {
 	schema := compiledSchema(t)
 	for _, data := range []string{

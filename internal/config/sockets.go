@@ -5,28 +5,28 @@ import (
 	"path"
 )
 
-// sockets says which element of "ports" has which listening socket. On Linux a socket that listens on every address
-// keeps all others of its port number from listening, of its family or of both.
+// sockets records which element of "ports" has which listening socket. On Linux, a socket that listens on every address
+// conflicts with all others of its port number, of its family or of both.
 type sockets struct {
-	paths   map[string]*portRange // of unix sockets
-	names   map[string]*portRange // of sockets from systemd
-	exact   map[netip.AddrPort]*portRange
-	numbers map[uint16]*families
+	paths  map[string]*portRange // of unix sockets
+	names  map[string]*portRange // of sockets from systemd
+	exact  map[netip.AddrPort]*portRange
+	byPort map[uint16]*portOwners
 }
 
-// families says who listens on a port number; nil is nobody.
-type families struct {
+// portOwners records who listens on a port number; nil is nobody.
+type portOwners struct {
 	every     *portRange // on every address, IPv4 and IPv6
 	everyIPv4 *portRange // on every IPv4 address
-	ipv4      *portRange // on some IPv4 address or all; the first
-	all       *portRange // on any address; the first
+	ipv4      *portRange // the first one on any IPv4 address
+	all       *portRange // the first one on any address
 }
 
 func newSockets() *sockets {
-	return &sockets{map[string]*portRange{}, map[string]*portRange{}, map[netip.AddrPort]*portRange{}, map[uint16]*families{}}
+	return &sockets{map[string]*portRange{}, map[string]*portRange{}, map[netip.AddrPort]*portRange{}, map[uint16]*portOwners{}}
 }
 
-// take gives o all its sockets that are free, and returns the owner of the first that is not, or nil.
+// take assigns the free sockets of o to it, and returns the owner of the first one that is not free, or nil.
 func (s *sockets) take(o *portRange) (other *portRange) {
 	switch o.first.Network {
 	case "unix":
@@ -46,7 +46,7 @@ func (s *sockets) take(o *portRange) (other *portRange) {
 	return other
 }
 
-// claim gives o the key unless another has it, and returns the other or nil.
+// claim assigns the key to o, unless another has it; then it returns the other.
 func claim(owners map[string]*portRange, key string, o *portRange) (other *portRange) {
 	if other = owners[key]; other == nil {
 		owners[key] = o
@@ -54,9 +54,9 @@ func claim(owners map[string]*portRange, key string, o *portRange) (other *portR
 	return other
 }
 
-// holder returns who keeps others from listening on at, or nil.
+// holder returns the owner that conflicts with listening on at, or nil.
 func (s *sockets) holder(at netip.AddrPort) *portRange {
-	n := s.numbers[at.Port()]
+	n := s.byPort[at.Port()]
 	switch ip := at.Addr(); {
 	case n == nil:
 		return nil
@@ -75,10 +75,10 @@ func (s *sockets) holder(at netip.AddrPort) *portRange {
 
 // put records that o listens on at, which is free.
 func (s *sockets) put(at netip.AddrPort, o *portRange) {
-	n := s.numbers[at.Port()]
+	n := s.byPort[at.Port()]
 	if n == nil {
-		n = &families{}
-		s.numbers[at.Port()] = n
+		n = &portOwners{}
+		s.byPort[at.Port()] = n
 	}
 	if n.all == nil {
 		n.all = o
@@ -97,7 +97,7 @@ func (s *sockets) put(at netip.AddrPort, o *portRange) {
 	}
 }
 
-// everyAddress tells whether listening on ip takes both families. "[::]" does, as IPV6_V6ONLY is off by default
+// everyAddress reports whether listening on ip includes both families. "[::]" does, because IPV6_V6ONLY is off by default
 // (ipv6(7)).
 func everyAddress(ip netip.Addr) bool {
 	return !ip.IsValid() || ip == netip.IPv6Unspecified()

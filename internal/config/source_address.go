@@ -2,7 +2,7 @@ package config
 
 import "net/netip"
 
-// sourceAddress decodes an IP address, or nothing, which gives the zero Addr.
+// sourceAddress decodes an IP address; "" is the zero Addr.
 func (d *decoder) sourceAddress(n node, into *netip.Addr) {
 	s, ok := d.string(n)
 	if !ok {
@@ -14,20 +14,20 @@ func (d *decoder) sourceAddress(n node, into *netip.Addr) {
 	}
 	ip, err := netip.ParseAddr(s)
 	if err != nil {
-		d.wrong(n, `%s is not an IP address: it can be %s`, quote(s), sourceForms)
+		d.report(n, `%s is not an IP address: it can be %s`, quote(s), sourceForms)
 		return
 	}
 	ip, err = canonical(ip)
 	switch {
 	case err != nil:
-		d.wrong(n, "%v", err)
+		d.report(n, "%v", err)
 	case ip.IsUnspecified():
-		d.wrong(n, `%s is every address: "" leaves it to the kernel which one is used`, quote(s))
+		d.report(n, `%s is every address: write "" to let the kernel choose one`, quote(s))
 	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		d.wrong(n, "%s is not the address of one machine, and cannot be a source address", quote(s))
+		d.report(n, "%s is not the address of one machine, and cannot be a source address", quote(s))
 	default:
-		if err := refuseNoZone(ip, ip.WithZone(exampleZone).String()); err != nil {
-			d.wrong(n, "%v", err)
+		if err := requireZone(ip, ip.WithZone(exampleZone).String()); err != nil {
+			d.report(n, "%v", err)
 			return
 		}
 		*into = ip

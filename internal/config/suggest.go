@@ -2,7 +2,7 @@ package config
 
 import "strings"
 
-// nearest gives the key that an unknown one may be a misspelling of, or nothing.
+// nearest returns the known key of which an unknown one may be a misspelling, or "".
 func nearest(unknown string, known []field) string {
 	const longest = 64
 	if len(unknown) > longest {
@@ -10,7 +10,7 @@ func nearest(unknown string, known []field) string {
 	}
 	best, bestDistance := "", longest
 	for _, f := range known {
-		distance := editDistance(letters(unknown), letters(f.key))
+		distance := editDistance(foldKey(unknown), foldKey(f.key))
 		if distance <= len(f.key)/3 && distance < bestDistance {
 			best, bestDistance = f.key, distance
 		}
@@ -18,14 +18,14 @@ func nearest(unknown string, known []field) string {
 	return best
 }
 
-// letters drops what people write differently: case, underscores and hyphens.
-func letters(key string) string {
+// foldKey removes what people write differently: case, underscores, hyphens and spaces.
+func foldKey(key string) string {
 	return separators.Replace(strings.ToLower(key))
 }
 
 var separators = strings.NewReplacer("_", "", "-", "", " ", "")
 
-// editDistance is Levenshtein's: how many bytes to insert, drop or change to make b of a.
+// editDistance is the Levenshtein distance: the number of bytes to insert, delete or change.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

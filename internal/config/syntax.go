@@ -13,42 +13,42 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// parseSyntax parses the text of s into s.root, or gives the one thing that is wrong with its syntax.
+// parseSyntax parses the text of s into s.root, or returns the first syntax error.
 func (s *source) parseSyntax() *problem {
-	if other := otherText(s.data); other != "" {
+	if other := otherFormat(s.data); other != "" {
 		return &problem{text: other}
 	}
 	if bad := invalidUTF8(s.data); bad >= 0 {
 		return &problem{offset: bad, text: fmt.Sprintf("byte 0x%02x is not UTF-8 text", s.data[bad])}
 	}
 	lexical := s.scan()
-	root, err := hujson.Parse(s.parsable(lexical))
+	root, err := hujson.Parse(s.parserInput(lexical))
 	if err != nil {
 		offset, cause := s.parserError(err)
 		if lexical != nil && lexical.from <= offset {
 			return &lexical.problem
 		}
 		if lexical == nil && errors.Is(err, io.ErrUnexpectedEOF) {
-			return &problem{offset: offset, text: `there is no configuration here: a small one is {"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}]}`}
+			return &problem{offset: offset, text: `the file has no configuration: a small one is {"apps": [{"ports": [5001], "targets": ["10.0.0.1:80"]}]}`}
 		}
 		return &problem{offset: offset, text: s.explain(offset, cause)}
 	}
 	if lexical != nil {
-		return &lexical.problem // the parser puts up with it
+		return &lexical.problem // the parser accepts it
 	}
 	s.root = root
 	return nil
 }
 
-// parsable gives what the parser is to see, with a newline at the end, which it wants after a line comment.
-func (s *source) parsable(l *lexical) []byte {
+// parserInput returns the text for the parser, with a newline at the end, which it requires after a line comment.
+func (s *source) parserInput(l *scanError) []byte {
 	if l == nil || !l.fatal {
 		return s.padded
 	}
 	return s.data[:l.offset:l.offset]
 }
 
-// invalidUTF8 gives the offset of the first byte that is not part of UTF-8 text, or -1.
+// invalidUTF8 returns the offset of the first byte that is not UTF-8, or -1.
 func invalidUTF8(data []byte) int {
 	if utf8.Valid(data) {
 		return -1
@@ -65,7 +65,7 @@ func invalidUTF8(data []byte) int {
 
 var parserErrorForm = regexp.MustCompile(`(?s)line (\d+), column (\d+): (.*)$`)
 
-// parserError takes an error of the parser apart: the offset of its place, and what it says there.
+// parserError extracts the offset and the text from an error of the parser.
 func (s *source) parserError(err error) (offset int, cause string) {
 	text := err.Error() // may end with the whole source
 	parts := parserErrorForm.FindStringSubmatch(text[:min(len(text), maxText)])
@@ -77,14 +77,14 @@ func (s *source) parserError(err error) (offset int, cause string) {
 	for ; line > 1; line-- {
 		end := bytes.IndexByte(s.data[offset:], '\n')
 		if end < 0 {
-			return len(s.data), parts[3] // behind the newline that the parser was given
+			return len(s.data), parts[3] // after the newline that was appended
 		}
 		offset += end + 1
 	}
 	return min(offset+column-1, len(s.data)), parts[3]
 }
 
-// word gives the letters, digits and signs that a text starts with.
+// word returns the letters, digits and signs that a text starts with.
 func word(text []byte) []byte {
 	end := bytes.IndexFunc(text, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9') && !strings.ContainsRune("-+._", r)
@@ -95,13 +95,13 @@ func word(text []byte) []byte {
 	return text[:end]
 }
 
-// explain says in an operator's words what the parser found at offset.
+// explain describes for an operator what the parser found at offset.
 func (s *source) explain(offset int, cause string) string {
 	rest := s.data[offset:]
 	found := "the end of the file"
 	if len(rest) > 0 {
 		r, _ := utf8.DecodeRune(rest)
-		if odd := oddCharacter(r); odd != "" {
+		if odd := characterHint(r); odd != "" {
 			return odd
 		}
 		found = strconv.QuoteRune(r)
@@ -114,7 +114,7 @@ func (s *source) explain(offset int, cause string) string {
 	switch {
 	case strings.HasSuffix(cause, "in line comment"):
 		return cause
-	case s.atBegin(offset) && !isObject(rest):
+	case s.atStart(offset) && !isObject(rest):
 		return "this is not JSON: a configuration begins with {, and this file with " + found
 	case found == "'#'":
 		return "a comment starts with // or /*, not with #"
@@ -147,7 +147,7 @@ func (s *source) explain(offset int, cause string) string {
 	}
 }
 
-// quote quotes s, and shortens it if it is long.
+// quote quotes s, shortened if it is long.
 func quote(s string) string {
 	const longest = 80
 	characters, end := 0, 0

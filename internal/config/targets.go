@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// targets decodes the well-written elements of n.
+// targets decodes the valid elements of n.
 func (d *decoder) targets(n node) []Target {
 	elements, ok := d.array(n, maxTargets, "targets")
 	if !ok {
 		return nil
 	}
 	if len(elements) == 0 {
-		d.wrong(n, "must have at least one target")
+		d.report(n, "must have at least one target")
 	}
 	targets := make([]Target, 0, len(elements))
 	seen := make(map[Address]node, len(elements))
@@ -25,8 +25,8 @@ func (d *decoder) targets(n node) []Target {
 			continue
 		}
 		if first, ok := seen[t.Address.key()]; ok {
-			d.wrong(e, `%v is already a target, %s at %v: to give it more sessions, set a "weight"`,
-				t.Address, first.path, d.at(first))
+			d.report(e, `%v is already a target, %s at %v: to give it more sessions, set a "weight"`,
+				t.Address, first.path, d.placeOf(first))
 			continue
 		}
 		seen[t.Address.key()] = e
@@ -35,7 +35,7 @@ func (d *decoder) targets(n node) []Target {
 	return targets
 }
 
-// target decodes an address or an object. It reports false if the address is missing or bad.
+// target decodes an address or an object. It returns false if the address is missing or invalid.
 func (d *decoder) target(n node) (Target, bool) {
 	t := DefaultTarget()
 	switch kindOf(n) {
@@ -43,10 +43,10 @@ func (d *decoder) target(n node) (Target, bool) {
 		d.address(n, &t.Address)
 	case "an object":
 		if given, _ := d.object(n, &t); !has(given, "address") {
-			d.wrong(n, `has no "address"%s`, meantAddress(n))
+			d.report(n, `has no "address"%s`, addressHint(n))
 		}
 	default:
-		d.wrongType(n, "a string or an object")
+		d.reportType(n, "a string or an object")
 	}
 	return t, t.Address != Address{}
 }
@@ -58,13 +58,13 @@ func (d *decoder) address(n node, a *Address) {
 	}
 	parsed, err := parseAddress(s)
 	if err != nil {
-		d.wrong(n, "%v", err)
+		d.report(n, "%v", err)
 		return
 	}
 	*a = parsed
 }
 
-// key gives the same value for addresses that differ in writing alone.
+// key returns the same value for addresses that differ only in their spelling.
 func (a Address) key() Address {
 	a.Host = strings.TrimSuffix(strings.ToLower(a.Host), ".")
 	if a.Path != "" {
@@ -83,7 +83,7 @@ func parseAddress(s string) (Address, error) {
 	if name, ok := strings.CutPrefix(s, "srv:"); ok {
 		return Address{Network: "srv", Host: name}, checkService(name)
 	}
-	if err := missingParts(s, 80); err != nil {
+	if err := checkComplete(s, 80); err != nil {
 		return Address{}, err
 	}
 	if err := refuseURL(s, func(s string) error { _, err := parseAddress(s); return err }); err != nil {
@@ -107,7 +107,7 @@ func parseAddress(s string) (Address, error) {
 	return Address{Network: "tcp", Host: host, Port: port}, err
 }
 
-// targetHost gives an IP address in its canonical form, and a name as it is.
+// targetHost returns an IP address in its canonical form, and a name unchanged.
 func targetHost(host string) (string, error) {
 	ip, err := parseIP(host)
 	switch {
@@ -122,13 +122,13 @@ func targetHost(host string) (string, error) {
 	}
 }
 
-// maxHost is how many characters a host name has at most, without a dot at its end (RFC 1035 section 2.3.4).
+// maxHost is the maximum length of a host name, without a dot at its end (RFC 1035, section 2.3.4).
 const maxHost = 253
 
 var hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?$`)
 
-// checkHost tells whether host is a host name as RFC 1123 section 2.1 has it; underscores are tolerated. One whose last
-// label is a number is an IPv4 address gone wrong.
+// checkHost returns why host is not a host name by RFC 1123, section 2.1, with underscores allowed. A name whose last label
+// is a number is an invalid IPv4 address.
 func checkHost(host string) error {
 	bare := strings.TrimSuffix(host, ".")
 	if len(bare) > maxHost {
@@ -148,7 +148,7 @@ func checkHost(host string) error {
 
 var serviceForm = regexp.MustCompile(`^` + servicePattern + `$`)
 
-// checkService tells whether name is that of SRV records: RFC 2782, _service._proto.name.
+// checkService returns why name is not the name of SRV records (RFC 2782): _service._proto.name.
 func checkService(name string) error {
 	if host, number, ok := strings.Cut(name, ":"); ok && len(name) <= maxHost+len(":65535") && digits.MatchString(number) && checkService(host) == nil {
 		return fmt.Errorf("%s has a port, and so has every SRV record: write %s", quote(name), quote("srv:"+host))

@@ -9,17 +9,17 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// sameConfig compares what configurations mean, not where they stand.
+// sameConfig compares configurations without their places in the file.
 var sameConfig = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateComparable(netip.AddrPort{}, netip.Addr{}, Networks{})}
 
-// configOf gives a configuration of defaults but for its apps.
+// configOf returns a configuration with these apps and defaults for the rest.
 func configOf(apps ...App) *Config {
 	c := Default()
 	c.Apps = apps
 	return &c
 }
 
-// appWith gives an app with one port and one target, a:1, changed by change.
+// appWith returns an app with one port and one target, a:1, modified by change.
 func appWith(name string, port uint16, change func(*App)) App {
 	a := App{
 		Name:     name,
@@ -267,7 +267,7 @@ var validConfigs = map[string]*Config{
 	),
 }
 
-// Every file of testdata/valid means what stands above.
+// Every file of testdata/valid is parsed to the configuration above.
 func TestValid(t *testing.T) {
 	files := testFiles(t, "valid")
 	for name := range validConfigs {

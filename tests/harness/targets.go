@@ -43,17 +43,6 @@ func Sum(data []byte) []byte {
 	return sum[:]
 }
 
-// Source starts a target that sends n bytes of the pattern of the seed, and finishes.
-func (r *Rig) Source(seed uint64, n int64) *Target {
-	r.T.Helper()
-	return r.Serve(func(c *Conn) {
-		if err := WritePattern(c, NewPattern(seed), n, NewChunks(32<<10)); err == nil {
-			_ = c.Finish()
-			_, _ = io.Copy(io.Discard, c) // so that the end is not a reset
-		}
-	})
-}
-
 // Identify starts a target that says its name and then waits until the client has finished.
 func (r *Rig) Identify(name string) *Target {
 	r.T.Helper()
