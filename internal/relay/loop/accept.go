@@ -107,7 +107,7 @@ func (l *loop) accept(a *acceptor, hasWorker bool) {
 		}
 		l.accepts--
 	}
-	if a.state == acceptorWaiting { // it has waited
+	if a.state == acceptorWaiting { // it is not registered
 		if err := l.registerAcceptor(a); err != nil {
 			l.backOff(a, err)
 		}

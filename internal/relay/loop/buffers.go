@@ -6,7 +6,7 @@ const bufferSize = 64 << 10
 // spareBuffers is how many buffers a loop keeps for the next flow that has to hold something.
 const spareBuffers = 16
 
-// takeBuffer gives an empty buffer of bufferSize.
+// takeBuffer returns an empty buffer of bufferSize.
 func (l *loop) takeBuffer() []byte {
 	last := len(l.spare) - 1
 	if last < 0 {

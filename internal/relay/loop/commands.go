@@ -37,8 +37,8 @@ func (e *Engine) Sample() {
 	}
 }
 
-// onSessions has every loop call f for each of the sessions that it has now, and maybe for some that come meanwhile, and
-// close its channel then.
+// onSessions makes every loop call f for each of its sessions, maybe also for some that begin meanwhile, and close its
+// channel then.
 func (e *Engine) onSessions(f func(*loop, *sessionHot)) []chan struct{} {
 	all := make([]chan struct{}, len(e.loops))
 	for n, l := range e.loops {
@@ -68,7 +68,7 @@ func (l *loop) sweep(from int, f func(*loop, *sessionHot), done chan struct{}) {
 	close(done)
 }
 
-// sample has the route's meter know what the session has moved. On the path of a byte the flow's own count is enough.
+// sample adds to the route's meter what the session has moved. On the path of a byte the flow's own count is enough.
 func (l *loop) sample(s *sessionHot) {
 	m := l.cold(s).Route().Meter
 	if m == nil {
@@ -82,7 +82,7 @@ func (l *loop) sample(s *sessionHot) {
 	}
 }
 
-// news is how many bytes were moved since it was last asked.
+// news is how many bytes were moved since the last call.
 func (f *flow) news() int64 {
 	n := f.moved - f.metered
 	f.metered += n

@@ -42,7 +42,7 @@ type Engine struct {
 	next    uint32   // the first number that was never used
 }
 
-// New starts an engine that takes its workers from the pool and tells events what happens: a loop for each processor
+// New starts an engine that takes its workers from the pool and reports to events what happens: a loop for each processor
 // that Go uses.
 func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	e := &Engine{workers: workers, events: events, base: time.Now(), ports: map[*relay.Port]*listener{}}
@@ -66,8 +66,8 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	return e, nil
 }
 
-// processors is how many loops an engine has: one for each processor that Go uses. Go is then given one more. While all
-// were in the loops' hands, its monitor would take one away whenever a loop waits, lest another goroutine want it.
+// processors is how many loops an engine has: one for each processor that Go uses. Go then gets one more: if
+// loops had all of them, the runtime's monitor would take one away whenever a loop waits, in case another goroutine wants it.
 var processors = sync.OnceValue(func() int {
 	n := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(n + 1)

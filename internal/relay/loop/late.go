@@ -9,14 +9,14 @@ func (l *loop) wakeUp() {
 }
 
 // look asks the kernel what has happened to the session's sockets, whatever events have said, and lets the session do what
-// it can do now. A time-out is believed only after that. It reports false if the session has ended.
+// it can do now. A time-out counts only after that. It reports false if the session has ended.
 func (l *loop) look(s *sessionHot) bool {
 	var fds [len(s.side)]unix.PollFd
 	for i := range fds {
 		fds[i] = unix.PollFd{Fd: s.side[i].fd, Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP} // poll(2) passes over -1
 	}
 	if _, err := unix.Poll(fds[:], 0); err != nil {
-		return true // a signal, or no memory: what events have told has to do
+		return true // a signal, or no memory: events have to do
 	}
 	key := l.sessions.key(s)
 	for i := range fds {

@@ -78,7 +78,7 @@ func duplicate(l net.Listener) (dup int, err error) {
 	return dup, nil
 }
 
-// failed notes that accepting failed, says so if it begins to, and returns for how long to leave it.
+// failed notes that accepting failed, reports that if it had worked before, and returns for how long to back off.
 func (e *Engine) failed(x *listener, err error) time.Duration {
 	x.mu.Lock()
 	defer x.mu.Unlock()

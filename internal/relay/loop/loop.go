@@ -5,7 +5,7 @@
 // actions. A session whose connects fail at once goes on with its next targets in a later turn after a few of them. A loop
 // does a bounded amount of anything in a turn, however many sessions, targets, commands or timers there are.
 //
-// While it relays, each of its two flows is in one of these conditions, told by its marks:
+// While it relays, each of its two flows is in one of these conditions, which its marks show:
 //
 //	waiting to read ── event ──▶ readable ── read ──▶ pending ── written ──▶ readable or waiting to read
 //	                                │                    │  ▲
@@ -49,7 +49,7 @@ type loop struct {
 
 	sessions sessionTable
 	queue    []int32      // sessions with something to do now
-	turns    []int32      // the queue of the turn before: the two change places
+	turns    []int32      // the queue of the turn before: the two are swapped
 	open     atomic.Int64 // sessions it has or is being handed; read by the other loops
 
 	acceptors  []*acceptor // of the ports, by their number in an event
@@ -59,16 +59,16 @@ type loop struct {
 	accepts    int         // how many all acceptors may still take in this turn
 
 	pipes    pipes
-	unloaded int      // bytes of memory that pipes were unloaded to
-	spare    [][]byte // buffers for what could not be written
-	buffer   []byte   // what is read goes through here; holds nothing between two calls
-	peer     unix.RawSockaddrAny
+	unloaded int                 // bytes of memory that pipes were unloaded to
+	spare    [][]byte            // buffers for what could not be written
+	buffer   []byte              // what is read goes through here; holds nothing between two calls
+	peer     unix.RawSockaddrAny // whose connection was accepted last
 	address  unix.RawSockaddrAny // that is connected to
 	record   relay.Record        // that is reported
 
 	turn     uint64 // counts turns
-	askedIn  uint64 // the turn in which a recount has asked it
-	tell     func() // its answer; nil: it is not asked
+	askedIn  uint64 // the turn in which a round of a recount has asked the loop
+	answer   func() // answers that; nil: it is not asked
 	now      int64  // the engine's clock when the turn began
 	attempts int    // how many more connects may fail at once in this turn
 	yielded  int64  // when the loop last let the scheduler run
@@ -90,8 +90,8 @@ func newLoop(e *Engine, shard int) (*loop, error) {
 	return l, nil
 }
 
-// run is the loop's goroutine. A turn waits for events, notes them, and then lets every session that has something to
-// do move a bounded amount.
+// run is the loop's goroutine. A turn waits for events, notes them on their sessions, and then lets every session that has
+// something to do move a bounded amount.
 func (l *loop) run() {
 	defer close(l.ended)
 	for !l.stopping {
@@ -104,7 +104,7 @@ func (l *loop) run() {
 			case data < reactor.Special:
 				l.note(data, events[i].Events)
 			case data != reactor.Wake:
-				events[ports] = events[i] // kept for below: sessions that are there go before those that come
+				events[ports] = events[i] // kept for below: open sessions go before new ones
 				ports++
 			}
 		}
@@ -112,7 +112,7 @@ func (l *loop) run() {
 		l.batch, l.accepts = acceptBatch(len(events)), acceptsPerTurn
 		l.reactor.RunCommands()
 		l.work()
-		l.settle(len(events))
+		l.answerRound(len(events))
 		for i := range events[:ports] {
 			l.acceptFrom(l.acceptors[uint32(linux.EventData(&events[i]))])
 		}
@@ -143,7 +143,7 @@ func (l *loop) yield() {
 
 // timeout is how long the loop may wait for events, in milliseconds; -1 is for ever.
 func (l *loop) timeout() int {
-	if len(l.queue) > 0 || l.tell != nil || l.stopping {
+	if len(l.queue) > 0 || l.answer != nil || l.stopping {
 		return 0
 	}
 	return l.reactor.Timeout(min(l.acceptingNext(), l.pipes.next()))

@@ -27,13 +27,13 @@ type pipes struct {
 	budget *atomic.Int32 // how many pipes all loops have; shared
 	events *relay.Events
 
-	all   []pipe  // by index; those that are closed have no owner and no descriptors
-	idle  []int32 // open and empty
-	gone  []int32 // closed
-	least int     // the fewest that were idle since tidied
-	tidy  int64   // when to tidy next
-	retry int64   // when to try to make one again
-	more  bool    // tidying was not done with those that are stuck
+	all    []pipe  // by index; those that are closed have no owner and no descriptors
+	idle   []int32 // those that are open and empty
+	closed []int32 // the indexes of those that are closed
+	least  int     // the fewest that were idle since they were tidied
+	tidy   int64   // when to tidy next
+	retry  int64   // when to try to make one again
+	more   bool    // tidying was not done with those that are stuck
 }
 
 type pipe struct {
@@ -45,7 +45,7 @@ type pipe struct {
 
 const tidyInterval = int64(time.Second)
 
-// take gives the flow of that side a pipe. It reports false if there is none to be had.
+// take gives the flow of that side a pipe. It reports false if there is none.
 func (p *pipes) take(s *sessionHot, d int, now int64) bool {
 	if len(p.idle) == 0 && !p.open(now) {
 		return false
@@ -96,23 +96,23 @@ func (p *pipes) open(now int64) bool {
 		return false
 	}
 	r, w, err := linux.NewPipe(pipeSize)
-	if err != nil { // of descriptors or of the user's pages: sessions go on without
+	if err != nil { // no descriptors, or none of the user's pages: sessions go on without
 		p.budget.Add(-1)
 		p.retry = now + tidyInterval
 		p.events.Short(relay.LackPipe, nil, err)
 		return false
 	}
 	p.events.Works(relay.LackPipe, nil)
-	if len(p.all) == len(p.gone) {
+	if len(p.all) == len(p.closed) {
 		p.tidy = now + tidyInterval
 	}
-	if len(p.gone) == 0 {
-		p.gone = append(p.gone, int32(len(p.all)))
+	if len(p.closed) == 0 {
+		p.closed = append(p.closed, int32(len(p.all)))
 		p.all = append(p.all, pipe{})
 	}
-	last := len(p.gone) - 1
-	i := p.gone[last]
-	p.gone = p.gone[:last]
+	last := len(p.closed) - 1
+	i := p.closed[last]
+	p.closed = p.closed[:last]
 	p.all[i] = pipe{read: int32(r), write: int32(w), session: -1}
 	p.idle = append(p.idle, i)
 	return true
@@ -123,7 +123,7 @@ func (p *pipes) shut(i int32) {
 	linux.CloseNow(int(p.all[i].read))
 	linux.CloseNow(int(p.all[i].write))
 	p.all[i] = pipe{session: -1}
-	p.gone = append(p.gone, i)
+	p.closed = append(p.closed, i)
 	p.budget.Add(-1)
 }
 
@@ -140,7 +140,7 @@ func (p *pipes) trim(keep int) {
 
 // next is the moment to tidy at, or Never.
 func (p *pipes) next() int64 {
-	if len(p.all) == len(p.gone) {
+	if len(p.all) == len(p.closed) {
 		return session.Never
 	}
 	return p.tidy

@@ -7,23 +7,23 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// A session that is over in the kernel may still count: its client has finished and connects again, and the event of that
-// waits behind others, in another loop maybe. So before a client is refused because of how many sessions there are, every
-// loop takes in what has happened by then. That is a round, and there is one at a time: however many clients are to be
-// refused, a loop has one turn more for all who ask meanwhile.
+// A session that has ended for its peers may still count: its client has finished and connects again, and the event that
+// says so waits behind others, maybe in another loop. So before a client is refused because of the number of sessions, every
+// loop handles the events that there are by then. That is a round. There is one round at a time: however many clients are
+// about to be refused, a loop takes one more turn for all of them.
 
 // recounts are the engine's rounds.
 type recounts struct {
 	mu      sync.Mutex // guards what follows
 	running bool
-	asking  []func() // called after the next round
+	waiting []func() // called after the next round
 }
 
-// recount calls done, on any loop, when every loop has taken in what had happened before the call. It does not block.
+// recount calls done, on any loop, when every loop has handled what had happened before the call. It does not block.
 func (e *Engine) recount(done func()) {
 	r := &e.recounts
 	r.mu.Lock()
-	r.asking = append(r.asking, done)
+	r.waiting = append(r.waiting, done)
 	begin := !r.running
 	r.running = true
 	r.mu.Unlock()
@@ -32,49 +32,49 @@ func (e *Engine) recount(done func()) {
 	}
 }
 
-// round has every loop answer once for all who ask so far.
+// round asks every loop, once for all who wait so far.
 func (e *Engine) round() {
 	r := &e.recounts
 	r.mu.Lock()
-	asking := r.asking
-	r.asking = nil
-	r.running = len(asking) > 0
+	waiting := r.waiting
+	r.waiting = nil
+	r.running = len(waiting) > 0
 	r.mu.Unlock()
-	if len(asking) == 0 {
+	if len(waiting) == 0 {
 		return
 	}
 	var missing atomic.Int32
 	missing.Store(int32(len(e.loops)))
-	tell := func() {
+	answer := func() {
 		if missing.Add(-1) > 0 {
 			return
 		}
-		for _, done := range asking {
+		for _, done := range waiting {
 			done()
 		}
 		e.round()
 	}
 	for _, l := range e.loops {
-		l.reactor.Post(func() { l.tell, l.askedIn = tell, l.turn })
+		l.reactor.Post(func() { l.answer, l.askedIn = answer, l.turn })
 	}
 }
 
-// settleTurns is how many turns a loop that has more events than one turn takes gives itself to answer.
-const settleTurns = 16
+// answerTurns is after how many turns a loop answers that has more events in each than one turn handles.
+const answerTurns = 16
 
-// settle tells the round under way that the loop has taken in what had happened when it was asked: in a turn that began
-// later, and got all the events that there were, every session that had one has had its turn.
-func (l *loop) settle(events int) {
+// answerRound answers the round that has asked the loop, once the loop has handled what had happened by then: after a turn
+// that began later and got all the events that there were.
+func (l *loop) answerRound(events int) {
 	later := l.turn - l.askedIn
-	if l.tell == nil || later == 0 || events == linux.EpollBatch && later < settleTurns {
+	if l.answer == nil || later == 0 || events == linux.EpollBatch && later < answerTurns {
 		return
 	}
-	tell := l.tell
-	l.tell = nil
-	tell()
+	answer := l.answer
+	l.answer = nil
+	answer()
 }
 
-// recount takes in which sessions have ended, for a client that the number of sessions is in the way of.
+// recount asks for a round for a client that is to be refused because of the number of sessions.
 func (l *loop) recount(s *sessionHot) {
 	l.rearm(s)
 	key := l.sessions.key(s)
