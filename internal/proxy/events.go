@@ -14,11 +14,11 @@ var (
 	failedSessions = logging.Kind{Name: "session", Burst: 20, Every: time.Second, Total: 500, Keys: 4096}
 	refusals       = logging.Kind{Name: "refused", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
 	shortageBegins = logging.Kind{Name: "shortage", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
-	shortageEnds   = logging.Kind{Name: "enough", Burst: 2, Every: repeatInterval, Total: 50, Keys: 1024}
+	shortageEnds   = logging.Kind{Name: "shortage_end", Burst: 2, Every: repeatInterval, Total: 50, Keys: 1024}
 	failures       = logging.Kind{Name: "connect", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
 	targetState    = logging.Kind{Name: "target", Burst: 4, Every: repeatInterval, Total: 200, Keys: 1 << 14}
 	nameState      = logging.Kind{Name: "name", Burst: 4, Every: repeatInterval, Total: 50, Keys: 4096}
-	demotions      = logging.Kind{Name: "overtaken", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
+	demotions      = logging.Kind{Name: "demoted", Burst: 1, Every: repeatInterval, Total: 50, Keys: 1024}
 	portState      = logging.Kind{Name: "port", Burst: 2, Every: repeatInterval, Total: 50, Keys: 4096}
 	poolState      = logging.Kind{Name: "pool", Burst: 2, Every: repeatInterval, Total: 10, Keys: 1}
 )
