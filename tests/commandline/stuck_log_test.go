@@ -51,7 +51,7 @@ func stuck(t *testing.T, engine string, log harness.StuckLog) {
 	config.Apps = append(config.Apps, harness.App{Name: "more", Ports: []any{more}, Targets: harness.To(target)})
 	put(t, r, config)
 	p.Signal(syscall.SIGHUP)
-	harness.Eventually(t, "the reload is in force", func() bool { return harness.Listening(t, more) })
+	harness.Eventually(t, "the new configuration is active", func() bool { return harness.Listening(t, more) })
 
 	// orders
 	for _, order := range [][]string{

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// Reload gives the proxy another configuration, whose apps name their ports, and waits until it is in force.
+// Reload gives the proxy another configuration, whose apps name their ports, and waits until it is active.
 func (p *Proxy) Reload(config Config) {
 	p.t.Helper()
 	text, err := config.encode()

@@ -28,7 +28,7 @@ func (s *soak) change(t *testing.T) {
 	case 2:
 		s.die()
 	case 3:
-		target.configured = !target.configured // in force with the next reload
+		target.configured = !target.configured // active after the next reload
 		s.count("targets")
 	}
 }
@@ -81,7 +81,7 @@ func (s *soak) drain(t *testing.T, target *place) {
 	case http.StatusNoContent:
 		target.drained = !target.drained
 		s.count("drains")
-	case http.StatusNotFound: // it is not in the configuration that is in force
+	case http.StatusNotFound: // it is not in the active configuration
 		target.drained = false
 	default:
 		t.Fatalf("%s: %d", order, code)
