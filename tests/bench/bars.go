@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// bar is a promise about tcp-proxy: one figure of one row that must not exceed, or fall short of, a limit.
+// bar is a claim about tcp-proxy: a limit for one figure of one row.
 type bar struct {
 	row    string
 	what   string
@@ -59,7 +59,7 @@ var allBars = func() []bar {
 	return bars
 }()
 
-// verdict is how an engine did at a bar.
+// verdict is the result of an engine for a bar.
 type verdict struct {
 	bar      bar
 	engine   string

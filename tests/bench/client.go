@@ -77,7 +77,7 @@ type session struct {
 	began      int64 // nanoseconds of the client's clock: of the request, or for loadConnect of connect
 }
 
-// client is one thread and one epoll loop over all its sessions.
+// client is one thread with one epoll loop for all its sessions.
 type client struct {
 	order    clientOrder
 	poll     *poller
@@ -103,7 +103,7 @@ type client struct {
 	firstErr  error
 }
 
-// runClient obeys its order until its standard input ends.
+// runClient executes its order until its standard input ends.
 func runClient(order clientOrder) error {
 	poll, err := newPoller()
 	if err != nil {
@@ -248,7 +248,7 @@ func (c *client) open(place int) {
 	}
 }
 
-// lost counts a session that failed and keeps the first reason.
+// lost counts a failed session and keeps the first reason.
 func (c *client) lost(err error) {
 	c.broken++
 	if c.firstErr == nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// contestant is one of those that are compared.
+// contestant is a proxy that is compared.
 type contestant struct {
 	name    string
 	role    role
@@ -45,7 +45,7 @@ type site struct {
 // capacity is the number of sessions to configure, with some room for those that are just closing.
 func (s site) capacity() int { return s.sessions + s.sessions/20 + 128 }
 
-// write puts a configuration file into the directory of the site and returns its path.
+// write writes a configuration file into the directory of the site and returns its path.
 func (s site) write(name, text string) (string, error) {
 	path := filepath.Join(s.dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o644)
@@ -163,7 +163,7 @@ func selectContestants(o options, dir string) ([]contestant, error) {
 // threads is how many threads or workers every contestant gets that has such a setting: one for each CPU.
 func threads() int { return runtime.NumCPU() }
 
-// firstLine runs a command for the first line of what it prints, on either stream.
+// firstLine runs a command and returns the first line of its output, on either stream.
 func firstLine(name string, args ...string) (string, error) {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {

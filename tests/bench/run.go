@@ -106,7 +106,7 @@ func measureAll(ctx context.Context, o options, args []string) (*results, error)
 	return r, nil
 }
 
-// attempts is how often a cell is measured at most for one sample.
+// attempts is the maximum number of measurements of a cell for one sample.
 const attempts = 3
 
 // sample adds one sample to a cell. If others used more of the CPUs meanwhile than the options allow, the cell is
@@ -158,7 +158,7 @@ func (b *bench) measure(ctx context.Context, r row, c contestant, into *cellResu
 	return cell.load(ctx, into)
 }
 
-// ground is the place of a cell: its addresses, of which no earlier cell has used any, and its directory.
+// ground is the environment of a cell: its addresses, which no earlier cell has used, and its directory.
 type ground struct {
 	site
 	sources []netip.Addr

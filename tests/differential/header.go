@@ -13,13 +13,13 @@ import (
 // everywhere is every network.
 var everywhere = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 
-// What the PROXY headers of clients say.
+// The addresses in the PROXY headers of clients.
 var (
 	source      = netip.MustParseAddrPort("192.0.2.7:4711")
 	destination = netip.MustParseAddrPort("192.0.2.1:443")
 )
 
-// introduce sends what the client has to begin with.
+// introduce sends the PROXY header of the client, if the script has one.
 func (s script) introduce(c net.Conn) error {
 	if s.headerIn == 0 {
 		return nil
@@ -47,7 +47,7 @@ func (s script) introduce(c net.Conn) error {
 	return nil
 }
 
-// expectIntroduction reads what the target has to be sent first.
+// expectIntroduction reads the PROXY header that the target must receive first.
 func (s script) expectIntroduction(c, t net.Conn) error {
 	if s.sent == 0 {
 		return nil
@@ -67,7 +67,7 @@ func (s script) expectIntroduction(c, t net.Conn) error {
 	return nil
 }
 
-// namesOf are the addresses of a client's connection. Over a unix socket it has none.
+// namesOf returns the addresses of a client's connection; a unix socket has none.
 func namesOf(c net.Conn) proxyproto.Header {
 	from, ok := c.LocalAddr().(*net.TCPAddr)
 	if !ok {

@@ -21,7 +21,7 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// outcome is what is compared. Counts are -1 where they may differ.
+// outcome is what is compared between engines. Counts are -1 where they may differ.
 type outcome struct {
 	Cause            relay.Cause
 	Refused          admit.Refusal
@@ -32,7 +32,7 @@ type outcome struct {
 	Ends             [2]string // how each side saw the end
 }
 
-// stage is an engine on which scripts are played, one after the other.
+// stage is an engine on which scripts are played, one after another.
 type stage struct {
 	name    string
 	engine  relay.Engine
@@ -42,7 +42,7 @@ type stage struct {
 	scripts int
 }
 
-// newStage makes a stage; its unix sockets are in dir. The caller closes it.
+// newStage returns a stage; its unix sockets are in dir. The caller closes it.
 func newStage(name, dir string, start func(*admit.Workers, relay.Events) (relay.Engine, error)) (*stage, error) {
 	st := &stage{name: name, workers: admit.NewWorkers(8), records: make(chan relay.Record, 16), dir: dir}
 	var err error
@@ -62,8 +62,8 @@ func newStage(name, dir string, start func(*admit.Workers, relay.Events) (relay.
 
 func (st *stage) close() error { return st.engine.Stop() }
 
-// play plays a script and returns what came of it. An error is a script that could not be played to its end, or bytes
-// that are not those that were sent.
+// play plays a script and returns the outcome. An error means that the script could not be played to its end, or that bytes
+// differ from those that were sent.
 func (st *stage) play(s script) (o outcome, err error) {
 	defer func() {
 		if err != nil {
@@ -88,7 +88,7 @@ func (st *stage) play(s script) (o outcome, err error) {
 	route := s.route()
 	var targets []config.Target
 	for i := range s.dead {
-		// Nobody listens on port 1, or at that path.
+		// No process listens on port 1, or at that path.
 		a := config.Address{Network: "tcp", Host: fmt.Sprintf("127.0.0.%d", 1+i), Port: 1}
 		if i == 1 {
 			a = config.Address{Network: "unix", Path: filepath.Join(st.dir, "nobody")}
@@ -173,10 +173,10 @@ func (s script) route() *relay.Route {
 	return r
 }
 
-// letIn reports whether the client comes to a target.
+// letIn reports whether the client reaches a target.
 func (s script) letIn() bool { return s.alive && s.refused == "" }
 
-// exact reports whether all that was sent is certain to arrive.
+// exact reports whether everything that was sent is certain to arrive.
 func (s script) exact() bool {
 	var stalled [2]bool
 	for _, x := range s.steps {
@@ -197,7 +197,7 @@ func (st *stage) listen(unix bool) (net.Listener, error) {
 	return net.Listen("tcp", "127.0.0.1:0")
 }
 
-// narrow has the sockets that a TCP listener accepts take little at a time.
+// narrow makes the receive buffers of sockets that a TCP listener accepts small.
 func narrow(l net.Listener) error {
 	raw, err := l.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -217,8 +217,7 @@ func addressOf(l net.Listener) config.Address {
 	return config.Address{Network: "unix", Path: l.Addr().String()}
 }
 
-// peer is one side of a script. Writes are done in order by a goroutine of its own, so that a side that cannot write
-// holds up nobody.
+// peer is one side of a script. A goroutine makes its writes in order, so that a blocked write does not block the script.
 type peer struct {
 	net.Conn
 	sent, got *rand.ChaCha8 // what it sends, and what it is to receive
@@ -269,7 +268,7 @@ func (p *peer) finish() {
 	p.orders <- func() error { return p.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 }
 
-// receive reads n bytes, and wants them to be those that the other side sends.
+// receive reads n bytes, which must be those that the other side sends.
 func (p *peer) receive(n int) error {
 	for n > 0 {
 		k, err := p.some(n)
@@ -281,7 +280,7 @@ func (p *peer) receive(n int) error {
 	return nil
 }
 
-// some reads what there is, up to n bytes, and wants them to be the next that the other side sends.
+// some reads at most n available bytes, which must be the next ones that the other side sends.
 func (p *peer) some(n int) (int, error) {
 	half := len(p.buffer) / 2
 	got, want := p.buffer[:half], p.buffer[half:]
@@ -308,7 +307,7 @@ func (p *peer) end() (string, error) {
 	}
 }
 
-// perform does what the script says, with the target that lives, and returns how each side saw the end.
+// perform plays the script with the live target, and returns how each side saw the end.
 func (st *stage) perform(s script, front net.Addr, back net.Listener, live *upstream.Target) (ends [2]string, err error) {
 	c, err := net.Dial(front.Network(), front.String())
 	if err == nil {
@@ -392,8 +391,8 @@ func (st *stage) perform(s script, front net.Addr, back net.Listener, live *upst
 	return st.watchEnd(s, peers, ends, server)
 }
 
-// watchEnd waits for the session's end and how a side sees that. A side that had read FIN before sees nothing more, and
-// one with bytes under way may lose them.
+// watchEnd waits for the end of the session and returns how a side sees it. A side that has read FIN before sees nothing
+// more, and one with bytes on their way may lose them.
 func (st *stage) watchEnd(s script, peers [2]*peer, ends [2]string, side int) ([2]string, error) {
 	if err := st.over(); err != nil {
 		return ends, err
@@ -408,7 +407,7 @@ func (st *stage) watchEnd(s script, peers [2]*peer, ends [2]string, side int) ([
 	return ends, nil
 }
 
-// take does one step and waits until it has had its effect.
+// take performs one step and waits for its effect.
 func take(peers [2]*peer, x step, finished, stalled *[2]bool) error {
 	from, to := peers[x.side], peers[1-x.side]
 	switch x.do {

@@ -1,5 +1,5 @@
-// Package differential plays random scripts, made from seeds, against every engine, and compares what the peers saw and
-// what the engine accounted for.
+// Package differential plays random scripts, made from seeds, on every engine, and compares what the peers and the engine
+// saw.
 package differential
 
 import (
@@ -68,7 +68,7 @@ const (
 	targetDead  ending = "target dead" // the engine is told to end those of the target
 )
 
-// refusal is why a client is not let in; "" is that it is.
+// refusal is why a client is refused; "": it is not.
 type refusal string
 
 const (
@@ -77,7 +77,7 @@ const (
 	halfHeader refusal = "half a header and FIN"
 )
 
-// newScript makes the script of a seed.
+// newScript returns the script of a seed.
 func newScript(seed uint64) script {
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := script{seed: seed, alive: random.IntN(12) > 0, certain: true}
@@ -114,7 +114,7 @@ func newScript(seed uint64) script {
 			stalled[side] = 0
 		case k == 10 && !finished[side]:
 			x.do = finish
-			// Behind what is stalled, FIN is passed on who knows when.
+			// If the direction is stalled, it is not certain when FIN is passed on.
 			s.certain = s.certain && stalled[side] == 0
 			finished[side] = true
 		default:
@@ -161,7 +161,7 @@ func newScript(seed uint64) script {
 	return s
 }
 
-// policy chooses what the client has to do to come in, and what its session is subject to.
+// policy chooses what the client must do to be accepted, and the limits of its session.
 func (s *script) policy(random *rand.Rand) {
 	if random.IntN(3) == 0 {
 		s.headerIn, s.pieces = 1+random.IntN(2), []int{1, 7, 1000}[random.IntN(3)]
@@ -184,7 +184,7 @@ func (s *script) policy(random *rand.Rand) {
 	}
 }
 
-// quietTime is how long the time-outs of a script are: longer than a busy machine keeps anybody waiting.
+// quietTime is the length of time-outs in a script: longer than any delay of a busy machine.
 const quietTime = 2 * time.Second
 
 func (s script) String() string {

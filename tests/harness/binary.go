@@ -34,7 +34,7 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(folder)
-	// Tests start the binary as other users, too.
+	// Some tests start the binary as other users.
 	if err := os.Chmod(folder, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

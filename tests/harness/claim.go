@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// The ports of a rig count up from here. They stay below the range that the kernel takes client ports from, so a port
-// that is free in the rig is free.
+// The first port of a rig. All ports of a rig are below the range from which the kernel takes client ports, so no
+// client takes them.
 const firstPort = 5001
 
-// Ports that are listened on at every address, or at ::1, come from here: no rig counts up that far.
+// The first port for sockets that listen on every address, or on ::1. No rig counts up that far.
 const (
 	firstSharedPort = 21001
 	lastSharedPort  = 29000
@@ -21,7 +21,7 @@ const (
 
 var claims atomic.Uint32
 
-// claimHost finds a loopback address that no other test has and keeps it until the returned function is called.
+// claimHost returns a loopback address that no other test uses, and keeps it until the returned function is called.
 func claimHost() (host string, unclaim func(), err error) {
 	for range 1 << 16 {
 		n := uint32(os.Getpid())<<8 + claims.Add(1)
@@ -36,7 +36,7 @@ func claimHost() (host string, unclaim func(), err error) {
 	return "", nil, errors.New("every loopback address is claimed")
 }
 
-// SharedPort returns a port that nobody on this machine listens on at any address, and keeps it for the rig.
+// SharedPort returns a port on which nobody on this machine listens, at any address, and keeps it for the rig.
 func (r *Rig) SharedPort() int {
 	r.T.Helper()
 	return r.SharedPorts(1)
@@ -81,8 +81,8 @@ func (r *Rig) claimPorts(first, n int) bool {
 	return true
 }
 
-// claim takes a name that only one process of this network namespace can have at a time. The kernel gives it back
-// when the process ends, however it ends: unix(7), abstract sockets.
+// claim takes a name that only one process of this network namespace can hold at a time: an abstract unix socket (unix(7)),
+// which the kernel releases when the process ends, however that happens.
 func claim(name string) (unclaim func(), err error) {
 	l, err := net.Listen("unix", "@tcp-proxy-test/"+name)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A Result is how a command ended.
+// A Result is the result of a command.
 type Result struct {
 	Code           int
 	Stdout, Stderr string
 }
 
-// Run runs the binary to its end. A command that does not end by itself fails the test.
+// Run runs the binary until it exits. A command that does not exit by itself fails the test.
 func Run(t testing.TB, arguments ...string) Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)

@@ -2,7 +2,7 @@ package harness
 
 import "encoding/json"
 
-// Config is a configuration as the operator writes it. What is left out keeps its default.
+// Config is a configuration file. Keys that are not set keep their defaults.
 type Config struct {
 	MaxWorkers   int    `json:"max_workers,omitempty"`
 	Engine       string `json:"engine,omitempty"`
@@ -14,12 +14,12 @@ type Config struct {
 	Apps         []App  `json:"apps"`
 }
 
-// Admin says where the admin API listens.
+// Admin is where the admin API listens.
 type Admin struct {
 	Listen []string `json:"listen"`
 }
 
-// App is one app of it. Without ports, Rig.Start gives it one.
+// App is one app. If it has no ports, Rig.Start assigns one.
 type App struct {
 	Name             string `json:"name,omitempty"`
 	Ports            []any  `json:"ports"`
@@ -49,19 +49,19 @@ type App struct {
 	OnDead string `json:"on_dead,omitempty"`
 }
 
-// BytesPerSecond bounds each session.
+// BytesPerSecond is the bandwidth of one session.
 type BytesPerSecond struct {
 	Upload   int `json:"upload,omitempty"`
 	Download int `json:"download,omitempty"`
 }
 
-// AcceptProxyProtocol says who sends a PROXY header.
+// AcceptProxyProtocol is which peers send a PROXY header.
 type AcceptProxyProtocol struct {
 	From    []string `json:"from,omitempty"`
 	Timeout string   `json:"timeout,omitempty"`
 }
 
-// Probe is how targets are checked.
+// Probe is how targets are probed.
 type Probe struct {
 	When     string     `json:"when,omitempty"`
 	Interval string     `json:"interval,omitempty"`
@@ -74,13 +74,13 @@ type Probe struct {
 	HTTP     *HTTPProbe `json:"http,omitempty"`
 }
 
-// HTTPProbe is what a check asks for over HTTP.
+// HTTPProbe is an HTTP probe.
 type HTTPProbe struct {
 	Path   string `json:"path,omitempty"`
 	Status string `json:"status,omitempty"`
 }
 
-// TargetConfig is a target with settings of its own.
+// TargetConfig is a target with its own settings.
 type TargetConfig struct {
 	Address     string `json:"address"`
 	Weight      int    `json:"weight,omitempty"`

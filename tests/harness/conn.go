@@ -29,7 +29,7 @@ func newConn(t testing.TB, c net.Conn) *Conn {
 	return &Conn{Conn: c, t: t}
 }
 
-// split takes "unix:PATH" or "host:port" apart into what net.Dial and net.Listen want.
+// split splits "unix:PATH" or "host:port" into the arguments of net.Dial and net.Listen.
 func split(address string) (network, name string) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return "unix", path
@@ -37,7 +37,7 @@ func split(address string) (network, name string) {
 	return "tcp", address
 }
 
-// CloseWrite ends this direction: the other side reads EOF.
+// CloseWrite ends this direction: the other side reads end of stream.
 func (c *Conn) CloseWrite() {
 	c.t.Helper()
 	if err := c.Finish(); err != nil {
@@ -71,7 +71,7 @@ func (c *Conn) Send(data []byte) {
 	}
 }
 
-// Expect reads that many bytes and compares them.
+// Expect reads as many bytes and compares them.
 func (c *Conn) Expect(data []byte) {
 	c.t.Helper()
 	got := make([]byte, len(data))
@@ -83,14 +83,14 @@ func (c *Conn) Expect(data []byte) {
 	}
 }
 
-// Exchange sends the data over c and expects it at the other end.
+// Exchange sends the data on c and expects it at the other end.
 func (c *Conn) Exchange(other *Conn, data []byte) {
 	c.t.Helper()
 	c.Send(data)
 	other.Expect(data)
 }
 
-// ExpectEOF wants the other side to have finished in order, and no byte before that.
+// ExpectEOF checks that the other side has finished in order and sent no byte before that.
 func (c *Conn) ExpectEOF() {
 	c.t.Helper()
 	n, err := c.Read(make([]byte, 1))
@@ -99,7 +99,7 @@ func (c *Conn) ExpectEOF() {
 	}
 }
 
-// ExpectReset reads whatever still comes and wants it to end with a reset, not with EOF.
+// ExpectReset reads to the end, which must be a reset.
 func (c *Conn) ExpectReset() {
 	c.t.Helper()
 	n, err := io.Copy(io.Discard, c)
@@ -117,7 +117,7 @@ func (c *Conn) AwaitReset() {
 	}
 }
 
-// socketError waits until the kernel has an error for the socket, and returns it.
+// socketError waits for an error of the socket, and returns it.
 func (c *Conn) socketError() error {
 	raw, err := c.Conn.(syscall.Conn).SyscallConn()
 	if err != nil {
@@ -148,11 +148,11 @@ func (c *Conn) socketError() error {
 	return fmt.Errorf("none in %v", Patience)
 }
 
-// stillness is how long nothing may go into a connection before it counts as full.
+// stillness is how long a connection must accept no byte to count as full.
 const stillness = 300 * time.Millisecond
 
-// Fill writes until nothing more goes in: every buffer on the way is full. It returns
-// how many bytes went in, and leaves the connection usable.
+// Fill writes until every buffer on the way is full. It returns the number of bytes written, and leaves the connection
+// usable.
 func (c *Conn) Fill(from io.Reader) int64 {
 	c.t.Helper()
 	var total int64
@@ -182,7 +182,7 @@ func (c *Conn) Fill(from io.Reader) int64 {
 	return total
 }
 
-// difference is the index of the first byte that is not the same in both.
+// difference returns the index of the first byte that differs.
 func difference(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {

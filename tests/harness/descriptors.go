@@ -41,9 +41,9 @@ func (p *Proxy) countDescriptors() descriptors {
 	return open
 }
 
-// checkDescriptors wants all descriptors that are not pipes to be those of a proxy that has just started. Go keeps the
-// pipes of splice(2) in a pool until the garbage collector has come by twice, so pipes are checked where many sessions
-// follow each other, and not here.
+// checkDescriptors checks that the descriptors of the process, apart from pipes, are those of a proxy that has just
+// started. Go keeps the pipes of splice(2) in a pool until the second garbage collection, so tests with many sessions check
+// pipes.
 func (p *Proxy) checkDescriptors() {
 	p.t.Helper()
 	var now descriptors

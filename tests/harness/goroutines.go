@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// checkGoroutines ends the process with SIGQUIT, on which a Go program writes the stacks of all its goroutines, and
-// wants no more of any kind than a proxy has that was started with the same configuration and has done nothing.
+// checkGoroutines ends the process with SIGQUIT, on which a Go program writes the stacks of all goroutines. There must be
+// no more of any kind than in an idle proxy with the same configuration.
 func (p *Proxy) checkGoroutines() {
 	p.t.Helper()
 	p.Settle()
@@ -23,8 +23,8 @@ func (p *Proxy) checkGoroutines() {
 	}
 }
 
-// Stacks ends the process and returns the stacks of its goroutines, one of each kind, with how many there are: for tests
-// that have failed because something hangs.
+// Stacks ends the process and returns the stacks of its goroutines, one of each kind with its count: for tests that failed
+// because something hangs.
 func (p *Proxy) Stacks() string {
 	p.t.Helper()
 	var text strings.Builder
@@ -52,7 +52,7 @@ var idle struct {
 	byConfig map[string]goroutines
 }
 
-// idleGoroutines returns the goroutines of a proxy that does nothing; p, with the same configuration, has ended.
+// idleGoroutines returns the goroutines of an idle proxy with the configuration of p, which has ended.
 func (r *Rig) idleGoroutines(p *Proxy) goroutines {
 	r.T.Helper()
 	text, err := p.config.encode()
@@ -75,8 +75,7 @@ func (r *Rig) idleGoroutines(p *Proxy) goroutines {
 	return idle.byConfig[key]
 }
 
-// parseDump takes the stacks out of what a Go program writes on SIGQUIT. The goroutines of the runtime itself are left
-// out.
+// parseDump parses the output of a Go program on SIGQUIT, without the goroutines of the runtime.
 func parseDump(text string) goroutines {
 	found := make(goroutines)
 	for stack := range strings.SplitSeq(text, "\n\n") {
@@ -97,8 +96,8 @@ func parseDump(text string) goroutines {
 	return found
 }
 
-// kindOf names the function that started a goroutine, or its own first one if nothing did. That is all that a dump says
-// of one that runs just then. Functions stand at the begin of a line, their files are indented; "created by" comes last.
+// kindOf returns the function that started a goroutine, or its own outermost function if there is none, as for a goroutine
+// that is running at the moment. Functions begin in the first column, file names are indented, and "created by" is last.
 func kindOf(stack string) string {
 	first := "unknown"
 	for line := range strings.Lines(stack) {

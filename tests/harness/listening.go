@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Listening says whether anybody listens at an address of IPv4 or "unix:PATH", without connecting to it: what the kernel
-// shows in proc_pid_net(5).
+// Listening reports whether a socket listens on an IPv4 address or "unix:PATH", from proc_pid_net(5), without connecting to
+// it.
 func Listening(t testing.TB, address string) bool {
 	t.Helper()
 	network, name := split(address)
@@ -39,8 +39,8 @@ func Listening(t testing.TB, address string) bool {
 	return false
 }
 
-// KeepaliveTimer returns when the kernel will probe the TCP connection between two addresses of IPv4 next, seen from
-// the first of the two; 0 is never. It waits until the connection is quiet.
+// KeepaliveTimer returns the time until the kernel's next keepalive probe of the TCP connection between two IPv4 addresses,
+// for the socket at the first one; 0 is never. It waits until the connection is quiet.
 func KeepaliveTimer(t testing.TB, local, remote string) (next time.Duration) {
 	t.Helper()
 	from, to := hexAddress(t, local), hexAddress(t, remote)
@@ -71,7 +71,7 @@ func KeepaliveTimer(t testing.TB, local, remote string) (next time.Duration) {
 	return next
 }
 
-// hexAddress writes an address as /proc/net/tcp does: the IP address is a number in the byte order of the machine.
+// hexAddress formats an address as in /proc/net/tcp: the IP address is a number in the byte order of the machine.
 func hexAddress(t testing.TB, address string) string {
 	t.Helper()
 	parsed, err := netip.ParseAddrPort(address)

@@ -16,7 +16,7 @@ type Line struct {
 	Fields  map[string]any // all keys; nil if the line is not JSON
 }
 
-// Log is what a proxy has written to its standard error so far.
+// Log is what a proxy has written to standard error so far.
 type Log struct {
 	reading sync.Mutex // held while nobody reads
 
@@ -33,7 +33,7 @@ type Log struct {
 
 func newLog(follow func(Line) bool) *Log { return &Log{follow: follow} }
 
-// Close stops reading the log: at the next line the process finds its standard error to be a pipe that nobody reads.
+// Close stops reading the log: at its next line, the process finds that nobody reads its standard error.
 func (l *Log) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func (l *Log) Pause() (resume func()) {
 	return l.reading.Unlock
 }
 
-// Write takes what the process writes; it fails only after Close.
+// Write receives the output of the process; it fails only after Close.
 func (l *Log) Write(data []byte) (int, error) {
 	l.reading.Lock()
 	defer l.reading.Unlock()

@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// Metrics reads what the proxy shows to Prometheus at its admin address "host:port": values by series, as they are
-// written there.
+// Metrics reads the metrics of the proxy at its admin address "host:port": the values by series, both as written there.
 func Metrics(address string) (map[string]float64, error) {
 	client := http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get("http://" + address + "/metrics")
@@ -38,7 +37,7 @@ func Metrics(address string) (map[string]float64, error) {
 	return all, lines.Err()
 }
 
-// Resident returns how many bytes of memory the process has: VmRSS of proc_pid_status(5).
+// Resident returns the resident memory of the process in bytes: VmRSS of proc_pid_status(5).
 func (p *Proxy) Resident() int64 {
 	p.t.Helper()
 	text, err := os.ReadFile(p.proc("status"))

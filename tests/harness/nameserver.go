@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// A Nameserver is dnsmasq on the rig's loopback address: the only one that the proxies of the rig know, which are
-// started with a resolv.conf(5) of their own, in a mount namespace. That wants root.
+// A Nameserver is dnsmasq on the rig's loopback address. The proxies of the rig use only this server: they start in a mount
+// namespace with their own resolv.conf(5), which requires root.
 type Nameserver struct {
 	rig       *Rig
 	hosts     string // file
@@ -38,7 +38,7 @@ func (r *Rig) Nameserver(options ...string) *Nameserver {
 	return n
 }
 
-// Set has names stand for addresses from now on, "ADDRESS NAME" each, and for nothing else.
+// Set replaces all names: "ADDRESS NAME" each.
 func (n *Nameserver) Set(hosts ...string) {
 	n.rig.T.Helper()
 	n.write(n.hosts, hosts...)
@@ -63,7 +63,7 @@ func (n *Nameserver) Start() {
 	Eventually(n.rig.T, "the name server listens", func() bool { return Listening(n.rig.T, n.rig.Host+":53") })
 }
 
-// Pause has it leave questions without an answer until resume is called.
+// Pause makes the server leave questions unanswered until resume is called.
 func (n *Nameserver) Pause() (resume func()) {
 	n.rig.T.Helper()
 	n.signal(syscall.SIGSTOP)
@@ -73,7 +73,7 @@ func (n *Nameserver) Pause() (resume func()) {
 	}
 }
 
-// Stop ends it: who asks is told that nobody is there.
+// Stop ends the server: its port is closed.
 func (n *Nameserver) Stop() {
 	n.rig.T.Helper()
 	if n.command == nil {

@@ -9,7 +9,7 @@ import (
 	"io"
 )
 
-// A Pattern is an endless stream of bytes that never repeats and is the same for the same seed: the AES-CTR key stream.
+// A Pattern is an endless stream of bytes that never repeats and depends only on the seed: an AES-CTR key stream.
 type Pattern struct{ stream cipher.Stream }
 
 // NewPattern starts the stream of a seed.
@@ -36,7 +36,7 @@ func Bytes(seed uint64, n int) []byte {
 	return data
 }
 
-// A Chunks says how long the next read or write may be: the sizes in turn, for ever.
+// Chunks is the sizes of reads or writes, in turn, repeated for ever.
 type Chunks struct {
 	sizes []int
 	next  int
@@ -91,7 +91,7 @@ func VerifyPattern(r io.Reader, pattern *Pattern, n int64, chunks *Chunks) error
 	return nil
 }
 
-// VerifyAll is VerifyPattern, and then EOF.
+// VerifyAll is VerifyPattern, followed by end of stream.
 func VerifyAll(r io.Reader, pattern *Pattern, n int64, chunks *Chunks) error {
 	if err := VerifyPattern(r, pattern, n, chunks); err != nil {
 		return err

@@ -34,8 +34,8 @@ func (p *Proxy) CPU() time.Duration {
 	return time.Duration(user+system) * time.Second / ticks
 }
 
-// LeaveDescriptors sets the limit of descriptors of the running process so that it can open n more and no more
-// (prlimit(2)). The returned function sets it back.
+// LeaveDescriptors limits the descriptors of the running process so that it can open exactly n more (prlimit(2)). The
+// returned function restores the limit.
 func (p *Proxy) LeaveDescriptors(n int) (restore func()) {
 	p.t.Helper()
 	var before unix.Rlimit
@@ -65,8 +65,8 @@ func (p *Proxy) setLimit(limit unix.Rlimit) {
 	}
 }
 
-// Settle waits until no thread of the process has run for a while, so that nothing is under way. A process that works
-// on a timer may never come to that; then it gives up.
+// Settle waits until no thread of the process has run for a while, so that it is idle. It gives up on a process that runs
+// on a timer.
 func (p *Proxy) Settle() {
 	last, quiet := "", 0
 	for range 200 {
@@ -83,7 +83,7 @@ func (p *Proxy) Settle() {
 	}
 }
 
-// switches returns the context switch counts of all threads: proc_pid_status(5).
+// switches returns the context switches of all threads (proc_pid_status(5)).
 func (p *Proxy) switches() string {
 	var all strings.Builder
 	files, _ := filepath.Glob(p.proc("task/*/status")) // the pattern is well formed

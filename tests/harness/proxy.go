@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A Proxy is a running tcp-proxy, ready: all of its ports listen.
+// A Proxy is a running tcp-proxy whose ports all listen.
 type Proxy struct {
 	Log *Log
 
@@ -66,7 +66,7 @@ func (r *Rig) StartFailing(config Config, arguments ...string) *Proxy {
 	return p
 }
 
-// complete gives every app without ports one.
+// complete assigns a port to every app without ports.
 func (r *Rig) complete(config Config) Config {
 	config.Apps = slices.Clone(config.Apps)
 	for i := range config.Apps {
@@ -97,7 +97,7 @@ func (r *Rig) launch(config Config, arguments []string) *Proxy {
 		command:   r.command(all),
 		exited:    make(chan struct{}),
 	}
-	// The whole dump on SIGQUIT; and no proxy outlives a test run that is killed.
+	// GOTRACEBACK for a dump of all goroutines on SIGQUIT. A proxy dies with its test run.
 	p.command.Env = append(append(os.Environ(), "GOTRACEBACK=all"), r.Environment...)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if p.command.Stderr = p.Log; r.stderr != nil {
@@ -221,7 +221,7 @@ func (p *Proxy) finish() {
 	p.mu.Unlock()
 	switch {
 	case p.t.Failed():
-		// What it logged may say why, and what it left behind says nothing new.
+		// The log may say why; further checks would not add anything.
 		p.kill()
 	case expected:
 		if !within(Patience, p.Exited) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Record is what the proxy says about one session when it has ended.
+// A Record is the log record of one session.
 type Record struct {
 	Level        string `json:"level"`
 	App          string `json:"app"`
@@ -24,7 +24,7 @@ type Record struct {
 	Error        string `json:"error"`
 }
 
-// Records waits for the records of n sessions and returns all that there are, in the order they were written.
+// Records waits for the records of n sessions and returns all records so far, in the order of the log.
 func (p *Proxy) Records(n int) []Record {
 	p.t.Helper()
 	enough := within(Patience, func() bool { return p.Log.Count(session) >= n })
@@ -35,7 +35,7 @@ func (p *Proxy) Records(n int) []Record {
 	return records
 }
 
-// RecordsNow returns the records that there are.
+// RecordsNow returns the records so far.
 func (p *Proxy) RecordsNow() []Record {
 	p.t.Helper()
 	var records []Record
@@ -82,7 +82,7 @@ func (p *Proxy) RecordOfAddress(client string) Record {
 	return found
 }
 
-// ExpectCause waits for the record of the session of that TCP client and compares its cause.
+// ExpectCause waits for the record of the session of a TCP client and compares its cause.
 func (p *Proxy) ExpectCause(client *Conn, cause string) Record {
 	p.t.Helper()
 	record := p.RecordOf(client)

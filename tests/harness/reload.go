@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// Reload gives the proxy another configuration, whose apps name their ports, and waits until it is active.
+// Reload loads another configuration, whose apps have explicit ports, and waits until it is active.
 func (p *Proxy) Reload(config Config) {
 	p.t.Helper()
 	text, err := config.encode()
@@ -18,8 +18,8 @@ func (p *Proxy) Reload(config Config) {
 	p.atReady = p.countDescriptors()
 }
 
-// ReloadText puts a text in place of the configuration file, tells the proxy, and waits for an entry of its log that
-// begins with want.
+// ReloadText replaces the text of the configuration file, requests a reload, and waits for a log entry that begins with
+// want.
 func (p *Proxy) ReloadText(text, want string) {
 	p.t.Helper()
 	if err := os.WriteFile(p.rig.Path("config.json"), []byte(text), 0o644); err != nil {
@@ -31,7 +31,7 @@ func (p *Proxy) ReloadText(text, want string) {
 	Eventually(p.t, "the log says "+want, func() bool { return p.Log.Count(entry) > before })
 }
 
-// Hangup tells the proxy to read its configuration again, and waits for nothing.
+// Hangup sends SIGHUP, and waits for nothing.
 func (p *Proxy) Hangup() {
 	p.t.Helper()
 	if err := p.command.Process.Signal(syscall.SIGHUP); err != nil {

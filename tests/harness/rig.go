@@ -15,12 +15,11 @@ import (
 	"testing"
 )
 
-// A Rig is what one test plays with: a loopback address that nobody else uses, and the proxy, the targets and the
-// clients on it.
+// A Rig is the environment of one test: a loopback address that nobody else uses, and the proxies, targets and clients on
+// it.
 //
-// When the test ends the rig closes all clients and targets, and then checks every proxy that the test has not stopped
-// itself: its descriptors and goroutines are those of a proxy that has just started, and it has logged no data race and
-// no panic.
+// When the test ends, the rig closes all clients and targets, and then checks every proxy that the test has not stopped:
+// its descriptors and goroutines are those of a proxy that has just started, and it has logged no data race and no panic.
 type Rig struct {
 	T      testing.TB
 	Engine string
@@ -78,7 +77,7 @@ func (r *Rig) Path(name string) string {
 		if err != nil {
 			r.T.Fatal(err)
 		}
-		// Servers that drop their privileges have to get through.
+		// for servers that drop their privileges
 		if err := os.Chmod(folder, 0o755); err != nil {
 			r.T.Fatal(err)
 		}
@@ -107,7 +106,7 @@ func (r *Rig) TryDial(address string) (*Conn, error) {
 	return r.adopt(c), nil
 }
 
-// AnotherHost returns one more loopback address that nobody else uses, for clients.
+// AnotherHost returns another loopback address that nobody else uses, for clients.
 func (r *Rig) AnotherHost() string {
 	r.T.Helper()
 	host, unclaim, err := claimHost()
@@ -131,8 +130,8 @@ func (r *Rig) DialFrom(host, address string) *Conn {
 	return r.adopt(c)
 }
 
-// ExpectRefusal connects a client to a TCP address and wants a reset, which may come before the connect has returned. It
-// returns the address of the client.
+// ExpectRefusal connects a client to a TCP address and expects a reset, perhaps before the connect has returned. It returns
+// the address of the client.
 func (r *Rig) ExpectRefusal(address string) (client string) {
 	r.T.Helper()
 	client = r.Address()
@@ -167,7 +166,7 @@ func (r *Rig) expectRefusal(client, address string) {
 	}
 }
 
-// adopt gives a connection its deadline and its end.
+// adopt sets the deadline of a connection, and closes it at the end of the test.
 func (r *Rig) adopt(c net.Conn) *Conn {
 	conn := newConn(r.T, c)
 	r.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A StuckLog is a place for the log of a proxy that takes nothing from the begin.
+// A StuckLog is a log that accepts nothing.
 type StuckLog struct {
 	Name      string
 	Arguments []string // that have the proxy log there
@@ -21,7 +21,7 @@ type StuckLog struct {
 // FullDisk is a log that fails.
 var FullDisk = StuckLog{"a disk that is full", []string{"--log-format", "json"}, (*Rig).logToFullDisk}
 
-// StuckLogs are all the ways in which a log does not take what it is given: by standing still, or by failing.
+// StuckLogs are all ways in which a log can stop accepting entries: by blocking or by failing.
 var StuckLogs = []StuckLog{
 	{"a pipe that nobody reads, JSON", []string{"--log-format", "json"}, (*Rig).logToPipe},
 	{"a pipe that nobody reads, text", []string{"--log-format", "text"}, (*Rig).logToPipe},
@@ -31,7 +31,7 @@ var StuckLogs = []StuckLog{
 	{"a journal that stands still", []string{"--log-format", "journal"}, (*Rig).logToJournal},
 }
 
-// Put has the proxies of the rig that are started from then on log there.
+// Put makes proxies of the rig that start from now on log there.
 func (l StuckLog) Put(r *Rig) {
 	r.T.Helper()
 	l.place(r)
@@ -66,7 +66,7 @@ func (r *Rig) logToFullDisk() {
 	r.logTo(full)
 }
 
-// logToTerminal is a pseudo-terminal (pty(7)) whose other side nobody reads, as if it had got Ctrl-S.
+// logToTerminal is a pseudo-terminal (pty(7)) whose other side nobody reads, as after Ctrl-S.
 func (r *Rig) logToTerminal() {
 	r.T.Helper()
 	other, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -88,8 +88,8 @@ func (r *Rig) logToTerminal() {
 	r.logTo(terminal, other)
 }
 
-// logToJournal stands a socket that nobody reads in the place of journald's, in a mount namespace of the proxy, and fills
-// it. Standard error, to which goes what the journal does not take, is a pipe that nobody reads. That wants root.
+// logToJournal replaces the socket of journald by one that is full and that nobody reads, in a mount namespace of the
+// proxy, which requires root. Standard error, the fallback of the journal, is a pipe that nobody reads.
 func (r *Rig) logToJournal() {
 	r.T.Helper()
 	if os.Geteuid() != 0 {
@@ -128,7 +128,7 @@ func (r *Rig) logToJournal() {
 	r.logToPipe()
 }
 
-// fill writes to a file until it takes no more.
+// fill writes to a file until it accepts no more.
 func (r *Rig) fill(file *os.File) {
 	r.T.Helper()
 	fd := int(file.Fd())

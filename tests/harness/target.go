@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Target is a small server in this process. What it does with a connection is its handler; the connection is closed
-// when the handler returns, or when the target stops.
+// A Target is a small server in this process. Its handler serves a connection, which is closed when the handler returns or
+// the target stops.
 type Target struct {
 	Address string // as the configuration writes it
 
@@ -72,10 +72,10 @@ func (target *Target) Accept() *Conn {
 	}
 }
 
-// Accepted returns how many connections have come.
+// Accepted returns the number of connections so far.
 func (target *Target) Accepted() int { return int(target.accepted.Load()) }
 
-// Stop closes the listener and every connection, and waits for the handlers. From then on the target refuses.
+// Stop closes the listener and all connections, and waits for the handlers. From then on the target refuses connections.
 func (target *Target) Stop() {
 	target.mu.Lock()
 	target.close()
@@ -87,7 +87,7 @@ func (target *Target) Stop() {
 	target.handlers.Wait()
 }
 
-// Leave closes the listener alone: the target refuses from then on, while its connections go on. Restart brings it back.
+// Leave closes only the listener: the target refuses connections, and existing ones go on. Restart listens again.
 func (target *Target) Leave() {
 	target.mu.Lock()
 	defer target.mu.Unlock()

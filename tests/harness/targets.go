@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Echo starts a target that sends back what it reads, and finishes when the client has.
+// Echo starts a target that sends back what it reads, and finishes after the client.
 func (r *Rig) Echo() *Target {
 	r.T.Helper()
 	return r.Serve(echo)
@@ -37,13 +37,13 @@ func (r *Rig) Sink() *Target {
 	})
 }
 
-// Sum is what a sink answers to the data.
+// Sum is the answer of a sink to the data.
 func Sum(data []byte) []byte {
 	sum := sha256.Sum256(data)
 	return sum[:]
 }
 
-// Identify starts a target that says its name and then waits until the client has finished.
+// Identify starts a target that sends its name and waits until the client has finished.
 func (r *Rig) Identify(name string) *Target {
 	r.T.Helper()
 	return r.IdentifyAt(name, r.Address())
@@ -59,7 +59,7 @@ func (r *Rig) IdentifyAt(name, address string) *Target {
 	})
 }
 
-// Name reads which target a connection has come to.
+// Name reads the name of the target that a connection has reached.
 func (c *Conn) Name() (string, error) {
 	line, err := bufio.NewReader(c).ReadString('\n')
 	return strings.TrimSuffix(line, "\n"), err

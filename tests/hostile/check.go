@@ -6,8 +6,8 @@ import (
 	"tcp-proxy/tests/peers"
 )
 
-// check is a client that knows every byte of both ways, in any order of turns and ends, and has to be served well
-// whatever the others do.
+// check is a client that checks every byte of both directions, with any order of turns and any end, and must be served
+// correctly whatever the others do.
 func check(v *visit) (peers.Truth, error) {
 	most := int64(256 << 10)
 	if v.slow {
@@ -17,7 +17,7 @@ func check(v *visit) (peers.Truth, error) {
 	return v.meet(plan)
 }
 
-// segments is a client whose bytes come in segments of one byte, and whose window is small.
+// segments is a client that sends segments of one byte and has a small receive window.
 func segments(v *visit) (peers.Truth, error) {
 	plan := peers.Random(v.random, 300)
 	plan.Write[peers.Client] = []int{1}
@@ -25,7 +25,7 @@ func segments(v *visit) (peers.Truth, error) {
 	return v.meet(plan, peers.Segments(88), peers.Window(2048)) // TCP_MIN_MSS is 88
 }
 
-// stalled is a client that does not read for a while: its window closes, and all of what the target sends has to wait.
+// stalled is a client that does not read for a while: its window closes, and everything from the target must wait.
 func stalled(v *visit) (peers.Truth, error) {
 	plan := peers.Random(v.random, 200<<10)
 	plan.Stall[peers.Client] = time.Duration(v.random.IntN(300)) * time.Millisecond

@@ -9,8 +9,8 @@ import (
 	"tcp-proxy/tests/peers"
 )
 
-// Clients that are gone before anybody has served them. They break a proxy that asks a connection for something after
-// accept and takes a failure for an answer, or forgets the half that it has set up.
+// Clients that leave before they are served. They break a proxy that ignores errors of system calls after accept, or that
+// does not release a half-established session.
 
 // connectAndClose finishes at once.
 func connectAndClose(v *visit) (peers.Truth, error) {
@@ -22,7 +22,7 @@ func connectAndClose(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(0), peers.UpTo(0), "client_closed"), nil
 }
 
-// connectAndReset resets at once: what is accepted is a socket that has no peer any more (ENOTCONN of getpeername(2)).
+// connectAndReset resets at once: the accepted socket has no peer any more (getpeername(2) fails with ENOTCONN).
 func connectAndReset(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
@@ -32,7 +32,7 @@ func connectAndReset(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(0), peers.UpTo(0), v.gone()...), nil
 }
 
-// sendAndReset leaves bytes behind: they may reach a target, which has to be told of the client that sent them.
+// sendAndReset sends bytes and resets: a target that receives the bytes must know the client that sent them.
 func sendAndReset(v *visit) (peers.Truth, error) {
 	c, sent, err := v.begin(v.noise(1 + v.random.IntN(2000)))
 	if c == nil {
@@ -43,7 +43,7 @@ func sendAndReset(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(sent), peers.UpTo(0), v.gone()...), v.unlessGone(err)
 }
 
-// sendAndClose closes with an answer on its way, so that its kernel resets (RFC 2525, section 2.17).
+// sendAndClose closes while an answer is on its way, so that its kernel sends a reset (RFC 2525, section 2.17).
 func sendAndClose(v *visit) (peers.Truth, error) {
 	c, sent, err := v.begin(append(peers.Greeting(peers.Echo, 0), v.noise(1+v.random.IntN(20_000))...))
 	if c == nil {
@@ -56,7 +56,7 @@ func sendAndClose(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(sent), peers.UpTo(sent), append(v.gone(), "client_closed")...), v.unlessGone(err)
 }
 
-// finishAndReset finishes, and then resets while the target may still have something to say.
+// finishAndReset finishes, and then resets while the target may still be sending.
 func finishAndReset(v *visit) (peers.Truth, error) {
 	c, sent, err := v.begin(append(peers.Greeting(peers.Echo, 0), v.noise(1+v.random.IntN(20_000))...))
 	if c == nil {
@@ -70,7 +70,7 @@ func finishAndReset(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(sent), peers.UpTo(sent), append(v.gone(), "client_closed", "target_closed")...), v.unlessGone(err)
 }
 
-// gone is how the session of a client that resets may end.
+// gone is the possible causes of a session whose client resets.
 func (v *visit) gone() []string {
 	causes := []string{"client_reset"}
 	if v.unix {
@@ -79,8 +79,8 @@ func (v *visit) gone() []string {
 	return causes
 }
 
-// truth is what the record of this client has to say; that it was refused is always an answer where there are limits, and
-// so is that a header was not through.
+// truth is the expected record of this client. If there are limits, it may be refused; if a header is required, it may be
+// missing.
 func (v *visit) truth(up, down peers.Range, causes ...string) peers.Truth {
 	if v.limited {
 		causes = append(causes, "limited")
@@ -105,7 +105,8 @@ func (v *visit) truth(up, down peers.Range, causes ...string) peers.Truth {
 	return t
 }
 
-// unlessRefused is the truth of a client that was reset before its connect had returned. Anybody else has to get in.
+// unlessRefused is the truth of a client that was reset before its connect had returned. Every other client must be
+// accepted.
 func (v *visit) unlessRefused(err error) (peers.Truth, error) {
 	if v.early() && isReset(err) {
 		return v.truth(peers.UpTo(0), peers.UpTo(1<<30)), nil
@@ -113,7 +114,7 @@ func (v *visit) unlessRefused(err error) (peers.Truth, error) {
 	return peers.Truth{}, err
 }
 
-// unlessGone is nil for what a write says when the other end has given up.
+// unlessGone returns nil for the error of a write to a peer that has closed, otherwise the error.
 func (v *visit) unlessGone(err error) error {
 	if isReset(err) {
 		return nil
@@ -121,7 +122,7 @@ func (v *visit) unlessGone(err error) error {
 	return err
 }
 
-// noise is bytes that mean nothing to anybody.
+// noise is random bytes.
 func (v *visit) noise(n int) []byte {
 	data := make([]byte, n)
 	for i := range data {

@@ -8,18 +8,18 @@ import (
 	"tcp-proxy/tests/peers"
 )
 
-// Clients of apps that want a PROXY header first, and get something else. They break a reader that waits for more than
-// there will be, keeps what has no end, reads beyond the header, or takes the address of a stranger.
+// Clients that send something else to apps that require a PROXY header. They break a reader that waits for bytes that never
+// come, buffers without a limit, reads beyond the header, or believes an address from the wrong peer.
 
-// signature is what a header of version 2 begins with: section 2.2 of proxy-protocol.txt.
+// signature is the beginning of a header of version 2 (proxy-protocol.txt, section 2.2).
 const signature = "\r\n\r\n\x00\r\nQUIT\n"
 
-// binaryHeader writes one of version 2, whose length need not be that of the rest.
+// binaryHeader returns a header of version 2 with an arbitrary length field.
 func binaryHeader(command, family byte, length int, rest string) string {
 	return signature + string([]byte{command, family}) + string(binary.BigEndian.AppendUint16(nil, uint16(length))) + rest
 }
 
-// bombs are beginnings that are no header.
+// bombs are the beginnings of invalid headers.
 var bombs = []string{
 	"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n",
 	"PROXY TCP4 10.0.0.1 10.0.0.2 1 2" + strings.Repeat(" ", 5000),
@@ -42,12 +42,12 @@ func headerBomb(v *visit) (peers.Truth, error) {
 	return v.badHeader(bombs[v.random.IntN(len(bombs))], false)
 }
 
-// noiseForHeader sends bytes of chance.
+// noiseForHeader sends random bytes.
 func noiseForHeader(v *visit) (peers.Truth, error) {
 	return v.badHeader("\x01"+string(v.noise(1+v.random.IntN(3000))), false)
 }
 
-// halfHeader sends a part of a header and finishes, or sends no more.
+// halfHeader sends part of a header and finishes, or stalls.
 func halfHeader(v *visit) (peers.Truth, error) {
 	whole, err := peers.Header(v.version(), v.ledger.Claim())
 	if err != nil {
@@ -56,12 +56,12 @@ func halfHeader(v *visit) (peers.Truth, error) {
 	return v.badHeader(string(whole[:v.random.IntN(len(whole))]), v.random.IntN(4) > 0)
 }
 
-// longHeader announces 64 KiB of extensions and sends them slowly, not to the end.
+// longHeader announces 64 KiB of extensions and sends some of them, slowly.
 func longHeader(v *visit) (peers.Truth, error) {
 	return v.badHeader(binaryHeader(0x21, 0x11, 65535, strings.Repeat("\x04", v.random.IntN(65535))), v.random.IntN(4) > 0)
 }
 
-// badHeader begins with that, and has to be refused.
+// badHeader sends an invalid header, and must be refused.
 func (v *visit) badHeader(text string, finish bool) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {

@@ -14,14 +14,14 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var sessions = flag.Uint64("sessions", 20_000, "how many sessions, of both engines together")
 
-// Whatever peers do, who behaves is served, every byte arrives, every session ends and has a record that is true, and
-// nothing is left behind. The rig looks for descriptors and goroutines when the test ends.
+// Whatever hostile peers do, honest clients are served, every byte arrives, every session ends with a correct record, and
+// nothing leaks. At the end, the rig checks descriptors and goroutines.
 func TestHostilePeers(t *testing.T) {
 	drawn := peers.Seed()
 	harness.EachEngineAlone(t, func(t *testing.T, engine string) {
 		t.Logf("seed %d; again with: go test ./tests/hostile -run '/%s' -args -sessions %d -seed %d", drawn, engine, *sessions, drawn)
 		r := &run{scene: newScene(harness.New(t, engine)), seed: drawn, counts: map[string]int{}}
-		// What the first sessions leave in caches and pools is there for good, and no leak.
+		// The first sessions fill caches and pools, which is not a leak.
 		r.sessions = *sessions / 10
 		began := time.Now()
 		r.play(*peers.Progress)

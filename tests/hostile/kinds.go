@@ -2,8 +2,7 @@ package hostile
 
 import "tcp-proxy/tests/peers"
 
-// A kind is one kind of client: a function that has one session and says what the record of it must be, or what should
-// not have been.
+// A kind is one kind of client: a function that runs one session and returns its expected record, or an error.
 type kind struct {
 	name  string
 	share int // how many of all sessions, by the sum of the shares
@@ -21,7 +20,7 @@ func unlimited(a app) bool  { return !a.strict && !a.limited }
 func quickly(a app) bool    { return !a.strict && !a.slow }
 func quicklyTCP(a app) bool { return quickly(a) && !a.unix }
 
-// kinds are all that there are.
+// kinds are all kinds of clients.
 var kinds = []kind{
 	{"check", 40, anywhere, check},
 	{"segments", 3, anywhere, segments},

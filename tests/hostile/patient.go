@@ -13,10 +13,10 @@ import (
 	"tcp-proxy/tests/peers"
 )
 
-// Clients that stay, and keep a worker for as long as they are let. They go to apps with short time-outs, which have to
-// end them, with a reset.
+// Clients that stay and hold a worker for as long as possible. They connect to apps with short time-outs, which must end
+// them with a reset.
 
-// silent says nothing.
+// silent sends nothing.
 func silent(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
@@ -26,7 +26,7 @@ func silent(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(0), peers.UpTo(0), "idle_timeout"), v.awaitReset(c)
 }
 
-// trickle sends a byte now and then, so that no time-out for quiet ones counts: an hour is 200 ms here.
+// trickle sends a byte now and then, so that the idle time-out never expires: an hour is 200 ms here.
 func trickle(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
@@ -43,7 +43,7 @@ func trickle(v *visit) (peers.Truth, error) {
 	return peers.Truth{}, errors.New("an hour a byte, and nobody has ended it")
 }
 
-// neverRead asks for more than all buffers take and reads nothing: a zero window for ever.
+// neverRead requests more than all buffers hold and reads nothing: a zero window for ever.
 func neverRead(v *visit) (peers.Truth, error) {
 	c, err := v.dial(peers.Window(1024))
 	if err != nil {
@@ -59,7 +59,7 @@ func neverRead(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(16), peers.UpTo(1<<30), "idle_timeout"), err
 }
 
-// sip reads a few bytes now and then through a tiny window: just enough not to be quiet.
+// sip reads a few bytes now and then through a tiny window, just enough not to be idle.
 func sip(v *visit) (peers.Truth, error) {
 	c, err := v.dial(peers.Window(1024))
 	if err != nil {
@@ -75,7 +75,7 @@ func sip(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(16), peers.UpTo(1<<30), "max_duration", "idle_timeout"), v.unlessGone(err)
 }
 
-// halfAndStay finishes, to a target that does not, and waits.
+// halfAndStay finishes, and waits for a target that does not.
 func halfAndStay(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
@@ -91,8 +91,8 @@ func halfAndStay(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(16), peers.UpTo(0), "half_close_timeout"), err
 }
 
-// vanish is gone without a word, as after a power cut: TCP_REPAIR closes a socket and sends nothing. Without the privilege
-// for that it is silent.
+// vanish disappears as in a power cut: TCP_REPAIR closes a socket without sending anything. Without the privilege for that,
+// it sends nothing.
 func vanish(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
@@ -112,7 +112,8 @@ func vanish(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(16), peers.UpTo(0), "idle_timeout", "client_closed", "client_reset"), err
 }
 
-// awaitReset reads until the proxy ends the session, and wants a reset: a clean end would be a lie.
+// awaitReset reads until the proxy ends the session, which must be by a reset: an end of stream would look like a complete
+// answer.
 func (v *visit) awaitReset(c net.Conn) error {
 	switch _, err := io.Copy(io.Discard, c); {
 	case isReset(err):

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A run is many sessions at a scene.
+// A run is many sessions in a scene.
 type run struct {
 	*scene
 	seed     uint64
@@ -25,14 +25,14 @@ type run struct {
 	slow   time.Duration // the longest session of those that are checked and have an app for themselves
 }
 
-// How many sessions there are at a time: clients that may be anything, and clients of the app that has no limits, who
-// have to be served all the time.
+// The number of concurrent sessions: clients of any kind, and honest clients of the app without limits, which must be
+// served all the time.
 const (
 	crowd    = 56
 	faithful = 8
 )
 
-// tooWrong is when there is no use in going on.
+// tooWrong is the number of errors after which the run is aborted.
 const tooWrong = 20
 
 // play has all sessions, and with progress tells how far it is every ten seconds.
@@ -113,7 +113,7 @@ func (r *run) have(number uint64, v *visit, k *kind) {
 	r.counts[k.name]++
 }
 
-// summary says how many sessions of each kind there were.
+// summary returns the number of sessions of each kind.
 func (r *run) summary() string {
 	text := ""
 	for _, name := range slices.Sorted(maps.Keys(r.counts)) {

@@ -1,6 +1,6 @@
-// Package hostile has a proxy with apps of every kind meet hostile peers in great numbers: clients, and targets, that do
-// what a proxy does not expect, beside clients that check every byte and have to be served all the time. Each hostile peer is a
-// function that says what it does, what that may break, and what the record of its session has to say.
+// Package hostile runs a proxy with apps of every kind against hostile clients and targets in great numbers, together with
+// honest clients that check every byte and must be served all the time. Each hostile peer is a function with a comment:
+// what it does, what that may break, and what its record must be.
 package hostile
 
 import (
@@ -36,7 +36,7 @@ type scene struct {
 	targets []*harness.Target
 }
 
-// workers is more than there are sessions at a time, so that nobody waits for one.
+// workers is more than the number of concurrent sessions, so that none waits for a worker.
 const workers = 600
 
 // The time-outs of strict apps.
@@ -84,7 +84,7 @@ func newScene(r *harness.Rig) *scene {
 		harness.App{Targets: []any{name}, Balance: "least_sessions"})
 	add(app{name: "strict", ports: []string{r.Address()}, strict: true},
 		harness.App{Targets: s.good(false, r.Address()), IdleTimeout: quiet.String(), HalfCloseTimeout: quiet.String(), MaxSessionDuration: longest.String()})
-	// Targets that refuse or do not answer cost nobody a session while another is there.
+	// Targets that refuse or do not answer must not cost a session while another one is alive.
 	add(app{name: "mixed", ports: []string{r.Address()}},
 		harness.App{Targets: append(s.good(false, r.Address()), r.Refuse(), r.Blackhole(), r.Refuse()), ConnectTimeout: "100ms", RetryDeadAfter: "20ms", Probe: never})
 	add(app{name: "rough", ports: []string{r.Address()}, strict: true, rough: true},
@@ -94,7 +94,7 @@ func newScene(r *harness.Rig) *scene {
 	return s
 }
 
-// good starts targets that do what they are told.
+// good starts targets that do what their greeting says.
 func (s *scene) good(told bool, addresses ...string) (list []any) {
 	for _, address := range addresses {
 		s.serve(told, address)
@@ -107,7 +107,7 @@ func (s *scene) serve(told bool, address string) {
 	s.targets = append(s.targets, s.rig.ServeAt(address, s.ledger.Serve(address, told)))
 }
 
-// A visit is one session of a hostile peer, or of one that checks.
+// A visit is one session of any kind of client.
 type visit struct {
 	*scene
 	*app
@@ -136,7 +136,7 @@ func (v *visit) early() bool { return v.limited || v.rough }
 func (v *visit) port() string   { return v.ports[v.random.IntN(len(v.ports))] }
 func (v *visit) source() string { return v.sources[v.random.IntN(len(v.sources))] }
 
-// enter sends the PROXY header that the app wants, in pieces, and is the client that it names from then on.
+// enter sends the PROXY header that the app requires, in pieces; from then on, the client is the one that the header names.
 func (v *visit) enter(c net.Conn) error {
 	if !v.header {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"tcp-proxy/tests/peers"
 )
 
-// roughTargets starts targets that are hostile, each in its way, and returns their addresses.
+// roughTargets starts one hostile target of each kind and returns their addresses.
 func (s *scene) roughTargets() (list []any) {
 	for _, handle := range []func(*harness.Conn){
 		closeAtOnce, resetAtOnce, resetAfterSome, holdAll, babble, finishFirst, urgentAnswer,
@@ -18,7 +18,7 @@ func (s *scene) roughTargets() (list []any) {
 	return append(list, s.rig.Refuse(), s.rig.Blackhole(), s.flapping().Address)
 }
 
-// closeAtOnce accepts, and finishes: the client's bytes may be unread then, which is a reset.
+// closeAtOnce accepts and closes: unread bytes of the client make this a reset.
 func closeAtOnce(*harness.Conn) {}
 
 // resetAtOnce accepts, and resets.
@@ -30,13 +30,13 @@ func resetAfterSome(c *harness.Conn) {
 	abort(c.Conn)
 }
 
-// holdAll accepts, and never does anything.
+// holdAll accepts and does nothing.
 func holdAll(c *harness.Conn) { peers.AwaitEnd(c.Conn) }
 
-// babble sends a lot that nobody has asked for, and closes.
+// babble sends much that was not requested, and closes.
 func babble(c *harness.Conn) { _, _ = c.Write(make([]byte, 300_000)) }
 
-// finishFirst has nothing to say, and reads to the end.
+// finishFirst finishes without sending, and reads to the end.
 func finishFirst(c *harness.Conn) {
 	_ = c.Finish()
 	_, _ = io.Copy(io.Discard, c)
@@ -52,7 +52,7 @@ func urgentAnswer(c *harness.Conn) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// flapping starts a target that leaves and comes back all the time, until the test ends.
+// flapping starts a target that stops and starts listening all the time, until the test ends.
 func (s *scene) flapping() *harness.Target {
 	target := s.rig.Serve(func(c *harness.Conn) { _, _ = io.Copy(c.Conn, c); _ = c.Finish() })
 	stop, stopped := make(chan struct{}), make(chan struct{})

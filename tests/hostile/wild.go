@@ -13,9 +13,9 @@ import (
 	"tcp-proxy/tests/peers"
 )
 
-// Clients in the middle of a stream that do what few do.
+// Clients that do unusual things in the middle of a stream.
 
-// resetMidStream resets while both ways are full of bytes.
+// resetMidStream resets while both directions are full of bytes.
 func resetMidStream(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
@@ -73,7 +73,7 @@ func urgent(v *visit) (peers.Truth, error) {
 	return v.truth(peers.Exactly(sent), peers.Exactly(sent-16), "client_closed"), err
 }
 
-// outOfBand sends one byte with MSG_OOB; unix sockets have no such thing that a stream would notice.
+// outOfBand sends one byte with MSG_OOB; on a unix socket that would not be part of the stream.
 func outOfBand(c net.Conn) error {
 	tcp, ok := c.(*net.TCPConn)
 	if !ok {
@@ -91,7 +91,7 @@ func outOfBand(c net.Conn) error {
 	return errors.Join(err, sendErr)
 }
 
-// deaf shuts its reading side down, and goes on to send: the kernel throws away what comes (shutdown(2)).
+// deaf shuts down its reading side and goes on sending: the kernel discards what arrives (shutdown(2)).
 func deaf(v *visit) (peers.Truth, error) {
 	c, sent, err := v.begin(peers.Greeting(peers.Sink, 0))
 	if c == nil {
@@ -111,7 +111,7 @@ func deaf(v *visit) (peers.Truth, error) {
 	return v.truth(peers.UpTo(sent+int64(more)), peers.UpTo(0), append(v.gone(), "client_closed")...), v.unlessGone(err)
 }
 
-// guest is an ordinary client of an app whose targets are hostile: anything may come of it, but it has to end, and soon.
+// guest is an ordinary client of an app with hostile targets: any result is allowed, but the session must end soon.
 func guest(v *visit) (peers.Truth, error) {
 	c, sent, err := v.begin(append(peers.Greeting(peers.Echo, 0), v.noise(1+v.random.IntN(3000))...))
 	if c == nil {

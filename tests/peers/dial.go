@@ -13,15 +13,15 @@ import (
 	"tcp-proxy/tests/harness"
 )
 
-// An Option sets something of a socket before it connects.
+// An Option sets an option of a socket before its connect.
 type Option func(fd int) error
 
-// Window makes the socket take no more than about so many bytes that are not read: SO_RCVBUF.
+// Window limits the receive buffer of the socket to about n bytes: SO_RCVBUF.
 func Window(n int) Option {
 	return func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n) }
 }
 
-// Segments bounds what the socket sends, and is sent, in one segment: TCP_MAXSEG of tcp(7).
+// Segments limits the size of TCP segments in both directions (tcp(7): TCP_MAXSEG).
 func Segments(n int) Option {
 	return func(fd int) error { return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, n) }
 }
@@ -73,7 +73,7 @@ func Dial(from, to string, options ...Option) (net.Conn, error) {
 	return c, c.SetDeadline(time.Now().Add(harness.Patience))
 }
 
-// Name is the address of a client as records have it.
+// Name returns the address of a client as records have it.
 func Name(c net.Conn) string {
 	if isTCP(c) {
 		return c.LocalAddr().String()

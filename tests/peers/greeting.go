@@ -6,8 +6,8 @@ import (
 	"io"
 )
 
-// The greeting is the first bytes of a client: what the target is to do. The target sends the greeting of a session
-// with a plan back before anything else, so that both know each other.
+// The greeting is the first bytes of a client and tells the target what to do. In a session with a plan, the target first
+// sends the greeting back, so that both sides know the session.
 const greetingLength = 16
 
 // What a target does with a connection.

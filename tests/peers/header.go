@@ -7,7 +7,7 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// Claim returns an address that no client has claimed yet, for a PROXY header.
+// Claim returns an address for a PROXY header that no other client has.
 func (l *Ledger) Claim() netip.AddrPort {
 	n := l.claims.Add(1)
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), uint16(n>>24)+1024)
@@ -19,7 +19,7 @@ func Header(version byte, source netip.AddrPort) ([]byte, error) {
 	return proxyproto.HeaderProxyFromAddrs(version, net.TCPAddrFromAddrPort(source), to).Format()
 }
 
-// InPieces writes data in pieces of that size.
+// InPieces writes data in pieces of n bytes.
 func InPieces(c net.Conn, data []byte, size int) error {
 	for len(data) > 0 {
 		n, err := c.Write(data[:min(size, len(data))])

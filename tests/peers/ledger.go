@@ -1,5 +1,5 @@
-// Package peers holds clients and targets that check every byte of a session, and the ledger in which what they know of
-// it is compared with what the proxy says.
+// Package peers has clients and targets that check every byte of a session, and the ledger that compares what they know
+// with the records of the proxy.
 package peers
 
 import (
@@ -13,7 +13,7 @@ import (
 	"tcp-proxy/tests/harness"
 )
 
-// A Truth is what the record of a session has to say.
+// A Truth is the expected record of a session.
 type Truth struct {
 	App      string
 	Peer     string   // who connects, see Name; "" if it is not known: then the record is any of the app that is nobody else's
@@ -24,7 +24,7 @@ type Truth struct {
 	About    string   // for who reads that it was not so
 }
 
-// A Range is from and to, both included.
+// A Range is from and to, inclusive.
 type Range [2]int64
 
 // Exactly is the range of one number.
@@ -41,8 +41,8 @@ func (t Truth) agrees(r harness.Record) bool {
 		(t.Target == "" || t.Target == r.Target || strings.HasSuffix(r.Target, "/"+t.Target))
 }
 
-// A Ledger takes what the peers know (Expect) and what the proxy says (Follow), in any order, and keeps what does not
-// agree. What has met its counterpart is forgotten. It is safe for concurrent use.
+// A Ledger matches expected records (Expect) with logged ones (Follow), in any order, and keeps the differences. Matched
+// ones are forgotten. It is safe for concurrent use.
 type Ledger struct {
 	claims atomic.Uint32 // addresses that clients have claimed
 
@@ -56,28 +56,28 @@ type Ledger struct {
 	leftOut  int
 }
 
-// A page is what has no counterpart yet.
+// A page is the expected and logged records without a match.
 type page struct {
 	truths  []Truth
 	records []harness.Record
 }
 
-// A Total is what all sessions of an app come to.
+// A Total is the sum of all sessions of an app.
 type Total struct {
 	Truths, Records int
 	Up, Down        int64 // bytes, by the records
 	Causes          map[string]int
 }
 
-// NewLedger makes one.
+// NewLedger returns an empty ledger.
 func NewLedger() *Ledger {
 	return &Ledger{sessions: make(map[uint64]*Session), open: make(map[string]*page), totals: make(map[string]*Total)}
 }
 
-// maxWrong is how many texts of what is wrong are kept; all are counted.
+// maxWrong is the maximum number of error texts that are kept; all errors are counted.
 const maxWrong = 20
 
-// Wrong notes something that should not be.
+// Wrong records an error.
 func (l *Ledger) Wrong(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +91,7 @@ func (l *Ledger) note(text string) {
 	}
 }
 
-// Errors returns how much is wrong, and the first of it in words.
+// Errors returns the number of errors, and the first ones as text.
 func (l *Ledger) Errors() (int, []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +109,7 @@ func (l *Ledger) of(app, peer string) (*page, *Total) {
 	return l.open[key], l.totals[app]
 }
 
-// tidy forgets a page with nothing on it.
+// tidy removes an empty page.
 func (l *Ledger) tidy(app, peer string) {
 	key := app + " " + peer
 	if p := l.open[key]; p != nil && len(p.truths)+len(p.records) == 0 {
@@ -117,7 +117,7 @@ func (l *Ledger) tidy(app, peer string) {
 	}
 }
 
-// Expect notes that a session was so.
+// Expect adds the expected record of a session.
 func (l *Ledger) Expect(t Truth) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +131,7 @@ func (l *Ledger) Expect(t Truth) {
 	p.truths = append(p.truths, t)
 }
 
-// Follow takes a line of the proxy's log, and reports whether it was a record. It is for harness.Rig.Follow.
+// Follow takes a line of the proxy's log, and reports whether it was a record. Use it for harness.Rig.Follow.
 func (l *Ledger) Follow(line harness.Line) bool {
 	r, ok, err := line.Record()
 	l.mu.Lock()
@@ -163,7 +163,7 @@ func (l *Ledger) Follow(line harness.Line) bool {
 	return true
 }
 
-// Unmet returns how many truths and records have no counterpart, not counting records that the log says it left out.
+// Unmet returns how many expected and logged records have no match, except for records that the log says it left out.
 func (l *Ledger) Unmet() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,7 +186,7 @@ func (l *Ledger) unmet() (truths, records int) {
 	return truths, records
 }
 
-// Settle notes as wrong what has no counterpart. It returns the totals of the apps.
+// Settle records everything without a match as an error. It returns the totals of the apps.
 func (l *Ledger) Settle() map[string]Total {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"tcp-proxy/tests/harness"
 )
 
-// A Memory is how large a proxy is: what the kernel has given it, and the heap at which its garbage collector runs next,
-// twice what was alive when it last ran.
+// A Memory is the size of a proxy: its resident memory, and the heap size at which its garbage collector runs next, which
+// is twice what was alive after the last run.
 type Memory struct{ Resident, Heap int64 }
 
-// Weigh waits until the proxy is at rest and reads its memory.
+// Weigh waits until the proxy is idle and reads its memory.
 func Weigh(t testing.TB, p *harness.Proxy, admin string) Memory {
 	t.Helper()
 	p.Settle()
@@ -21,8 +21,8 @@ func Weigh(t testing.TB, p *harness.Proxy, admin string) Memory {
 	return Memory{p.Resident(), int64(metrics["go_memstats_next_gc_bytes"])}
 }
 
-// CompareMemory wants the proxy to be as large as it was once its caches and pools were warm, give or take what a garbage
-// collector does.
+// CompareMemory checks that the memory of the proxy has not grown since its caches and pools were warm, within the
+// tolerance of a garbage collector.
 func CompareMemory(t testing.TB, warm, now Memory) {
 	t.Helper()
 	t.Logf("memory: %d MiB resident, %d once it was warm; a heap of up to %d MiB, %d", now.Resident>>20, warm.Resident>>20, now.Heap>>20, warm.Heap>>20)

@@ -16,7 +16,7 @@ const (
 // Sides are the names of the sides.
 var Sides = [2]string{"client", "target"}
 
-// A Plan is what both sides of a session do once the target has answered the greeting. Both know the whole of it.
+// A Plan is what both sides of a session do after the target has answered the greeting. Both know all of it.
 type Plan struct {
 	Turns  []Turn
 	Last   int              // the side that finishes only when it has read the end of the other; Nobody: neither waits
@@ -28,18 +28,18 @@ type Plan struct {
 	Pause  time.Duration    // between one write and the next, of both sides; for plans of few bytes
 }
 
-// A Turn is some bytes of one side.
+// A Turn is a number of bytes that one side sends.
 type Turn struct {
 	From  int
 	Bytes int64
 	Wait  bool // not before everything that the other side sends in the turns before has come
 }
 
-// Random makes a plan of at most that many bytes a turn.
+// Random returns a random plan with at most max bytes a turn.
 func Random(random *rand.Rand, most int64) Plan {
 	p := Plan{Last: random.IntN(3) - 1, Reset: Nobody}
 	if random.IntN(6) == 0 {
-		// Each side has heard the other before one resets: what is on its way then may be lost.
+		// Both sides have received bytes before one resets, because bytes on their way may be lost then.
 		p.Reset = random.IntN(2)
 		p.Turns = []Turn{{From: Client, Bytes: 1}, {From: Target, Bytes: 1, Wait: true}}
 	}
@@ -60,7 +60,7 @@ func Random(random *rand.Rand, most int64) Plan {
 	return p
 }
 
-// size draws how long a turn is: most are short, as most sessions are, and some are as long as may be.
+// size returns a random length of a turn: mostly short, as in most sessions, and sometimes up to the maximum.
 func size(random *rand.Rand, most int64) int64 {
 	switch random.IntN(10) {
 	case 0:
@@ -72,7 +72,7 @@ func size(random *rand.Rand, most int64) int64 {
 	}
 }
 
-// Bytes returns how many bytes a side sends when it comes to its end, without the greeting.
+// Bytes returns how many bytes a side has sent at its end, without the greeting.
 func (p Plan) Bytes(side int) (n int64) {
 	for _, turn := range p.Turns {
 		if turn.From == side {
@@ -82,7 +82,7 @@ func (p Plan) Bytes(side int) (n int64) {
 	return n
 }
 
-// WithoutReset returns the same plan, ending in order: for sessions over unix sockets, which know no reset.
+// WithoutReset returns the same plan with an end in order, for sessions over unix sockets, which cannot be reset.
 func (p Plan) WithoutReset() Plan {
 	p.Reset = Nobody
 	return p

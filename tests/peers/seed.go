@@ -7,10 +7,10 @@ import (
 
 var seed = flag.Uint64("seed", 1, "what sessions and their peers are drawn from; 0 is the time")
 
-// Progress reports whether the test is to tell how far it is every ten seconds: the flag -progress.
+// Progress reports whether a test prints its progress every ten seconds: the flag -progress.
 var Progress = flag.Bool("progress", false, "tell how far it is every ten seconds")
 
-// Seed is what a test draws its sessions from: the flag -seed, or the time if that is 0.
+// Seed returns the seed of a test's random sessions: the flag -seed, or the time if that is 0.
 func Seed() uint64 {
 	if *seed == 0 {
 		return uint64(time.Now().UnixNano())

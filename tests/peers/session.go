@@ -10,7 +10,7 @@ import (
 	"tcp-proxy/tests/harness"
 )
 
-// A Session is one that both sides know the plan of.
+// A Session is a session with a plan.
 type Session struct {
 	Number uint64
 	Plan   Plan
@@ -48,7 +48,7 @@ func (l *Ledger) session(number uint64) *Session {
 	return s
 }
 
-// A Met is what came of a session: what each side has seen, and where the target is.
+// A Met is the result of a session: what each side has seen, and the address of the target.
 type Met struct {
 	Here, There Side
 	At          string
@@ -92,7 +92,7 @@ func (s *Session) Meet(c net.Conn, steady func()) (met Met, refused bool, err er
 	return met, false, nil
 }
 
-// Truth is what the record of the session has to say.
+// Truth is the expected record of the session.
 func (s *Session) Truth(app string, met Met) Truth {
 	t := Truth{App: app, Peer: s.Peer, Clients: []string{s.Client}, Target: met.At, Causes: []string{"client_closed", "target_closed"}}
 	up, down := met.There.Received+greetingLength, met.Here.Received+greetingLength

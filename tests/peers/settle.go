@@ -54,8 +54,8 @@ func differences(got, want map[string]float64) (text string) {
 	return text
 }
 
-// series are what the metrics have to say once all sessions are over. Those of records that the log left out are not
-// known: then it is what there is of sessions at all.
+// series are the expected metrics after all sessions have ended. The causes of records that the log left out are unknown;
+// then only the number of all sessions is compared.
 func (l *Ledger) series(totals map[string]Total) map[string]float64 {
 	want := map[string]float64{"tcp_proxy_workers_busy": 0}
 	for app, total := range totals {

@@ -21,7 +21,7 @@ type Side struct {
 	Err            error // what should not have been: nil if nothing
 }
 
-// player plays one side of a plan over a connection whose greeting is over.
+// player plays one side of a plan on a connection after the greeting.
 type player struct {
 	conn net.Conn
 	plan *Plan
@@ -35,7 +35,7 @@ type player struct {
 	readErr  error // io.EOF is the end
 }
 
-// play does what the plan says that side does, and closes the connection.
+// play does what the plan has for the side, and closes the connection.
 func play(conn net.Conn, plan *Plan, side int, seed uint64) Side {
 	p := &player{conn: conn, plan: plan, side: side, seed: seed}
 	p.moved.L = &p.mu
@@ -75,10 +75,10 @@ func (p *player) judge(sent int64, writeErr error) Side {
 	return s
 }
 
-// errWrong is bytes that nobody has sent.
+// errWrong is the error for bytes that the other side did not send.
 var errWrong = errors.New("wrong bytes")
 
-// IsWrong says whether an error is about bytes, which is never to be, or about how a session ended.
+// IsWrong reports whether an error is about wrong bytes, which must never happen, and not about how a session ended.
 func IsWrong(err error) bool { return errors.Is(err, errWrong) }
 
 func (p *player) wrong() error {
@@ -176,7 +176,7 @@ func isTCP(c net.Conn) bool {
 	return ok
 }
 
-// isReset says whether an error is what a reset of the other side looks like.
+// isReset reports whether an error is caused by a reset of the other side.
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -130,7 +130,7 @@ func finish(c *harness.Conn) {
 	}
 }
 
-// narrow makes a socket take little that is not read.
+// narrow makes the receive buffer of a socket small.
 func narrow(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetReadBuffer(16 << 10) // a closed one fails, and reading then says so

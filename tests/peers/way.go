@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// A Way is how a client with a plan comes in.
+// A Way is how a client with a plan connects.
 type Way struct {
 	App, Port, From string
 	Claims          netip.AddrPort // in the header, if there is one
@@ -16,8 +16,8 @@ type Way struct {
 	Steady          func() // called when the session stands: its target has answered; nil is nobody
 }
 
-// Check has a session by a plan and checks every byte of it. The truth is what its record has to say. refused reports
-// that it was reset before its target had answered.
+// Check runs a session with a plan and checks every byte of it. The truth is its expected record. refused reports that it
+// was reset before its target had answered.
 func (l *Ledger) Check(w Way, plan Plan) (t Truth, refused bool, err error) {
 	options := w.Options
 	if plan.Narrow[Client] {

@@ -35,7 +35,7 @@ func (s *soak) change(t *testing.T) {
 
 func (s *soak) count(what string) { s.counts[what]++ }
 
-// reload brings another configuration into force. One that takes ports away waits for those who are on their way in.
+// reload activates another configuration. Before it removes ports, it waits for clients that are connecting.
 func (s *soak) reload() {
 	extra := s.random.IntN(3) > 0
 	if !extra {
@@ -48,7 +48,7 @@ func (s *soak) reload() {
 	s.count("reloads")
 }
 
-// comeOrGo has a target leave, which refuses from then on while its sessions go on, or come back.
+// comeOrGo makes a target leave, so that it refuses connections while its sessions go on, or come back.
 func (s *soak) comeOrGo(target *place) {
 	s.steady.Lock()
 	defer s.steady.Unlock()
@@ -61,7 +61,7 @@ func (s *soak) comeOrGo(target *place) {
 	s.count("targets that leave or come")
 }
 
-// die ends a target of the app for that, with all of its sessions, and starts it again.
+// die stops a target of the app mortal with all its sessions, and starts it again.
 func (s *soak) die() {
 	target := s.mortal[s.random.IntN(len(s.mortal))]
 	target.Stop()
@@ -69,7 +69,7 @@ func (s *soak) die() {
 	s.count("targets that die")
 }
 
-// drain keeps new sessions from a target, or no longer.
+// drain drains a target, or undrains it.
 func (s *soak) drain(t *testing.T, target *place) {
 	t.Helper()
 	order := "drain"
@@ -88,7 +88,7 @@ func (s *soak) drain(t *testing.T, target *place) {
 	}
 }
 
-// order tells the proxy to do something.
+// order sends a command to the proxy.
 func (s *soak) order(t *testing.T, path string) int {
 	t.Helper()
 	client := http.Client{Timeout: harness.Patience, Transport: &http.Transport{

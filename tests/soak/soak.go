@@ -34,8 +34,8 @@ type soak struct {
 	told    []*harness.Target   // of headers
 	mortal  []*harness.Target
 
-	// steady is held by clients until their session stands, and by whoever takes a port or a listener away: what waits in
-	// the backlog of a listener that is closed is reset, which nobody can keep from the client.
+	// steady is held by clients until their session is established, and by whoever closes a port or a listener, because
+	// connections in the backlog of a closed listener are reset.
 	steady sync.RWMutex
 	extra  atomic.Bool // the second ports are there
 
@@ -48,13 +48,13 @@ type soak struct {
 	cut      atomic.Uint64
 }
 
-// A place is a target that may be there or not, and drained or not.
+// A place is a target with its state: listening or not, drained or not.
 type place struct {
 	*harness.Target
 	there, drained, configured bool
 }
 
-// clients is how many sessions there are at a time.
+// clients is the number of concurrent sessions.
 const clients = 40
 
 func newSoak(r *harness.Rig, seed uint64, progress bool) *soak {
@@ -86,7 +86,7 @@ func newSoak(r *harness.Rig, seed uint64, progress bool) *soak {
 	return s
 }
 
-// run keeps clients busy and changes something all the time, and the configuration once a second.
+// run keeps clients busy, makes changes all the time, and reloads once a second.
 func (s *soak) run(t *testing.T, length time.Duration) {
 	var stop atomic.Bool
 	var load sync.WaitGroup

@@ -15,8 +15,8 @@ func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 var both = flag.Duration("both", 30*time.Second, "how long, both engines together")
 
-// Whatever changes, no session suffers that has a target, and every record is true. The rig looks for descriptors and
-// goroutines when the test ends.
+// Whatever changes, every session that has a target succeeds, and every record is correct. At the end, the rig checks
+// descriptors and goroutines.
 func TestSoak(t *testing.T) {
 	drawn := peers.Seed()
 	harness.EachEngineAlone(t, func(t *testing.T, engine string) {

@@ -1,10 +1,10 @@
-// Command flood measures what clients that flood a proxy take from the others: the rate of some sessions that send as fast
-// as they can, and how long requests of 64 bytes take that others make beside them. Give it the binaries to compare; they
-// take turns, and what it prints are medians over the repeats.
+// Command flood measures how much clients that flood a proxy slow down other clients: the rate of sessions that send as
+// fast as they can, and the time of 64-byte requests of other clients at the same time. Its arguments are the binaries to
+// compare; they take turns, and the figures are medians over the repeats.
 //
 //	go run ./tests/bench/flood -flooders 16,150 BINARY ...
 //
-// It starts itself again as the target servers, as the flooding clients and as the others.
+// It starts itself again as the target servers, the flooding clients and the other clients.
 package main
 
 import (
@@ -238,7 +238,7 @@ func await(address string) error {
 	}
 }
 
-// serveSink is a target that throws away what comes. For each line that it is sent it says how much that was.
+// serveSink is a target that discards what arrives. For each line on its input it prints the number of bytes.
 func serveSink() error {
 	l, err := net.Listen("tcp", sink)
 	if err != nil {
@@ -327,7 +327,7 @@ func send(n int, d time.Duration) error {
 	})
 }
 
-// ask is the others. It prints the median and the 99th percentile of all their requests.
+// ask is the other clients. It prints the median and the 99th percentile of all their requests.
 func ask(n int, d time.Duration) error {
 	end := time.Now().Add(d)
 	var mu sync.Mutex
