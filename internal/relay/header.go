@@ -18,8 +18,8 @@ func (r *Route) WantsHeader(peer netip.Addr) bool {
 	return !r.ProxyFrom.Empty() && (!peer.IsValid() || r.ProxyFrom.Contains(peer))
 }
 
-// HeaderLength is the length of the PROXY header with which a connection begins, by the bytes that have come so far; 0 if
-// more are needed. Nothing comes behind the last. An error is what the session ends with, for the cause ProxyHeader.
+// HeaderLength is the length of the PROXY header with which a connection begins, by the bytes that were received so far; 0
+// if more are needed. last says that there are no more. An error ends the session with the cause ProxyHeader.
 func HeaderLength(b []byte, last bool) (int, error) {
 	n, err := proxyproto.Length(b)
 	if n == 0 && err == nil && last {
@@ -35,22 +35,22 @@ func (r *Route) HeaderOverdue() error {
 	return fmt.Errorf("PROXY protocol: no complete header within %v", r.ProxyTimeout)
 }
 
-// AppendHeader appends the PROXY header that the route's targets are sent: who the client is, and where it has connected
-// to. For a client of a unix socket, which has no address, and for no other, names is Local. An error is what the session
-// ends with, for the cause Internal.
+// AppendHeader appends the PROXY header for the route's targets: who the client is, and which address it has connected to.
+// For a client of a unix socket, which has no address, and for no other, names is Local. An error ends the session with the
+// cause Internal.
 func (r *Route) AppendHeader(b []byte, names proxyproto.Header) ([]byte, error) {
 	return proxyproto.Append(b, r.SendProxy, names)
 }
 
-// ErrNoPeer is the error of a session over TCP of whose client the kernel has not told the address, for the cause
-// Internal. A client without an address is one of a unix socket: networks and limits for each source do not apply to it.
-// So nothing else may pass for one.
+// ErrNoPeer ends a session over TCP with the cause Internal if the kernel does not report its client's address. A client
+// without an address is one of a unix socket, to which networks and limits for each source do not apply: nothing else may
+// pass for one.
 var ErrNoPeer = errors.New("accept: the kernel does not report the address of the client")
 
-// TakeHeader reads the PROXY header with which a connection begins, once it is there in full, and nothing of what comes
-// behind it. Without one and without an error there is more to come, which is an event; what has come so far is moved to
-// kept, as a look at what waits does not go past urgent data (tcp(7)). buffer is scratch space, into which the header may
-// point. Errors are those of HeaderLength, or of recv(2) as they are.
+// TakeHeader reads the PROXY header with which a connection begins, once it was received in full, and no byte after it. If it
+// returns neither a header nor an error, the header is not complete: an event reports the rest. What was received so far is
+// moved to kept, because MSG_PEEK does not go past urgent data (tcp(7)). buffer is scratch space; the header may point into
+// it. Errors are those of HeaderLength, or errno values of recv(2).
 func TakeHeader(fd int, buffer []byte, kept *[]byte) (header []byte, err error) {
 	for {
 		there, errno := linux.Peek(fd, buffer)

@@ -8,18 +8,18 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// Inheritance is what every client's socket has: urgent data in line (linux.Inline), no Nagle (TCP_NODELAY), and the
-// keepalive of its app. A TCP socket has it from its listener, for no call. Three kinds do not: a TCP connection whose
-// handshake was over before the listener was set up, as those that a service manager's socket has collected; a TCP
-// connection that a Multipath TCP listener has accepted; and a unix socket, which inherits nothing
+// Inheritance is the options that the socket of every client has: urgent data in line (linux.Inline), TCP_NODELAY, and the
+// keepalive of its app. A TCP socket inherits them from its listener without a system call. Three kinds do not: a TCP
+// connection whose handshake was complete before the listener was set up, as of those that wait at a service manager's
+// socket; a TCP connection that a Multipath TCP listener accepts; and a unix socket, which inherits nothing
 // (unix_stream_connect() in the kernel's net/unix/af_unix.c).
 type Inheritance struct {
 	unix   bool
 	none   bool         // nothing is inherited
-	before atomic.Int64 // how many of those that are accepted next may be of before
+	before atomic.Int64 // how many of the next accepted connections may be older than the options
 }
 
-// Inherit sets up a listening socket. Its keepalive is set before.
+// Inherit sets the options of a listening socket, but for its keepalive, which the caller has set before.
 func Inherit(fd int, unixSocket bool) (*Inheritance, error) {
 	h := &Inheritance{unix: unixSocket, none: unixSocket}
 	if unixSocket {
@@ -27,7 +27,7 @@ func Inherit(fd int, unixSocket bool) (*Inheritance, error) {
 	}
 	h.none = linux.Inline(fd) != 0
 	linux.NoDelay(fd)
-	// The backlog is first in, first out (inet_csk_accept()). What a processor has begun to put into it is not counted.
+	// The backlog is first in, first out (inet_csk_accept()). A connection that a processor is adding is not counted yet.
 	waiting, err := linux.Backlog(fd)
 	if err != nil {
 		return nil, fmt.Errorf("set up a listener: %w", err)
@@ -36,13 +36,13 @@ func Inherit(fd int, unixSocket bool) (*Inheritance, error) {
 	return h, nil
 }
 
-// Lacks reports whether the socket that was accepted last is one for Complete. It is to be asked once for each.
+// Lacks reports whether the socket that was accepted last needs Complete. Call it once for each.
 func (h *Inheritance) Lacks() bool {
 	return h.none || h.before.Load() > 0 && h.before.Add(-1) >= 0
 }
 
-// Complete gives an accepted socket what it has not inherited. What it cannot be given it has no use for: it is broken,
-// or of Multipath TCP, which knows no urgent data.
+// Complete sets the options that an accepted socket has not inherited. Errors are of no consequence: the socket is broken,
+// or of Multipath TCP, which has no urgent data.
 func (h *Inheritance) Complete(fd int, keepalive linux.Keepalive) {
 	linux.Inline(fd)
 	if !h.unix {

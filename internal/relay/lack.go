@@ -1,7 +1,7 @@
 package relay
 
-// Lack is what this machine has not enough of: descriptors, memory, local ports, watches or pages of pipes, by what they
-// are needed for. Its values are those of the API and of metrics.
+// Lack is what could not be done because this machine is short of descriptors, memory, local ports, watches or pages of
+// pipes. Its values are those of the API and of metrics.
 type Lack string
 
 // The lacks.

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Open counts an engine's open sessions, and tells when there are none. The zero value is none. It is safe for
+// Open counts the open sessions of an engine, and lets others wait until there are none. The zero value counts none. It is safe for
 // concurrent use; counting takes a lock only when the last session leaves.
 type Open struct {
 	n atomic.Int64
@@ -18,7 +18,7 @@ type Open struct {
 // Enter counts a session in.
 func (o *Open) Enter() { o.n.Add(1) }
 
-// Leave counts one out, which has given back all that it held.
+// Leave counts out a session that has given back all that it held.
 func (o *Open) Leave() {
 	if o.n.Add(-1) > 0 {
 		return
@@ -31,7 +31,7 @@ func (o *Open) Leave() {
 	o.waiting = nil
 }
 
-// Wait returns nil once no session is open, or the context's error. Nobody enters meanwhile, or it may come early.
+// Wait returns nil once no session is open, or the context's error. No session may enter meanwhile, or it may return early.
 func (o *Open) Wait(ctx context.Context) error {
 	o.mu.Lock()
 	if o.n.Load() == 0 {

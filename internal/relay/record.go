@@ -16,13 +16,13 @@ type Record struct {
 	Target   string // the last one tried; empty if none was
 	Attempts int    // targets tried
 
-	Connect  time.Duration // from accept until a target's connection stood, or until none was left
+	Connect  time.Duration // from accept until a target was connected, or until the session ended without one
 	Duration time.Duration // from accept until both sockets were closed
 
 	Upload   int64 // bytes written to the target
 	Download int64 // bytes written to the client
 
 	Cause   Cause
-	Refused admit.Refusal // what the gate had against the client; "": nothing
+	Refused admit.Refusal // why the gate refused the client; "": it did not
 	Err     error         // what is known beyond the cause; nil after a good end
 }

@@ -1,19 +1,18 @@
-// Package relay is the data plane: what an engine does, and the words that engines share with those above them.
+// Package relay is the data plane: the definition of an engine, and what engines share with the packages above.
 //
 // An engine accepts on ports, takes each connection to a target of its port's route, moves bytes both ways until both
 // sides are done, and reports every session once. The engines are subpackages: iocopy is the reference. They behave
 // alike: what is not about moving bytes is decided once, by package session.
 //
-// What a session does next is decided by package session: an engine accepts, reports what happens, connects, moves bytes and
-// closes. Urgent data (tcp(7)) is bytes like all others: it arrives in its place, and not as urgent any more.
+// Urgent data (tcp(7)) is relayed like all other bytes: in its place, and not as urgent.
 //
 // How a session ends, in any engine:
 //
-//   - A side that finishes (FIN) has that passed on, and the other direction goes on until it finishes too. The cause
+//   - If a side finishes (FIN), the engine passes that on, and the other direction goes on until it finishes too. The cause
 //     is the side that finished first.
-//   - A side that resets, or that the kernel gives up, has the other side reset.
+//   - If a side resets, or the kernel gives it up, the other side is reset.
 //   - A session that the proxy itself ends is reset on both sides, so that no peer can take a cut stream for a whole
-//     one. So is a client for whom no target is found. Unix sockets know no reset and are closed.
+//     one. So is a client without a target. Unix sockets have no reset and are closed.
 package relay
 
 import (
@@ -33,17 +32,17 @@ import (
 type Engine interface {
 	// Open begins to accept on a port, whose listener is the engine's from then on. On an error it is closed.
 	Open(*Port) error
-	// Close stops accepting on an open port, closes its listener, and returns when no more session can come from it.
-	// Sessions go on.
+	// Close stops accepting on an open port, closes its listener, and returns when no new session can begin there. Open
+	// sessions go on.
 	Close(*Port) error
 	// Control calls f with the descriptor of an open port's listening socket, which f must not keep.
 	Control(p *Port, f func(fd int) error) error
 	// Wait returns nil once no session is open, or the context's error.
 	Wait(context.Context) error
-	// End resets every open session, for the given cause, without waiting for them to be over.
+	// End resets every open session, with the given cause. It does not wait until they have ended.
 	End(Cause)
-	// EndTarget resets every session whose connection goes to the target, for the given cause, without waiting for them
-	// to be over.
+	// EndTarget resets every session that is connected to the target, with the given cause. It does not wait until they
+	// have ended.
 	EndTarget(*upstream.Target, Cause)
 	// Sample adds what every open session has moved so far to the meter of its route, and returns when that is done. It
 	// holds up sessions briefly at most: an event loop samples for about 1 ms per turn, the engine copy locks one session
@@ -53,7 +52,7 @@ type Engine interface {
 	// being accepted on unless no worker is free. If the context is done first, the error says what is stuck. An engine
 	// whose own locks are stuck does not return at all.
 	Alive(context.Context) error
-	// Stop gives back what the engine holds. Every port has been closed and every session is over.
+	// Stop gives back what the engine holds. Every port was closed and every session has ended before.
 	Stop() error
 }
 
@@ -99,7 +98,7 @@ type Route struct {
 	Meter            *meter.App      // counts the sessions and their bytes; nil: nobody does
 }
 
-// Events is told what happens. Every function is set; they are called from many goroutines and must not block.
+// Events are called when something happens. Every function is set; they are called from many goroutines and must not block.
 type Events struct {
 	Own *Own // recognises the proxy's own connections; nil: nobody does, and LoopDetected is not called
 	// Ended is called once for each session, when both its sockets are closed and before it gives its worker back. The
@@ -107,7 +106,7 @@ type Events struct {
 	Ended func(*Record)
 	// ConnectFailed is called for each failed attempt; died tells whether it found a live target dead.
 	ConnectFailed func(r *Route, t *upstream.Target, err error, died bool)
-	// Connected is called when the connection of a session to its target stands.
+	// Connected is called when a session is connected to its target.
 	Connected func(*Route)
 	// LoopDetected is called when a connection to a target, of a session with that route, has come back to an app that it
 	// has come by already.

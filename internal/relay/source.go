@@ -9,7 +9,7 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// BindSource has a TCP socket connect from the route's source address, if it has one. An error is one of this machine
+// BindSource binds a TCP socket to the route's source address, if there is one. An error is a fault of this machine
 // (target.Local).
 func (r *Route) BindSource(fd int, to netip.Addr) error {
 	from := r.SourceAddress
@@ -26,7 +26,7 @@ func (r *Route) BindSource(fd int, to netip.Addr) error {
 	return nil
 }
 
-// sourceError is that a source address cannot be had.
+// sourceError says that a socket cannot be bound to a source address.
 type sourceError struct {
 	from netip.Addr
 	err  error
@@ -34,5 +34,5 @@ type sourceError struct {
 
 func (e *sourceError) Error() string { return fmt.Sprintf("from %v: %v", e.from, e.err) }
 
-// Is has it be the error of an address that is not here, whatever the kernel says of it.
+// Is makes it the error of an address that this machine does not have, whatever the kernel's error is.
 func (e *sourceError) Is(other error) bool { return other == unix.EADDRNOTAVAIL }

@@ -11,13 +11,13 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-// listening is a port that is open.
+// listening is an open port.
 type listening struct {
 	*relay.Port
 	ready   *linux.Ready
 	closing chan struct{} // closed to end the accept goroutine
 	done    chan struct{} // closed by it when it has ended
-	rounds  atomic.Uint64 // of its loop, each a connection or an error of accept
+	rounds  atomic.Uint64 // calls of accept
 	heirs   *relay.Inheritance
 }
 
@@ -63,8 +63,8 @@ func (e *Engine) Close(p *relay.Port) error {
 	return err
 }
 
-// accept takes connections from a port until it is closed. It waits for a connection, then for a worker, and only
-// then accepts: while the pool is full, the kernel's backlog holds who comes.
+// accept accepts connections of a port until it is closed. It waits for a connection, then for a worker, and only then
+// accepts: while the pool is full, new connections wait in the kernel's backlog.
 func (e *Engine) accept(l *listening) {
 	defer close(l.done)
 	var pause time.Duration
@@ -96,7 +96,7 @@ func (e *Engine) accept(l *listening) {
 	}
 }
 
-// complete gives a connection what it has not inherited.
+// complete sets the options that a connection has not inherited.
 func (l *listening) complete(conn stream) {
 	if !l.heirs.Lacks() {
 		return

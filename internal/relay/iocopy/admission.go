@@ -53,7 +53,7 @@ func (r *runner) count() {
 		return
 	}
 	e := r.engine.endings.add(r.route.App)
-	r.engine.endings.watch(e, ofClient, r.client.raw)
+	r.engine.endings.register(e, ofClient, r.client.raw)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ending = e

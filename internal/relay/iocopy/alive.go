@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// proofInterval is how often Alive looks again at a port that has not yet moved.
+// proofInterval is how often Alive polls a port on which nothing was accepted yet.
 const proofInterval = 10 * time.Millisecond
 
 // Alive implements relay.Engine.
@@ -20,16 +20,16 @@ func (e *Engine) Alive(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	for _, l := range open {
-		if err := e.moves(ctx, l); err != nil {
+		if err := e.progresses(ctx, l); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// moves returns nil once nothing waits at the port, the port is closed, no worker is free, or the accept goroutine has
-// gone a round.
-func (e *Engine) moves(ctx context.Context, l *listening) error {
+// progresses returns nil once no connection waits at the port, the port is closed, no worker is free, or the accept
+// goroutine has called accept.
+func (e *Engine) progresses(ctx context.Context, l *listening) error {
 	before := l.rounds.Load()
 	for {
 		pending, err := l.ready.Now()

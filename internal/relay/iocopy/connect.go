@@ -167,7 +167,7 @@ func (r *runner) connected(a answer, silent bool) session.Action {
 		}
 		r.target = x
 		if r.ending != nil {
-			r.engine.endings.watch(r.ending, ofTarget, x.raw)
+			r.engine.endings.register(r.ending, ofTarget, x.raw)
 		}
 		if r.client.byHand {
 			r.client.SetReadDeadline(longAgo)

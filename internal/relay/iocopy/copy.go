@@ -9,9 +9,9 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// copy copies to the end, or until there is an error. Go splices where it can. But splice(2) does not go past urgent data
-// (tcp(7)), and takes it for the end if the side has finished: what is left then is copied by hand, and so is everything
-// from when urgent data has been seen.
+// copy copies to the end, or until there is an error. Go splices where it can. But splice(2) stops at urgent data (tcp(7)),
+// and reports it as the end if the side has finished: what is left then is copied through a buffer, and so is everything
+// after urgent data was reported.
 func (r *runner) copy(to, from *side, rate int) (int64, error) {
 	total, err := r.copyFrom(to, from.stream, rate)
 	for byHand := false; ; byHand = true {
@@ -44,7 +44,7 @@ func (x *side) ended() bool {
 	return ended || err != nil
 }
 
-// urgent is called when urgent data has come from a side: a pump that splices from it is to stop.
+// urgent is called when urgent data was received from a side. It stops a pump that splices from it.
 func (r *runner) urgent(x *side) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// endings tells which sessions have ended, in the kernel or for this engine, and still count, since their goroutines have
-// not come to it: a client that has seen the end may connect again before that. It has an epoll instance that nobody waits
-// for; it is read when a client is to be refused for the number of sessions. Only sessions are in it that count for such a
-// limit.
+// endings knows which sessions have ended, in the kernel or for this engine, while their slots still count, because their
+// goroutines have not run yet: a client that has seen the end may connect again before that. It has an epoll instance that
+// nobody waits for; it is read before a client is refused because of the number of sessions. It contains only sessions that
+// count for such a limit.
 type endings struct {
 	mu       sync.Mutex // guards what follows, and the instance's Wait
 	epoll    *linux.Epoll
@@ -25,7 +25,7 @@ type endings struct {
 type ending struct {
 	app    string
 	number uint64
-	gone   chan struct{} // closed when its places are given back
+	gone   chan struct{} // closed when its slots are given back
 	hungUp [2]bool       // the client, the target: it has finished or is broken
 	since  time.Time     // when it was found to have ended; zero: it has not
 }
@@ -36,8 +36,8 @@ const (
 	ofTarget = 1
 )
 
-// stuck is for how long a session that has ended may keep others waiting. Its peers have finished, but one of them does not
-// take what is still to be sent.
+// stuck is how long a session that has ended may keep others waiting. Its peers have finished, but one of them does not
+// read what is still to be sent.
 const stuck = time.Second
 
 func newEndings() (*endings, error) {
@@ -51,7 +51,7 @@ func newEndings() (*endings, error) {
 // close gives the instance back. No session is in it.
 func (x *endings) close() error { return x.epoll.Close() }
 
-// add takes in a session of an app.
+// add adds a session of an app.
 func (x *endings) add(app string) *ending {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -61,15 +61,15 @@ func (x *endings) add(app string) *ending {
 	return e
 }
 
-// watch has the kernel tell when a side of the session finishes or breaks. That ends when it is closed. If it fails, the
-// session counts until its goroutine has noticed.
-func (x *endings) watch(e *ending, side uint64, conn syscall.RawConn) {
+// register makes the kernel report when a side of the session finishes or breaks, until it is closed. If that fails, the
+// session counts until its goroutine has ended.
+func (x *endings) register(e *ending, side uint64, conn syscall.RawConn) {
 	_ = conn.Control(func(fd uintptr) {
 		_ = x.epoll.Add(int(fd), unix.EPOLLRDHUP|unix.EPOLLET, e.number<<1|side)
 	})
 }
 
-// over says that the session has ended for this engine. It comes before its client can see that.
+// over reports that this engine has ended the session. It is called before the client can see that.
 func (x *endings) over(e *ending) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -82,7 +82,7 @@ func (e *ending) found() {
 	}
 }
 
-// remove takes out a session whose places are given back.
+// remove removes a session whose slots are given back.
 func (x *endings) remove(e *ending) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -90,7 +90,7 @@ func (x *endings) remove(e *ending) {
 	close(e.gone)
 }
 
-// await waits until the sessions of an app are gone that have ended by now, or done is closed.
+// await waits until the sessions of an app that have ended by now are removed, or done is closed.
 func (x *endings) await(app string, done <-chan struct{}) {
 	for _, e := range x.ofApp(app) {
 		timer := time.NewTimer(time.Until(e.since.Add(stuck)))
@@ -105,7 +105,7 @@ func (x *endings) await(app string, done <-chan struct{}) {
 	}
 }
 
-// ofApp gives the sessions of an app that have ended and are not gone, but for those that are stuck.
+// ofApp returns the sessions of an app that have ended and are not removed, except those that are stuck.
 func (x *endings) ofApp(app string) []*ending {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -119,7 +119,7 @@ func (x *endings) ofApp(app string) []*ending {
 	return ended
 }
 
-// take takes in what the kernel has to tell. The caller holds mu.
+// take reads what the kernel has reported. The caller holds mu.
 func (x *endings) take() {
 	for {
 		events, err := x.epoll.Wait(0)

@@ -1,8 +1,8 @@
 // Package iocopy is the engine "copy", the reference: an accept goroutine for each port, a worker goroutine for each
 // session and one more for its upload, and io.Copy between the two bare connections, which Go splices in the kernel.
 //
-// The path of a connection: accept (accept.go), serve (session.go), connect (connect.go), relay and pump (pump.go),
-// close (session.go).
+// What a session does next is decided by package session; a runner (runner.go) reports to it what happens and does the
+// rest: accept.go, admission.go, connect.go, pump.go with copy.go and pace.go. Time: deadline.go and quiet.go.
 package iocopy
 
 import (
@@ -18,15 +18,15 @@ import (
 )
 
 // What the engine holds at most, in descriptors: a session has two sockets and a pipe for each direction, which Go's
-// splice takes before there is data; a port has its socket and a duplicate that tells when to accept. Go keeps the pipes of
-// sessions that are over, so that one that connects to a rival, and has no pipes yet, may have its third socket beside them.
+// splice takes before there is data; a port has its socket and a duplicate that is polled. Go keeps the pipes of
+// sessions that have ended, so a session that races two attempts, and has no pipes yet, may hold a third socket in addition.
 const (
 	DescriptorsPerSession = 6
 	DescriptorsPerRival   = 1
 	DescriptorsPerPort    = 2
 )
 
-// Descriptors is the most that an engine holds beside its sessions and ports: its two epoll instances.
+// Descriptors is the most that an engine holds in addition to its sessions and ports: its two epoll instances.
 func Descriptors() uint64 { return 2 }
 
 // Engine implements relay.Engine.
@@ -42,7 +42,7 @@ type Engine struct {
 	sessions map[*runner]struct{}
 }
 
-// New starts an engine that takes its workers from the pool and tells events what happens.
+// New starts an engine that takes its workers from the pool and reports to events.
 func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 	watch, err := linux.NewErrorMonitor()
 	if err != nil {
@@ -96,7 +96,7 @@ func (e *Engine) Sample() {
 // Stop implements relay.Engine.
 func (e *Engine) Stop() error { return errors.Join(e.watch.Close(), e.endings.close()) }
 
-// all gives the sessions that are open.
+// all returns the sessions that are open.
 func (e *Engine) all() []*runner {
 	e.mu.Lock()
 	defer e.mu.Unlock()

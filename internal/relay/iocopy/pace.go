@@ -34,7 +34,7 @@ func (r *runner) copySlowly(to *side, from io.Reader, rate int) (int64, error) {
 	}
 }
 
-// pause waits; it reports false if the session is over first.
+// pause waits; it reports false if the session ends first.
 func (r *runner) pause(d time.Duration) bool {
 	r.mu.Lock()
 	r.pausing++

@@ -59,7 +59,7 @@ func (r *runner) reset(x *side, err error) {
 
 // broke ends the session for the side whose connection gave err to a pump. The kernel knows which: the broken one is
 // closed. A unix socket has no such state; it is the one if the other is not. If both are closed and to had finished,
-// from may have been closed in good order, and to was not: its peer has not been told of an end yet.
+// from may have been closed in good order, and to was not: its peer has seen no end yet.
 func (r *runner) broke(to, from *side, err error) {
 	r.mu.Lock()
 	mayBeOver := r.state.Finished(to.index)

@@ -8,9 +8,8 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// quiet is how long no byte has moved and no side has finished. A pump that waits for its rate is not quiet. The kernel
-// tells for a TCP socket, which sees both directions; between two unix sockets the session counts itself. The caller holds
-// mu.
+// quiet is how long no byte was relayed and no side has finished. A pump that waits for its rate is not quiet. For TCP
+// sockets the kernel knows; between two unix sockets the session counts itself. The caller holds mu.
 func (r *runner) quiet(now int64) time.Duration {
 	if r.pausing > 0 {
 		return 0
@@ -24,8 +23,8 @@ func (r *runner) quiet(now int64) time.Duration {
 	return quiet
 }
 
-// writer is what a pump writes to: the bare connection, so that it is spliced; between two unix sockets, which Go does
-// not splice anyway, one that notes what was written to it and when.
+// writer is what a pump writes to: the bare connection, so that Go splices; between two unix sockets, which Go does not
+// splice, a writer that records how much was written and when.
 func (r *runner) writer(to *side) io.Writer {
 	if !r.client.unix || !r.target.unix {
 		return to.stream

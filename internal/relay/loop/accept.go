@@ -14,8 +14,8 @@ import (
 	"tcp-proxy/internal/relay/session"
 )
 
-// acceptor is a loop's end of a listener, which all loops have. The kernel wakes one of them for a connection
-// (EPOLLEXCLUSIVE), level-triggered: what it leaves is an event again.
+// acceptor accepts from a listener in one loop; every loop has one. For a connection, the kernel wakes one of them
+// (EPOLLEXCLUSIVE). It is level-triggered: connections that it leaves are an event again.
 type acceptor struct {
 	*listener
 	state  acceptorState
@@ -69,12 +69,12 @@ func (l *loop) unregister(a *acceptor) {
 	_ = l.reactor.Remove(a.fd) // fails only if it is not there
 }
 
-// acceptBatch is how many connections a turn takes from a port that has some, given how many events it has: a turn
-// that does little comes back soon, and to try once more than there are is a call for nothing.
+// acceptBatch is how many connections a turn accepts from a port, by the number of its events: a turn that does little is
+// followed by another soon, and accepting once more than there are connections is a wasted call.
 func acceptBatch(events int) int { return 1 + events/4 }
 
-// acceptsPerTurn is how many connections a turn takes at most from all ports, but for one with each worker that was waited
-// for.
+// acceptsPerTurn is how many connections a turn accepts at most from all ports, not counting one for each worker that was
+// waited for.
 const acceptsPerTurn = 128
 
 // acceptFrom is called when a port has an event.
@@ -94,8 +94,8 @@ func (l *loop) granted(a *acceptor) {
 	l.accept(a, true)
 }
 
-// accept takes a batch of the connections that wait at a port, as far as there are workers; hasWorker says that one was
-// taken for the first of them. What it leaves is an event again, or is accepted with a worker that is waited for.
+// accept accepts a batch of the connections that wait at a port, as far as there are workers; hasWorker says that one was
+// taken for the first of them. The others are an event again, or are accepted with a worker that is waited for.
 func (l *loop) accept(a *acceptor, hasWorker bool) {
 	for n := max(1, min(l.batch, l.accepts)); n > 0; n-- {
 		if !hasWorker && !l.takeWorker(a) {
@@ -165,7 +165,7 @@ func (l *loop) acceptOne(a *acceptor) bool {
 	return true
 }
 
-// begin makes a session of a connection that was accepted, with a worker.
+// begin begins the session of an accepted connection, which owns a worker.
 func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun int64) {
 	s := l.sessions.take()
 	s.side[client].fd = int32(fd)
@@ -184,7 +184,7 @@ func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun 
 	l.do(s, c.OnAccept(from, s.side[client].mark.has(isUnix), fd))
 }
 
-// backOff leaves the acceptor alone for a while, since accepting fails. The descriptors of idle pipes may help.
+// backOff stops accepting for a while, because accept failed. Idle pipes are closed: descriptors may be what is missing.
 func (l *loop) backOff(a *acceptor, err error) {
 	if a.state == acceptorRegistered {
 		l.unregister(a)

@@ -10,7 +10,7 @@ import (
 	"tcp-proxy/internal/linux"
 )
 
-// proofInterval is how often Alive looks again at a port that has not yet moved.
+// proofInterval is how often Alive polls a port on which nothing was accepted yet.
 const proofInterval = 10 * time.Millisecond
 
 // Alive implements relay.Engine.
@@ -32,16 +32,16 @@ func (e *Engine) Alive(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	for _, x := range open {
-		if err := e.moves(ctx, x); err != nil {
+		if err := e.progresses(ctx, x); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// moves returns nil once nothing waits at the port, the port is closed, no worker is free, or a loop has tried to
+// progresses returns nil once no connection waits at the port, the port is closed, no worker is free, or a loop has called
 // accept.
-func (e *Engine) moves(ctx context.Context, x *listener) error {
+func (e *Engine) progresses(ctx context.Context, x *listener) error {
 	before := x.rounds.Load()
 	for {
 		if !e.pending(x) || x.rounds.Load() != before || e.workers.Busy() >= e.workers.Max() {
@@ -55,7 +55,7 @@ func (e *Engine) moves(ctx context.Context, x *listener) error {
 	}
 }
 
-// pending reports whether a connection waits at a port that is open.
+// pending reports whether a connection waits at an open port.
 func (e *Engine) pending(x *listener) bool {
 	e.mu.Lock() // Close takes the port away under it before it closes the descriptor
 	defer e.mu.Unlock()

@@ -13,7 +13,7 @@ func (l *loop) abort(s *sessionHot) {
 			linux.Abort(int(x.fd))
 		}
 	}
-	l.cold(s).Leave(l.engine.clock())
+	l.cold(s).Leave(l.now)
 	linux.Abort(int(s.side[client].fd))
 	l.account(s)
 }
@@ -22,7 +22,7 @@ func (l *loop) abort(s *sessionHot) {
 // kernel goes on sending.
 func (l *loop) finish(s *sessionHot) {
 	linux.CloseNow(int(s.side[target].fd))
-	l.cold(s).Leave(l.engine.clock())
+	l.cold(s).Leave(l.now)
 	linux.CloseNow(int(s.side[client].fd))
 	l.account(s)
 }

@@ -6,7 +6,7 @@ import (
 	"tcp-proxy/internal/relay/session"
 )
 
-// pace bounds the flows of a session.
+// pace limits the rates of a session's flows.
 type pace struct {
 	flow [2]ratelimit.Pacer
 	next [2]int64 // when a flow that waits for its rate goes on; 0: it does not wait
@@ -16,7 +16,7 @@ func newPace(r *relay.Route) *pace {
 	return &pace{flow: [2]ratelimit.Pacer{client: {Rate: int64(r.Upload)}, target: {Rate: int64(r.Download)}}}
 }
 
-// pumpPaced is pump for a flow that may be bounded. When its rate leaves it nothing to do, the wheel tells when it goes on.
+// pumpPaced is pump for a session with rates. A flow that its rate holds back goes on when a timer fires.
 func (l *loop) pumpPaced(s *sessionHot, d int) outcome {
 	p := l.cold(s).pace
 	p.next[d] = 0
@@ -35,7 +35,7 @@ func (l *loop) pumpPaced(s *sessionHot, d int) outcome {
 	return wait
 }
 
-// resume lets the flows go on whose time has come.
+// resume continues the flows whose rate permits bytes again.
 func (l *loop) resume(s *sessionHot, p *pace) {
 	for d, at := range p.next {
 		if at != 0 && l.now >= at {
@@ -46,7 +46,7 @@ func (l *loop) resume(s *sessionHot, p *pace) {
 	}
 }
 
-// earliest is when the first of the flows that wait for their rate goes on.
+// earliest is when the first flow that its rate holds back goes on; session.Never if there is none.
 func (p *pace) earliest() int64 {
 	at := int64(session.Never)
 	for _, next := range p.next {

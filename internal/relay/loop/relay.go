@@ -13,7 +13,7 @@ import (
 // How much a flow may move before the other sessions of its loop have their turn, in bytes.
 const turnBudget = 1 << 20
 
-// outcome is what a step of a flow came to.
+// outcome is what follows a step of a flow.
 type outcome uint8
 
 const (
@@ -43,7 +43,7 @@ func (l *loop) stepRelay(s *sessionHot) {
 	}
 }
 
-// pump moves what comes from a side to the other, as much as a turn may.
+// pump moves bytes from a side to the other, at most turnBudget.
 func (l *loop) pump(s *sessionHot, d int) outcome {
 	if s.paced {
 		return l.pumpPaced(s, d)
@@ -52,8 +52,8 @@ func (l *loop) pump(s *sessionHot, d int) outcome {
 	return l.move(s, d, &budget)
 }
 
-// move moves what comes from a side to the other, until there is no more, the other takes no more, or the budget is used
-// up. When the side finishes that is passed on.
+// move moves bytes from a side to the other until there are no more, the other is full, or the budget is used up. If the side
+// has finished, it passes that on.
 func (l *loop) move(s *sessionHot, d int, budget *int) outcome {
 	for {
 		from, to, f := &s.side[d], &s.side[1-d], &s.flow[d]
@@ -76,7 +76,7 @@ func (l *loop) move(s *sessionHot, d int, budget *int) outcome {
 			return yield
 		}
 		did := goOn
-		if f.streak < enough {
+		if f.streak < spliceAfter {
 			did = l.copy(s, d, budget)
 		} else {
 			did = l.splice(s, d, budget)
@@ -87,7 +87,7 @@ func (l *loop) move(s *sessionHot, d int, budget *int) outcome {
 	}
 }
 
-// copy reads into the loop's buffer and writes that. What is not taken is kept.
+// copy reads into the loop's buffer and writes from there. What the other side does not take is held.
 func (l *loop) copy(s *sessionHot, d int, budget *int) outcome {
 	from, f := &s.side[d], &s.flow[d]
 	p := l.buffer
@@ -110,7 +110,7 @@ func (l *loop) copy(s *sessionHot, d int, budget *int) outcome {
 	default:
 		f.streak = 0
 		if !from.mark.any(readUntilEAGAIN | broken) {
-			// All was read that there was; behind it comes nothing, or, if it has arrived, FIN.
+			// A short read: all bytes were read. Next comes nothing, or FIN if it has arrived.
 			from.mark &^= readable
 			if from.mark.has(peerFIN) {
 				from.mark |= finished
@@ -128,8 +128,7 @@ func (l *loop) copy(s *sessionHot, d int, budget *int) outcome {
 	return did
 }
 
-// readEnd is called when recv(2) gives no more bytes of a side: after FIN, unless it is broken, whose error an earlier call may
-// have fetched.
+// readEnd is called when recv(2) returns 0: the side has sent FIN, or it is broken and an earlier call has fetched its error.
 func (l *loop) readEnd(s *sessionHot, d int) outcome {
 	if s.side[d].mark.has(broken) {
 		return l.broke(s, d, session.ErrBroken)
@@ -138,8 +137,8 @@ func (l *loop) readEnd(s *sessionHot, d int) outcome {
 	return goOn
 }
 
-// write gives bytes to the side that d goes to. It returns how many were taken; if not all were, an event will tell
-// when there is room.
+// write writes to the side that d goes to and returns how many bytes were taken. If not all were, an event reports when there
+// is room.
 func (l *loop) write(s *sessionHot, d int, p []byte) (int, outcome) {
 	to, f := &s.side[1-d], &s.flow[d]
 	setNoDelay(to)
@@ -179,7 +178,7 @@ func setNoDelay(to *side) {
 	}
 }
 
-// flush writes what the flow has read before. It is called with the other side ready for it, and something pending.
+// flush writes the pending bytes of a flow. The other side has room.
 func (l *loop) flush(s *sessionHot, d int) outcome {
 	f := &s.flow[d]
 	if f.pipe != 0 {
@@ -200,7 +199,7 @@ func (l *loop) flush(s *sessionHot, d int) outcome {
 	return did
 }
 
-// hold keeps what was read and not written. Nothing more is read until it is.
+// hold keeps what was read and not written. Nothing more is read until it is written.
 func (l *loop) hold(s *sessionHot, d int, rest []byte) outcome {
 	f := &s.flow[d]
 	l.cold(s).held[d] = append(l.takeBuffer(), rest...)

@@ -44,7 +44,7 @@ const (
 	readable        marks = 1 << iota // there may be something to read; without it, an event will come
 	full                              // the socket takes no more; an event will come
 	finished                          // FIN was read: there is nothing more to read
-	passedOn                          // and the other side was told
+	passedOn                          // and the FIN was passed on
 	peerFIN                           // EPOLLRDHUP: FIN has arrived, behind what is still to be read
 	broken                            // EPOLLERR: reset, or given up by the kernel
 	readUntilEAGAIN                   // a short read does not mean that all was read: urgent data (tcp(7)), or a unix socket

@@ -9,15 +9,15 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-// When a flow is spliced: after that many full buffers in a row, until so little comes at a time that copying it costs
-// less than two more calls.
+// When a flow is spliced: after so many full buffers in a row, until so few bytes come at a time that copying them costs less
+// than two more calls.
 const (
-	enough = 3
-	little = 16 << 10
+	spliceAfter = 3
+	spliceLeast = 16 << 10 // bytes
 )
 
-// splice moves what has come through a pipe, in the kernel. Without a pipe it copies; so it does where urgent data has
-// been seen, which splice(2) does not go past: it takes that for the end, if the side has finished.
+// splice moves received bytes through a pipe, in the kernel. It copies if there is no pipe, and after urgent data: splice(2)
+// stops there, and reports it as the end if the side has finished.
 func (l *loop) splice(s *sessionHot, d int, budget *int) outcome {
 	from, f := &s.side[d], &s.flow[d]
 	if f.pipe == 0 && (from.mark&(readUntilEAGAIN|isUnix) == readUntilEAGAIN || !l.pipes.take(s, d, l.now)) {
@@ -28,7 +28,7 @@ func (l *loop) splice(s *sessionHot, d int, budget *int) outcome {
 		size = min(size, *budget)
 	}
 	n, errno := linux.Splice(int(from.fd), l.pipes.in(f), size)
-	if 0 < n && n < little {
+	if 0 < n && n < spliceLeast {
 		f.streak = 0
 	}
 	switch {
@@ -51,7 +51,7 @@ func (l *loop) splice(s *sessionHot, d int, budget *int) outcome {
 	return l.drainPipe(s, d)
 }
 
-// drainPipe writes what is in the flow's pipe, which is given back once it is empty.
+// drainPipe writes what is in the flow's pipe, and gives the pipe back once it is empty.
 func (l *loop) drainPipe(s *sessionHot, d int) outcome {
 	to, f := &s.side[1-d], &s.flow[d]
 	setNoDelay(to)
