@@ -22,14 +22,14 @@ var engines = map[string]engine{
 	config.EngineCopy: {
 		start:      func(w *admit.Workers, e relay.Events) (relay.Engine, error) { return iocopy.New(w, e) },
 		perSession: iocopy.DescriptorsPerSession,
-		perRace:    iocopy.DescriptorsPerRival,
+		perRace:    iocopy.DescriptorsPerRace,
 		perPort:    iocopy.DescriptorsPerPort,
 		fixed:      iocopy.Descriptors,
 	},
 	config.EngineLoop: {
 		start:      func(w *admit.Workers, e relay.Events) (relay.Engine, error) { return loop.New(w, e) },
 		perSession: loop.DescriptorsPerSession,
-		perRace:    loop.DescriptorsPerRival,
+		perRace:    loop.DescriptorsPerRace,
 		perPort:    loop.DescriptorsPerPort,
 		fixed:      loop.Descriptors,
 	},

@@ -22,7 +22,7 @@ import (
 // sessions that have ended, so a session that races two attempts, and has no pipes yet, may hold a third socket in addition.
 const (
 	DescriptorsPerSession = 6
-	DescriptorsPerRival   = 1
+	DescriptorsPerRace    = 1
 	DescriptorsPerPort    = 2
 )
 

@@ -1,6 +1,6 @@
 package loop
 
-// bufferSize is how much is read at once, and what a flow that is not spliced holds at most when its receiver is slow.
+// bufferSize is how many bytes are read at once, and the most that a flow holds whose receiver is slow, unless it is spliced.
 const bufferSize = 64 << 10
 
 // spareBuffers is how many buffers a loop keeps for the next flow that has to hold something.
@@ -17,7 +17,7 @@ func (l *loop) takeBuffer() []byte {
 	return b
 }
 
-// giveBuffer takes one back. A larger one was made to unload a pipe, and is left to the garbage collector.
+// giveBuffer takes a buffer back. A larger one was made to unload a pipe and is left to the garbage collector.
 func (l *loop) giveBuffer(b []byte) {
 	switch {
 	case cap(b) > bufferSize:

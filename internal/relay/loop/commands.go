@@ -49,7 +49,7 @@ func (e *Engine) onSessions(f func(*loop, *sessionHot)) []chan struct{} {
 	return all
 }
 
-// sweepStride is how many slots of the session table are looked at between two looks at the clock.
+// sweepStride is how many slots of the session table are visited between two readings of the clock.
 const sweepStride = 16
 
 // sweep calls f for each session from a slot on, a slice of time in each turn, and closes done after the last.
@@ -74,16 +74,16 @@ func (l *loop) sample(s *sessionHot) {
 	if m == nil {
 		return
 	}
-	if n := s.flow[client].news(); n > 0 {
+	if n := s.flow[client].unmetered(); n > 0 {
 		m.Uploaded(l.shard, n)
 	}
-	if n := s.flow[target].news(); n > 0 {
+	if n := s.flow[target].unmetered(); n > 0 {
 		m.Downloaded(l.shard, n)
 	}
 }
 
 // news is how many bytes were moved since the last call.
-func (f *flow) news() int64 {
+func (f *flow) unmetered() int64 {
 	n := f.moved - f.metered
 	f.metered += n
 	return n

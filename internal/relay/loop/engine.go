@@ -13,15 +13,16 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-// What the engine holds at most, in descriptors: a session has two sockets, and one more while it connects to a rival; a
-// port has one, and a unix port two. Descriptors is what comes once.
+// What the engine holds at most, in descriptors: a session has two sockets, and one more while it races two attempts; a port
+// has one, and a unix port two. Descriptors is the constant part.
 const (
 	DescriptorsPerSession = 2
-	DescriptorsPerRival   = 1
+	DescriptorsPerRace    = 1
 	DescriptorsPerPort    = 2
 )
 
-// Descriptors is the most that an engine holds beside its sessions and ports: two for each loop, and two for each pipe.
+// Descriptors is the most that an engine holds in addition to its sessions and ports: two for each loop, and two for each
+// pipe.
 func Descriptors() uint64 { return uint64(2*processors() + 2*maxPipes) }
 
 // Engine implements relay.Engine.
@@ -74,7 +75,7 @@ var processors = sync.OnceValue(func() int {
 	return n
 })
 
-// errStopped is the error of what is asked of an engine after Stop.
+// errStopped is the error of a call after Stop.
 var errStopped = errors.New("the engine has stopped")
 
 // Open implements relay.Engine.
@@ -157,11 +158,11 @@ func (e *Engine) Stop() error {
 	return err
 }
 
-// clock is the time, in nanoseconds of the engine's own.
+// clock is the time on the engine's clock, in nanoseconds.
 func (e *Engine) clock() int64 { return int64(time.Since(e.base)) }
 
-// choose gives the loop for a session that the loop l has accepted: l itself, or the one with the fewest sessions if l
-// has noticeably more.
+// choose returns the loop for a session that the loop l has accepted: l itself, or the one with the fewest sessions if l has
+// noticeably more.
 func (e *Engine) choose(l *loop) *loop {
 	least, fewest := l, l.open.Load()
 	mine := fewest

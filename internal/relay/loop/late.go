@@ -8,8 +8,8 @@ func (l *loop) wakeUp() {
 	l.standstill.Late(l.reactor.Late(), l.now)
 }
 
-// look asks the kernel what has happened to the session's sockets, whatever events have said, and lets the session do what
-// it can do now. A time-out counts only after that. It reports false if the session has ended.
+// look asks the kernel what has happened to the session's sockets, whatever events were handled, and lets the session do
+// what it can do now. A time-out counts only after that. It reports false if the session has ended.
 func (l *loop) look(s *sessionHot) bool {
 	var fds [len(s.side)]unix.PollFd
 	for i := range fds {

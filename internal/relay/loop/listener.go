@@ -15,7 +15,7 @@ import (
 	"tcp-proxy/internal/relay"
 )
 
-// listener is a port that is open.
+// listener is an open port.
 type listener struct {
 	port   *relay.Port
 	fd     int // a duplicate of the port's, or every connection would wake the runtime's poller too
@@ -29,7 +29,7 @@ type listener struct {
 	since   time.Time // when accepting began to fail
 }
 
-// newListener takes the port's listener over. On an error it is closed.
+// newListener takes over the port's listener, which is closed after an error.
 func newListener(p *relay.Port) (*listener, error) {
 	fd, err := duplicate(p.Listener)
 	if err != nil {
@@ -91,7 +91,7 @@ func (e *Engine) failed(x *listener, err error) time.Duration {
 	return x.pause
 }
 
-// resumed notes that accepting works.
+// resumed records that accept works again.
 func (e *Engine) resumed(x *listener) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

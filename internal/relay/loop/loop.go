@@ -1,5 +1,5 @@
 // Package loop is the engine "loop": one goroutine for each processor, each with an epoll instance (epoll(7),
-// edge-triggered) and sessions of its own, which it carries from accept to close over raw non-blocking sockets.
+// edge-triggered) and its own sessions, from accept to close, over raw non-blocking sockets.
 //
 // What a session does next is decided by package session, which has its states: the loop reports events and does the
 // actions. A session whose connects fail at once goes on with its next targets in a later turn after a few of them. A loop
@@ -13,13 +13,13 @@
 //	                                ▼
 //	                            finished ── all written ──▶ passed on
 //
-// A flow that is bounded reads only what its pace permits, and waits for a timer if that is nothing.
+// A flow with a rate reads only what that permits, and waits for a timer if it permits nothing.
 //
-// Reading begins with recv(2) and send(2) through a buffer that all sessions of a loop share, and goes over to
-// splice(2) through a pipe when buffers are full. A flow that is waiting holds neither. A flow that is pending holds
-// at most bufferSize bytes in memory, or pipeSize bytes in a pipe or, once they were stuck there, in memory: that,
-// twice, bounds a session beside its sockets' own buffers. A turn moves turnBudget bytes of a flow before the others
-// have theirs.
+// A flow begins with recv(2) and send(2) through a buffer that all sessions of a loop share. When that is full several times
+// in a row, it goes over to splice(2) through a pipe. A waiting flow holds neither. A pending flow holds at most bufferSize
+// bytes in memory, or pipeSize bytes in a pipe or, once they were stuck there, in memory. Twice that, and the buffers of its
+// sockets, is the most that a session holds. A turn moves at most turnBudget bytes of a flow before the other flows have
+// their turn.
 //
 // The path of a connection: accept.go, proxyheader.go, connect.go with early.go, relay.go with splice.go and pace.go,
 // end.go. A session's memory and its actions: session.go and sessions.go. Time: deadline.go and late.go. What other
@@ -39,8 +39,8 @@ import (
 	"tcp-proxy/internal/relay/session"
 )
 
-// loop is one goroutine that owns its sessions from accept to close. What has no comment of its own is that
-// goroutine's alone.
+// loop is one goroutine that owns its sessions from accept to close. Fields are for that goroutine alone unless their comment
+// says otherwise.
 type loop struct {
 	engine  *Engine
 	shard   int // which of the engine's loops it is
@@ -124,7 +124,7 @@ func (l *loop) run() {
 	l.pipes.trim(0)
 }
 
-// expire looks at the sessions whose moment has come.
+// expire calls due for the sessions whose timers fire.
 func (l *loop) expire() {
 	l.reactor.RunTimers(func(id int32) { l.due(l.sessions.At(id)) })
 }
@@ -132,8 +132,8 @@ func (l *loop) expire() {
 // yieldInterval is less than the 10 ms after which the runtime holds a goroutine to be one that does not yield.
 const yieldInterval = int64(5 * time.Millisecond)
 
-// yield lets the scheduler run now and then. Else the runtime's monitor, which does not see that the loop waits in
-// between, would interrupt it with signals, take its processor at every system call, and itself never sleep.
+// yield lets the scheduler run now and then. Otherwise the runtime's monitor, which does not see that the loop waits in
+// between, interrupts it with signals, takes its processor at every system call, and never sleeps.
 func (l *loop) yield() {
 	if l.now-l.yielded >= yieldInterval {
 		l.yielded = l.now
@@ -149,7 +149,7 @@ func (l *loop) timeout() int {
 	return l.reactor.Timeout(min(l.acceptingNext(), l.pipes.next()))
 }
 
-// note marks what an event says on the session, if that is still the one it is about, and queues it.
+// note records an event in the marks of its session, if that has not ended, and queues the session.
 func (l *loop) note(data uint64, events uint32) {
 	s := l.sessions.Find(data)
 	if s == nil {
@@ -178,7 +178,7 @@ func (l *loop) note(data uint64, events uint32) {
 	l.push(s)
 }
 
-// register registers the session's side with epoll, edge-triggered: what is found by trying has no event.
+// register registers a side of the session with epoll, edge-triggered.
 func (l *loop) register(s *sessionHot, side int) error {
 	x := &s.side[side]
 	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
@@ -189,8 +189,7 @@ func (l *loop) register(s *sessionHot, side int) error {
 	return l.reactor.Add(int(x.fd), events, l.eventData(s, side))
 }
 
-// awaitRoom says that the side takes no more. EPOLLOUT is added lazily to what was connected when it was registered: a
-// writable socket would have an event at once.
+// awaitRoom is called when the side takes no more bytes. EPOLLOUT is added lazily: a writable socket would fire at once.
 func (l *loop) awaitRoom(s *sessionHot, side int) error {
 	x := &s.side[side]
 	x.mark |= full
@@ -201,7 +200,7 @@ func (l *loop) awaitRoom(s *sessionHot, side int) error {
 	return l.registerAgain(s, side)
 }
 
-// registerAgain asks for all events of the side. What is true already is an event again.
+// registerAgain asks for all events of the side. Conditions that hold already fire again.
 func (l *loop) registerAgain(s *sessionHot, side int) error {
 	events := uint32(unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET)
 	return l.reactor.Modify(int(s.side[side].fd), events, l.eventData(s, side))
@@ -210,7 +209,7 @@ func (l *loop) registerAgain(s *sessionHot, side int) error {
 // eventData is what events of the session's side carry: its key, with the side as tag.
 func (l *loop) eventData(s *sessionHot, side int) uint64 { return l.sessions.key(s) | uint64(side) }
 
-// push queues the session for this turn, or for the next if this is its own.
+// push queues the session for this turn, or for the next one if it is its turn now.
 func (l *loop) push(s *sessionHot) {
 	if !s.queued {
 		s.queued = true
@@ -249,5 +248,5 @@ func (l *loop) step(s *sessionHot) {
 	}
 }
 
-// free gives back what newLoop made. The loop does not run, or no more.
+// free gives back what newLoop made. The loop does not run.
 func (l *loop) free() error { return l.reactor.Close() }

@@ -12,17 +12,16 @@ import (
 	"tcp-proxy/internal/relay/session"
 )
 
-// What all loops together may have: a user without privileges is given 64 MiB of pipes (pipe-user-pages-soft of
-// pipe(7)), of which this is half. A loop that has moved maxUnloaded bytes from stuck pipes to memory leaves the next
-// where they are.
+// The limits of all loops together: a user without privileges may have 64 MiB of pipes (pipe-user-pages-soft of pipe(7)), and
+// this is half of it. A loop that has moved maxUnloaded bytes from stuck pipes to memory leaves further ones in their pipes.
 const (
 	pipeSize    = 1 << 20
 	maxPipes    = 32
 	maxUnloaded = 64 << 20
 )
 
-// pipes are a loop's. A flow holds one only while there is something in it; what a receiver does not take for a while
-// is moved to memory, so that slow receivers cannot keep the pipes from others.
+// pipes are the pipes of a loop. A flow holds one only while there are bytes in it. If a receiver does not read for a while,
+// they are moved to memory, so that slow receivers cannot keep the pipes from others.
 type pipes struct {
 	budget *atomic.Int32 // how many pipes all loops have; shared
 	events *relay.Events
@@ -60,7 +59,7 @@ func (p *pipes) take(s *sessionHot, d int, now int64) bool {
 	return true
 }
 
-// give takes the flow's pipe back, which is empty.
+// give takes back the flow's pipe, which is empty.
 func (p *pipes) give(f *flow) {
 	i := f.pipe - 1
 	f.pipe = 0
@@ -68,7 +67,7 @@ func (p *pipes) give(f *flow) {
 	p.idle = append(p.idle, i)
 }
 
-// drop takes the flow's pipe back, if it has one, with what is in it.
+// drop takes back the flow's pipe, if it has one, and discards what is in it.
 func (p *pipes) drop(f *flow) {
 	switch {
 	case f.pipe == 0:
@@ -83,7 +82,7 @@ func (p *pipes) drop(f *flow) {
 func (p *pipes) in(f *flow) int  { return int(p.all[f.pipe-1].write) }
 func (p *pipes) out(f *flow) int { return int(p.all[f.pipe-1].read) }
 
-// stall says that the receiver takes no more of what is in the flow's pipe just now.
+// stall records that the receiver does not read what is in the flow's pipe.
 func (p *pipes) stall(f *flow, now int64) { p.all[f.pipe-1].stuck = now }
 
 // open makes one more pipe.
@@ -118,7 +117,7 @@ func (p *pipes) open(now int64) bool {
 	return true
 }
 
-// shut closes a pipe that is not idle, or not any more.
+// shut closes a pipe that is not in the list of idle ones.
 func (p *pipes) shut(i int32) {
 	linux.CloseNow(int(p.all[i].read))
 	linux.CloseNow(int(p.all[i].write))
@@ -127,7 +126,7 @@ func (p *pipes) shut(i int32) {
 	p.budget.Add(-1)
 }
 
-// trim closes idle pipes, all but keep of them.
+// trim closes all idle pipes but keep of them.
 func (p *pipes) trim(keep int) {
 	for len(p.idle) > keep {
 		last := len(p.idle) - 1
@@ -138,7 +137,7 @@ func (p *pipes) trim(keep int) {
 	p.least = len(p.idle)
 }
 
-// next is the moment to tidy at, or Never.
+// next is when to call tidyPipes; Never if there are no pipes.
 func (p *pipes) next() int64 {
 	if len(p.all) == len(p.closed) {
 		return session.Never
@@ -146,7 +145,7 @@ func (p *pipes) next() int64 {
 	return p.tidy
 }
 
-// tidyPipes, once in a while, closes the pipes that nobody has needed and empties those that are stuck.
+// tidyPipes closes pipes that were not needed since the last time and unloads those that are stuck.
 func (l *loop) tidyPipes() {
 	p := &l.pipes
 	if l.now < p.next() {
