@@ -11,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/tests/harness"
 )
 
 // The packages that are tested: one of this source, and one that upgrades it.
@@ -26,28 +29,36 @@ var releases = []struct{ name, root string }{{"own", "/"}, {"trixie", ""}}
 // packages is the folder with the packages of both versions.
 var packages string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
+func TestMain(m *testing.M) {
 	if why := cannot(); why != "" {
 		fmt.Println("SKIP: the tests on a booted systemd:", why)
-		return 0
+		return
 	}
-	folder, err := os.MkdirTemp("", "tcp-proxy-e2e-")
-	if err == nil {
-		defer os.RemoveAll(folder)
-		packages = filepath.Join(folder, "packages")
-		err = build(packages)
+	folder, supervised := os.LookupEnv(folderVariable)
+	if !supervised {
+		os.Exit(supervise())
 	}
+	err := harness.Prepare()
 	if err == nil {
-		releases[1].root = filepath.Join(folder, "trixie")
-		err = unpack(releases[1].name, releases[1].root)
+		err = provide(folder)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		os.Exit(1)
 	}
-	return m.Run()
+	os.Exit(m.Run())
+}
+
+// provide makes what the machines need in the folder.
+func provide(folder string) error {
+	base = folder
+	packages = filepath.Join(folder, "packages")
+	releases[1].root = filepath.Join(folder, "trixie")
+	var g errgroup.Group
+	g.Go(func() error { return makePackages(filepath.Join(packages, version), version, architectures) })
+	g.Go(func() error { return makePackages(filepath.Join(packages, nextVersion), nextVersion, runtime.GOARCH) })
+	g.Go(func() error { return unpack(releases[1].name, releases[1].root) })
+	return g.Wait()
 }
 
 // cannot says what the tests need and this machine has not, or nothing.
@@ -63,28 +74,22 @@ func cannot() string {
 	if _, err := cgroupRoot(); err != nil {
 		return err.Error()
 	}
-	folder, err := os.MkdirTemp("", "tcp-proxy-e2e-")
+	folder, err := os.MkdirTemp("", "tcp-proxy-mount-")
 	if err != nil {
 		return err.Error()
 	}
-	defer os.RemoveAll(folder)
-	if err := unix.Mount("tcp-proxy-e2e", folder, "tmpfs", 0, ""); err != nil {
+	defer os.Remove(folder)
+	if err := unix.Mount("tcp-proxy-mount", folder, "tmpfs", 0, ""); err != nil {
 		return fmt.Sprintf("they mount file systems: %v", err)
 	}
 	unix.Unmount(folder, unix.MNT_DETACH)
 	return ""
 }
 
-// build makes the packages of both versions, for the machine's own architecture.
-func build(folder string) error {
-	for _, v := range []string{version, nextVersion} {
-		if err := makePackages(filepath.Join(folder, v), v, runtime.GOARCH); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// architectures are those that packages are released for.
+const architectures = "amd64 arm64"
 
+// makePackages makes the packages of a version in a folder.
 func makePackages(folder, version, architectures string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
@@ -97,10 +102,14 @@ func makePackages(folder, version, architectures string) error {
 	return nil
 }
 
-// packageOf gives the package of a version in a format.
+// packageOf gives the package of a version in a format, for the machine's own architecture.
 func packageOf(t *testing.T, version, format string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(packages, version, "*."+format))
+	architecture := runtime.GOARCH
+	if name, ok := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[architecture]; ok && format == "rpm" {
+		architecture = name
+	}
+	files, err := filepath.Glob(filepath.Join(packages, version, "*"+architecture+"."+format))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%d .%s packages of version %s: %v", len(files), format, version, err)
 	}

@@ -33,13 +33,16 @@ type machine struct {
 	leader int    // its process 1
 }
 
+// base is the folder of this run; the names of all that its machines leave outside of it begin with that of the folder.
+var base string
+
 var machines atomic.Int32
 
 // boot starts a machine on a copy of a root file system, and waits until systemd is done with starting.
 func boot(t *testing.T, lower string) *machine {
 	t.Helper()
-	name := fmt.Sprintf("tcp-proxy-%d-%d", os.Getpid(), machines.Add(1))
-	m := &machine{T: t, folder: filepath.Join(os.TempDir(), name)}
+	name := fmt.Sprintf("%s-%d", filepath.Base(base), machines.Add(1))
+	m := &machine{T: t, folder: filepath.Join(base, name)}
 	m.root = filepath.Join(m.folder, "root")
 	m.must(os.Mkdir(m.folder, 0o755))
 	t.Cleanup(func() { os.Remove(m.folder) })

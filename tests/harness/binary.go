@@ -21,7 +21,7 @@ var tested string
 // Main runs the tests of a package against the binary: the one that TCP_PROXY_BINARY names, or one that is built for
 // this run, with the race detector. It returns the exit code.
 func Main(m *testing.M) int {
-	if err := prepare(); err != nil {
+	if err := Prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -49,8 +49,8 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// prepare sets what all tests of a package have in common, unless the command line or the environment has set it.
-func prepare() error {
+// Prepare sets how the tests of a package run, unless the command line or the environment does: see Parallel. Main calls it.
+func Prepare() error {
 	// A process with the race detector sleeps for a second before it exits, for races that other threads are about to
 	// report; each of the many short commands of the tests would. See https://go.dev/doc/articles/race_detector#Options.
 	if _, set := os.LookupEnv("GORACE"); !set {
