@@ -26,8 +26,7 @@ deps: go ## install the Debian packages that the tests need
 	@tests/deps.sh
 
 test: deps ## run all tests, with the race detector; as root also on booted systemd
-	CGO_ENABLED=1 go test -race -count=1 -timeout 15m $$(go list ./... | grep -v /tests/e2e)
-	cd tests/e2e && go test -count=1 -timeout 10m
+	@tests/run.sh
 
 # HOSTILE is the number of sessions, SEED the seed of the random choices (0: the current time). The binary is the released one.
 HOSTILE ?= 1000000
