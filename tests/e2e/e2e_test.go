@@ -208,6 +208,13 @@ func (m *machine) expect(unit, name, want string) {
 	}
 }
 
+// becomes waits until a property of a unit has the value. A service that a socket has started takes connections before
+// systemd has read that it is ready.
+func (m *machine) becomes(unit, name, want string) {
+	m.Helper()
+	harness.Eventually(m, fmt.Sprintf("%s of %s becomes %q", name, unit, want), func() bool { return m.property(unit, name) == want })
+}
+
 // entries gives the journal of a unit, as journalctl prints it with the options.
 func (m *machine) entries(unit string, options ...string) string {
 	m.Helper()

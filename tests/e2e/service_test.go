@@ -248,7 +248,7 @@ func TestSocketActivation(t *testing.T) {
 				m.run("systemctl", "start", "tcp-proxy.socket", "other.socket")
 				m.expect("tcp-proxy.service", "ActiveState", "inactive")
 				m.reaches("127.0.0.1:80", "a")
-				m.expect("tcp-proxy.service", "ActiveState", "active")
+				m.becomes("tcp-proxy.service", "ActiveState", "active")
 				addresses := []string{"127.0.0.1:80", "[::1]:81", "/run/web.sock", "127.0.0.1:82", "[::1]:82"}
 				for _, address := range append(addresses, "127.0.0.1:5001") {
 					m.reaches(address, "a")
@@ -309,7 +309,7 @@ func TestInstances(t *testing.T) {
 		m.reaches("/run/tcp-proxy-one/one.sock", "a")
 		m.expect("tcp-proxy@two.service", "ActiveState", "inactive")
 		m.reaches("/run/tcp-proxy-two.sock", "b")
-		m.expect("tcp-proxy@two.service", "ActiveState", "active")
+		m.becomes("tcp-proxy@two.service", "ActiveState", "active")
 		m.run("systemctl", "stop", "tcp-proxy@one.service")
 		m.reaches("/run/tcp-proxy-two.sock", "b")
 		m.expect("tcp-proxy.service", "ActiveState", "active")
