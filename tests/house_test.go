@@ -97,9 +97,11 @@ var forbidden = []struct {
 	},
 	{
 		// Tests import it, and the packages below tests/ that they use.
-		imports: []string{module + "/internal/testkit"}, deep: true,
-		where: func(name string) bool { return !below("tests", "internal/testkit")(name) },
-		why:   "released code does not depend on tests",
+		imports: []string{module + "/internal/testkit", module + "/internal/relay/enginetest"}, deep: true,
+		where: func(name string) bool {
+			return !below("tests", "internal/testkit", "internal/relay/enginetest")(name)
+		},
+		why: "released code does not depend on tests",
 	},
 	{
 		imports: []string{module + "/internal", module + "/cmd"},

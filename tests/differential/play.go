@@ -17,6 +17,7 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/enginetest"
 	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
@@ -45,18 +46,10 @@ type stage struct {
 // newStage returns a stage; its unix sockets are in dir. The caller closes it.
 func newStage(name, dir string, start func(*admit.Workers, relay.Events) (relay.Engine, error)) (*stage, error) {
 	st := &stage{name: name, workers: admit.NewWorkers(8), records: make(chan relay.Record, 16), dir: dir}
+	events := enginetest.NoEvents()
+	events.Ended = func(r *relay.Record) { st.records <- *r }
 	var err error
-	st.engine, err = start(st.workers, relay.Events{
-		Ended:         func(r *relay.Record) { st.records <- *r },
-		ConnectFailed: func(*relay.Route, *upstream.Target, error, bool) {},
-		TargetBack:    func(*relay.Route, *upstream.Target) {},
-		Connected:     func(*relay.Route) {},
-		Short:         func(relay.Lack, *relay.Route, error) {},
-		Works:         func(relay.Lack, *relay.Route) {},
-		Demoted:       func(*relay.Route, *upstream.Target) {},
-		AcceptFailing: func(*relay.Port, error) {},
-		AcceptResumed: func(*relay.Port, time.Duration) {},
-	})
+	st.engine, err = start(st.workers, events)
 	return st, err
 }
 

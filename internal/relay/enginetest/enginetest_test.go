@@ -1,8 +1,3 @@
-// Package enginetest drives the engines as the proxy does, over real sockets: every test runs on each of them. What only
-// one engine has is tested here too where it can be seen from outside; the rest beside its code.
-//
-// A test counts the descriptors of its process, so every test of an engine has a process of its own (testkit.Apart), and
-// they run in parallel.
 package enginetest
 
 import (

@@ -35,18 +35,11 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 	t.Helper()
 	before := testkit.CountDescriptors(t)
 	r := &rig{T: t, kind: e, workers: admit.NewWorkers(64), ended: make(chan relay.Record, 1024)}
+	events := NoEvents()
+	events.Ended = func(rec *relay.Record) { r.ended <- *rec }
+	events.AcceptFailing = func(_ *relay.Port, err error) { t.Errorf("accept fails: %v", err) }
 	var err error
-	r.engine, err = e.start(r.workers, relay.Events{
-		Ended:         func(rec *relay.Record) { r.ended <- *rec },
-		ConnectFailed: func(*relay.Route, *upstream.Target, error, bool) {},
-		TargetBack:    func(*relay.Route, *upstream.Target) {},
-		Connected:     func(*relay.Route) {},
-		Short:         func(relay.Lack, *relay.Route, error) {},
-		Works:         func(relay.Lack, *relay.Route) {},
-		Demoted:       func(*relay.Route, *upstream.Target) {},
-		AcceptFailing: func(_ *relay.Port, err error) { t.Errorf("accept fails: %v", err) },
-		AcceptResumed: func(*relay.Port, time.Duration) {},
-	})
+	r.engine, err = e.start(r.workers, events)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/reactor"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/enginetest"
 	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/upstream"
 )
@@ -33,15 +34,10 @@ type still struct {
 func newStill(t *testing.T, targets ...config.Target) *still {
 	t.Helper()
 	s := &still{T: t, port: relay.NewPort("port", nil)}
-	e := &Engine{workers: admit.NewWorkers(1 << 20), base: time.Now(), ephemeral: math.MaxUint16, events: relay.Events{
-		Ended:         func(r *relay.Record) { s.ended = append(s.ended, *r) },
-		ConnectFailed: func(*relay.Route, *upstream.Target, error, bool) { s.failed++ },
-		TargetBack:    func(*relay.Route, *upstream.Target) {},
-		Connected:     func(*relay.Route) {},
-		Short:         func(relay.Lack, *relay.Route, error) {},
-		Works:         func(relay.Lack, *relay.Route) {},
-		Demoted:       func(*relay.Route, *upstream.Target) {},
-	}}
+	events := enginetest.NoEvents()
+	events.Ended = func(r *relay.Record) { s.ended = append(s.ended, *r) }
+	events.ConnectFailed = func(*relay.Route, *upstream.Target, error, bool) { s.failed++ }
+	e := &Engine{workers: admit.NewWorkers(1 << 20), base: time.Now(), ephemeral: math.MaxUint16, events: events}
 	var err error
 	if s.loop, err = newLoop(e, 0); err != nil {
 		t.Fatal(err)

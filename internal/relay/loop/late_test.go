@@ -11,6 +11,7 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/relay/session"
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -103,7 +104,7 @@ func TestATimeoutIsBelievedAfterALook(t *testing.T) {
 	}
 	s.pass(4 * time.Second)
 	s.expect(0, "")
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(testkit.Timeout))
 	var got [1]byte
 	if _, err := c.Read(got[:]); err != nil || got[0] != 'x' {
 		t.Errorf("%q, %v", got, err)

@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -61,7 +60,7 @@ func TestNobodyIsWokenAfterStop(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 		defer cancel()
 		err := e.Alive(ctx)
 		e.Sample()
@@ -77,13 +76,8 @@ func TestNobodyIsWokenAfterStop(t *testing.T) {
 		}
 		done <- err
 	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(time.Minute):
-		t.Fatal("somebody waits for a loop that has ended")
+	if err := testkit.Receive(t, "nobody waits for a loop that has ended", done); err != nil {
+		t.Error(err)
 	}
 	for _, fd := range others {
 		var count [8]byte
