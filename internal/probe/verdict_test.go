@@ -166,7 +166,7 @@ func TestVerdicts(t *testing.T) {
 // abort closes with a reset, where there is such a thing.
 func abort(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
+		_ = testkit.Reset(tcp)
 	}
 }
 

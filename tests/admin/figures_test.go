@@ -3,7 +3,6 @@ package admin
 import (
 	"io"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -159,7 +158,9 @@ func (counted *tally) visit(t *testing.T, r *harness.Rig, address string, random
 	counted.received.Add(int64(size))
 	if random.IntN(4) == 0 {
 		counted.resets.Add(1)
-		c.Conn.(*net.TCPConn).SetLinger(0)
+		if err := c.Break(); err != nil {
+			t.Error(err)
+		}
 		return
 	}
 	counted.clean.Add(1)

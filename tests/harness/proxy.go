@@ -11,7 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // A Proxy is a running tcp-proxy whose ports all listen.
@@ -182,11 +183,7 @@ func (p *Proxy) Stop() int {
 // Wait waits for the end of the process and returns the exit code.
 func (p *Proxy) Wait() int {
 	p.t.Helper()
-	select {
-	case <-p.exited:
-	case <-time.After(Patience):
-		p.t.Fatalf("the proxy has not ended in %v", Patience)
-	}
+	testkit.Receive(p.t, "the proxy ends", p.exited)
 	return p.command.ProcessState.ExitCode()
 }
 

@@ -6,9 +6,10 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // A Target is a small server in this process. Its handler serves a connection, which is closed when the handler returns or
@@ -63,13 +64,7 @@ func (r *Rig) open(target *Target) *Target {
 // Accept returns the next connection of a target that Listen started. The rig closes it.
 func (target *Target) Accept() *Conn {
 	target.t.Helper()
-	select {
-	case c := <-target.manual:
-		return c
-	case <-time.After(Patience):
-		target.t.Fatalf("no connection came to target %s", target.Address)
-		return nil
-	}
+	return testkit.Receive(target.t, "a connection to target "+target.Address, target.manual)
 }
 
 // Accepted returns the number of connections so far.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"strings"
+
+	"tcp-proxy/internal/testkit"
 )
 
 // Echo starts a target that sends back what it reads, and finishes after the client.
@@ -88,7 +90,7 @@ func (r *Rig) Resetter() *Target {
 	r.T.Helper()
 	return r.Serve(func(c *Conn) {
 		if tcp, ok := c.Conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
+			_ = testkit.Reset(tcp)
 		}
 	})
 }

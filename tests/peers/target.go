@@ -9,11 +9,11 @@ import (
 	"io"
 	"net"
 	"syscall"
-	"time"
 
 	"github.com/pires/go-proxyproto"
 	"golang.org/x/sys/unix"
 
+	"tcp-proxy/internal/testkit"
 	"tcp-proxy/tests/harness"
 )
 
@@ -144,16 +144,14 @@ func AwaitEnd(c net.Conn) bool {
 	if err != nil {
 		return false
 	}
-	for deadline := time.Now().Add(harness.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		over := false
-		err := raw.Control(func(fd uintptr) {
+	over := false
+	testkit.Within(testkit.Timeout, func() bool {
+		err = raw.Control(func(fd uintptr) {
 			fds := []unix.PollFd{{Fd: int32(fd)}} // without a wanted event: POLLERR and POLLHUP alone
 			n, err := unix.Poll(fds, 0)
 			over = err == nil && n > 0
 		})
-		if over || err != nil {
-			return err == nil
-		}
-	}
-	return false
+		return over || err != nil
+	})
+	return over
 }

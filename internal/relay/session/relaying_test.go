@@ -162,12 +162,12 @@ func TestEarlyClose(t *testing.T) {
 		early  bool
 	}{
 		{"closed at once", func(r *rig) { r.OnFinished(Target, r.now); r.OnFinished(Client, r.now) }, 0, true},
-		{"closed at the last moment", func(r *rig) { r.pass(Early); r.OnFinished(Target, r.now) }, 0, true},
-		{"closed later", func(r *rig) { r.pass(Early + 1); r.OnFinished(Target, r.now) }, 0, false},
+		{"closed at the last moment", func(r *rig) { r.pass(time.Second); r.OnFinished(Target, r.now) }, 0, true},
+		{"closed later", func(r *rig) { r.pass(time.Second + 1); r.OnFinished(Target, r.now) }, 0, false},
 		{"closed with bytes", func(r *rig) { r.OnFinished(Target, r.now) }, 1, false},
 		{"after the client", func(r *rig) { r.OnFinished(Client, r.now); r.OnFinished(Target, r.now) }, 0, false},
 		{"reset at once", func(r *rig) { r.OnReset(Target, unix.ECONNRESET) }, 0, true},
-		{"reset later", func(r *rig) { r.pass(Early + 1); r.OnReset(Target, unix.ECONNRESET) }, 0, false},
+		{"reset later", func(r *rig) { r.pass(time.Second + 1); r.OnReset(Target, unix.ECONNRESET) }, 0, false},
 		{"reset after the client finished", func(r *rig) { r.OnFinished(Client, r.now); r.OnReset(Target, unix.ECONNRESET) }, 0, false},
 		{"reset by the client", func(r *rig) { r.OnReset(Client, unix.ECONNRESET) }, 0, false},
 	} {
