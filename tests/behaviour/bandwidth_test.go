@@ -34,6 +34,27 @@ func (b bound) ends(p *harness.Proxy, target *harness.Target) (from, to *harness
 	return client, server
 }
 
+// endless opens a session in which bytes come until it is closed, and counts those that have arrived.
+func (b bound) endless(p *harness.Proxy, target *harness.Target) (count *atomic.Int64, done <-chan error) {
+	from, to := b.ends(p, target)
+	go harness.WritePattern(from, harness.NewPattern(1), 1<<40, harness.NewChunks(65536, 1000))
+	return counted(to, 1)
+}
+
+// fastest returns the number of bytes a second that arrived in the best of many seconds. The first in which enough
+// arrived is the last. Meanwhile it calls check again and again.
+func fastest(count *atomic.Int64, enough float64, check func()) (best float64) {
+	for begin := time.Now(); best < enough && time.Since(begin) < harness.Patience/3; {
+		then, at := count.Load(), time.Now()
+		for range 50 {
+			time.Sleep(20 * time.Millisecond)
+			check()
+		}
+		best = max(best, float64(count.Load()-then)/time.Since(at).Seconds())
+	}
+	return best
+}
+
 // counted reads from c to its end, counts, and checks what comes.
 func counted(c *harness.Conn, seed uint64) (*atomic.Int64, <-chan error) {
 	count, done := &atomic.Int64{}, make(chan error, 1)
@@ -70,28 +91,19 @@ func TestBytesPerSecond(t *testing.T) {
 				target := r.Listen()
 				p := r.StartApp(b.app(target))
 				begin := time.Now()
-				from, to := b.ends(p, target)
-				go harness.WritePattern(from, harness.NewPattern(1), 1<<40, harness.NewChunks(65536, 1000)) // until it is closed
-				count, done := counted(to, 1)
-				check := func() (arrived int64, after time.Duration) {
-					arrived = count.Load()
-					after = time.Since(begin)
+				count, done := b.endless(p, target)
+				check := func() {
+					arrived := count.Load()
+					after := time.Since(begin)
 					if most := 1.1 * float64(b.rate) * max(1, after.Seconds()); float64(arrived) > most {
 						t.Fatalf("%d bytes after %v, at most %.0f may have come", arrived, after, most)
 					}
-					return arrived, after
 				}
-				reached := false
-				for then, at := check(); !reached && at < harness.Patience/2; {
-					for range 50 {
-						time.Sleep(20 * time.Millisecond)
-						check()
+				if want := 0.9 * float64(b.rate); fastest(count, want, check) < want {
+					free, _ := b.endless(r.StartApp(harness.App{Targets: harness.To(target)}), target)
+					if all := fastest(free, float64(b.rate), func() {}); all < float64(b.rate) {
+						t.Skipf("the machine is too busy: %.0f bytes a second without a limit", all)
 					}
-					now, after := check()
-					reached = float64(now-then) >= 0.9*float64(b.rate)*(after-at).Seconds()
-					then, at = now, after
-				}
-				if !reached {
 					t.Errorf("in no second of %v came 90 %% of the bytes that may", time.Since(begin))
 				}
 				select {

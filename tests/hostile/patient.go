@@ -20,7 +20,7 @@ import (
 func silent(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
-		return peers.Truth{}, err
+		return v.unlessRefused(err)
 	}
 	defer c.Close()
 	return v.truth(peers.UpTo(0), peers.UpTo(0), "idle_timeout"), v.awaitReset(c)
@@ -30,7 +30,7 @@ func silent(v *visit) (peers.Truth, error) {
 func trickle(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
-		return peers.Truth{}, err
+		return v.unlessRefused(err)
 	}
 	defer c.Close()
 	data := append(peers.Greeting(peers.Sink, 0), v.noise(100)...)
@@ -47,11 +47,11 @@ func trickle(v *visit) (peers.Truth, error) {
 func neverRead(v *visit) (peers.Truth, error) {
 	c, err := v.dial(peers.Window(1024))
 	if err != nil {
-		return peers.Truth{}, err
+		return v.unlessRefused(err)
 	}
 	defer c.Close()
 	if _, err = c.Write(peers.Greeting(peers.Flood, 0)); err != nil {
-		return peers.Truth{}, err
+		return v.truth(peers.UpTo(0), peers.UpTo(0), "idle_timeout"), v.unlessGone(err)
 	}
 	if !peers.AwaitEnd(c) {
 		err = errors.New("a client that never reads is not ended")
@@ -63,7 +63,7 @@ func neverRead(v *visit) (peers.Truth, error) {
 func sip(v *visit) (peers.Truth, error) {
 	c, err := v.dial(peers.Window(1024))
 	if err != nil {
-		return peers.Truth{}, err
+		return v.unlessRefused(err)
 	}
 	defer c.Close()
 	if _, err := c.Write(peers.Greeting(peers.Flood, 0)); err != nil {
@@ -79,7 +79,7 @@ func sip(v *visit) (peers.Truth, error) {
 func halfAndStay(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
-		return peers.Truth{}, err
+		return v.unlessRefused(err)
 	}
 	defer c.Close()
 	if _, err = c.Write(peers.Greeting(peers.Hold, 0)); err == nil {
@@ -96,7 +96,7 @@ func halfAndStay(v *visit) (peers.Truth, error) {
 func vanish(v *visit) (peers.Truth, error) {
 	c, err := v.dial()
 	if err != nil {
-		return peers.Truth{}, err
+		return v.unlessRefused(err)
 	}
 	defer c.Close()
 	if _, err := c.Write(peers.Greeting(peers.Hold, 0)); err != nil {

@@ -130,8 +130,9 @@ func (v *visit) dial(options ...peers.Option) (net.Conn, error) {
 	return c, err
 }
 
-// early reports whether a client may be reset before its connect has returned: by a limit, or a target that resets.
-func (v *visit) early() bool { return v.limited || v.rough }
+// early reports whether a client may be reset before its connect has returned: by a limit, by a target that resets, or, on
+// a machine that stands still, by a short time-out.
+func (v *visit) early() bool { return v.limited || v.rough || v.strict }
 
 func (v *visit) port() string   { return v.ports[v.random.IntN(len(v.ports))] }
 func (v *visit) source() string { return v.sources[v.random.IntN(len(v.sources))] }
