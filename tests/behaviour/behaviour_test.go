@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	harness.Parallel = 8
+	harness.Parallel = 6 // they mostly wait
 	os.Exit(harness.Main(m))
 }
 

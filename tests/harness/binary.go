@@ -13,7 +13,7 @@ import (
 // Parallel is how many tests of a package run at a time, unless go test -parallel says otherwise. Tests wait for time-outs
 // and other processes far more than they compute, so this is more than a small machine has processors. A package whose
 // tests compute little sets a higher number before it calls Main.
-var Parallel = 4
+var Parallel = 3
 
 // tested is the path of the binary under test; Main sets it before any test runs.
 var tested string
