@@ -84,3 +84,49 @@ func TestKeepaliveOfATargetComesInTime(t *testing.T) {
 	s.reactor.RunCommands()
 	s.expect(1, relay.Stopped)
 }
+
+// A socket that was connected to itself, as happens where nobody listens on a port that the kernel gives to outgoing
+// connections, counts as refused.
+func TestConnectToItselfIsRefused(t *testing.T) {
+	fd, errno := linux.Socket(unix.AF_INET)
+	if errno != 0 {
+		t.Fatal(errno)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	own, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Connect(fd, own); err != nil && err != unix.EINPROGRESS {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the socket is connected to itself", func() bool { return linux.MetItself(fd) })
+	x := side{fd: int32(fd), mark: answered | ephemeral}
+	if got := x.connectOutcome(); got != unix.ECONNREFUSED {
+		t.Errorf("the outcome is %v", got)
+	}
+	l, addr := listenTCP(t)
+	other, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = linux.Control(other.(*net.TCPConn), func(fd int) error {
+		x := side{fd: int32(fd), mark: answered | ephemeral}
+		if got := x.connectOutcome(); got != 0 {
+			t.Errorf("the outcome of another is %v", got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
