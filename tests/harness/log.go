@@ -112,6 +112,25 @@ func (l *Log) Lines(match func(Line) bool) []Line {
 // Count returns how many lines match.
 func (l *Log) Count(match func(Line) bool) int { return len(l.Lines(match)) }
 
+// Len returns the number of lines.
+func (l *Log) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lines)
+}
+
+// CountAfter returns how many lines after the first n match. In a long log, that is less work than Count.
+func (l *Log) CountAfter(n int, match func(Line) bool) (count int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines[n:] {
+		if match(line) {
+			count++
+		}
+	}
+	return count
+}
+
 // Ready matches the line that says that every port listens.
 func Ready(line Line) bool { return strings.HasPrefix(line.Message, "ready") }
 

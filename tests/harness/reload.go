@@ -26,9 +26,9 @@ func (p *Proxy) ReloadText(text, want string) {
 		p.t.Fatal(err)
 	}
 	entry := func(l Line) bool { return strings.HasPrefix(l.Message, want) }
-	before := p.Log.Count(entry)
+	before := p.Log.Len()
 	p.Hangup()
-	Eventually(p.t, "the log says "+want, func() bool { return p.Log.Count(entry) > before })
+	Eventually(p.t, "the log says "+want, func() bool { return p.Log.CountAfter(before, entry) > 0 })
 }
 
 // Hangup sends SIGHUP, and waits for nothing.
