@@ -13,7 +13,7 @@ import (
 
 // A session may be open for so long, whatever it does, and whether it has a target or not.
 func TestMaxDuration(t *testing.T) {
-	const limit = 300 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	eachTransport(t, func(r *relay.Route) { r.MaxDuration, r.IdleTimeout = limit, time.Hour }, func(r *rig) {
 		hole := addressAt(testkit.NewBlackhole(r.T, "127.0.0.1:0").Addr)
 		client, server := r.session()

@@ -115,7 +115,7 @@ func TestHeaderOfOthersIsTheirs(t *testing.T) {
 
 // A client that has to begin with a header and does not is reset, and no target hears of it.
 func TestHeaderThatIsNone(t *testing.T) {
-	eachTransport(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, 200*time.Millisecond }, func(r *rig) {
+	eachTransport(t, func(r *relay.Route) { r.ProxyFrom, r.ProxyTimeout = anywhere, 500*time.Millisecond }, func(r *rig) {
 		for what, begin := range map[string]func(c stream){
 			"something else":        func(c stream) { io.WriteString(c, "GET / HTTP/1.1\r\n\r\n") },
 			"a bad header":          func(c stream) { io.WriteString(c, "PROXY TCP4 1.2.3.4 1.2.3.4 1 99999\r\n") },
@@ -131,7 +131,7 @@ func TestHeaderThatIsNone(t *testing.T) {
 			if rec.Err == nil || !strings.HasPrefix(rec.Err.Error(), "PROXY protocol: ") || rec.Attempts != 0 || rec.Client != nameOf(client) {
 				r.Fatalf("%s: %+v", what, rec)
 			}
-			if late := strings.Contains(rec.Err.Error(), "within 200ms"); late != strings.Contains(what, "ever") {
+			if late := strings.Contains(rec.Err.Error(), "within 500ms"); late != strings.Contains(what, "ever") {
 				r.Errorf("%s: %v", what, rec.Err)
 			}
 		}
