@@ -173,7 +173,7 @@ func TestWhoMay(t *testing.T) {
 	s := see(r, harness.Config{Apps: []harness.App{{Name: "web", Targets: harness.To(r.Identify("here"))}}})
 	as := func(uid, gid uint32, groups []uint32, arguments ...string) harness.Result {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+		ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 		defer cancel()
 		command := exec.CommandContext(ctx, harness.Binary(), arguments...)
 		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}}

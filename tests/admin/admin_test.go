@@ -92,7 +92,7 @@ func request(network, address, method, path string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	client := http.Client{Timeout: harness.Patience, Transport: &http.Transport{
+	client := http.Client{Timeout: harness.Timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, address)

@@ -105,7 +105,7 @@ func (o outage) judge(t *testing.T, healthy scrape, broken []phase) {
 	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 	defer cancel()
 	if result := harness.RunCommand(t, exec.CommandContext(ctx, "promtool", "test", "rules", file)); result.Code != 0 {
 		t.Errorf("promtool: %s%s", result.Stdout, result.Stderr)

@@ -232,7 +232,7 @@ func TestSlowHeader(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}()
-	c.SetReadDeadline(time.Now().Add(harness.Patience))
+	c.SetReadDeadline(time.Now().Add(harness.Timeout))
 	if n, err := io.Copy(io.Discard, c); err != nil && isTimeout(err) {
 		t.Errorf("it is still there, after %d bytes: %v", n, err)
 	}

@@ -37,7 +37,7 @@ func TestPromtoolLikesTheMetrics(t *testing.T) {
 
 func promtool(t *testing.T, stdin string, arguments ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, "promtool", arguments...)
 	command.Stdin = strings.NewReader(stdin)
@@ -169,7 +169,7 @@ func startPrometheus(t *testing.T, r *harness.Rig, target string) *prometheus {
 // get asks the API of Prometheus.
 func (p *prometheus) get(path string, query url.Values, data any) {
 	p.t.Helper()
-	client := http.Client{Timeout: harness.Patience}
+	client := http.Client{Timeout: harness.Timeout}
 	response, err := client.Get("http://" + p.address + path + "?" + query.Encode())
 	if err != nil {
 		p.t.Fatal(err)

@@ -22,7 +22,7 @@ func observe(s *seen) *observer {
 		return (&net.Dialer{}).DialContext(ctx, "unix", s.socket)
 	}}
 	s.t.Cleanup(transport.CloseIdleConnections)
-	o := &observer{s, http.Client{Timeout: harness.Patience, Transport: transport}}
+	o := &observer{s, http.Client{Timeout: harness.Timeout, Transport: transport}}
 	o.status()
 	return o
 }

@@ -44,7 +44,7 @@ func (b bound) endless(p *harness.Proxy, target *harness.Target) (count *atomic.
 // fastest returns the number of bytes a second that arrived in the best of many seconds. The first in which enough
 // arrived is the last. Meanwhile it calls check again and again.
 func fastest(count *atomic.Int64, enough float64, check func()) (best float64) {
-	for begin := time.Now(); best < enough && time.Since(begin) < harness.Patience/3; {
+	for begin := time.Now(); best < enough && time.Since(begin) < harness.Timeout/3; {
 		then, at := count.Load(), time.Now()
 		for range 50 {
 			time.Sleep(20 * time.Millisecond)

@@ -42,7 +42,7 @@ func TestGigabyteEachWay(t *testing.T) {
 		p, target := transports[0].start(r, harness.App{})
 		client, server := p.Session(target)
 		for _, c := range []*harness.Conn{client, server} {
-			if err := c.SetDeadline(time.Now().Add(5 * harness.Patience)); err != nil {
+			if err := c.SetDeadline(time.Now().Add(5 * harness.Timeout)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -141,7 +141,7 @@ func standStill(t *testing.T, engine string, timeout time.Duration) bool {
 	for range greeting {
 		greeted.Accept().Expect([]byte("in time"))
 	}
-	stood.SetDeadline(time.Now().Add(harness.Patience))
+	stood.SetDeadline(time.Now().Add(harness.Timeout))
 	got := make([]byte, len("in time"))
 	if n, err := stood.Read(got); err != nil {
 		t.Errorf("the connection that stood in time: %d bytes, %v", n, err)

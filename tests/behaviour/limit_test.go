@@ -20,7 +20,7 @@ func fewest(t *testing.T, r *harness.Rig, engine string) int {
 	t.Helper()
 	needs := regexp.MustCompile(`may need (\d+) descriptors`)
 	for limit := 100; ; {
-		ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+		ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 		result := harness.RunCommand(t, exec.CommandContext(ctx, "sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(limit),
 			harness.Binary(), "check", "--engine", engine, "--config-file", r.Path("config.json")))
 		cancel()

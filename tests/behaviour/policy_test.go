@@ -61,7 +61,7 @@ func TestMaxSessionDuration(t *testing.T) {
 				if _, err := server.Read(make([]byte, 1)); err != nil {
 					break
 				}
-				if time.Since(begun) > harness.Patience {
+				if time.Since(begun) > harness.Timeout {
 					t.Fatal("the session goes on")
 				}
 				time.Sleep(5 * time.Millisecond)

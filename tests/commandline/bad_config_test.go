@@ -26,7 +26,7 @@ func TestMissingFile(t *testing.T) {
 }
 
 func TestDefaultFileIsMissing(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, harness.Binary())
 	command.Dir = t.TempDir()
@@ -42,7 +42,7 @@ func TestUnreadableFile(t *testing.T) {
 	if err := os.Chmod(file, 0); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, harness.Binary(), "check", "--config-file", file)
 	if os.Geteuid() == 0 {
@@ -218,7 +218,7 @@ func TestTwoAppsOnOnePort(t *testing.T) {
 func TestMoreWorkersThanDescriptors(t *testing.T) {
 	text := `{"apps": [{"ports": ["127.0.0.1:5001"], "targets": ["127.0.0.1:5002"]}]}`
 	limited := func(arguments string) harness.Result {
-		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 		defer cancel()
 		command := exec.CommandContext(ctx, "sh", "-c", `ulimit -n 300 && exec "$0" run `+arguments, harness.Binary())
 		return harness.RunCommand(t, command)

@@ -38,7 +38,7 @@ func TestCheckNotesEphemeralPorts(t *testing.T) {
   {"name": "b", "ports": ["unix:/run/b.sock", "127.0.0.1:50001"], "targets": ["10.0.0.1:80"]}
 ]}`)
 	check := func(reserved string, arguments ...string) harness.Result {
-		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 		defer cancel()
 		const script = `echo 40000 50000 > /proc/sys/net/ipv4/ip_local_port_range && echo "$1" > /proc/sys/net/ipv4/ip_local_reserved_ports && shift && exec "$@"`
 		all := append([]string{"--net", "sh", "-c", script, "sh", reserved, harness.Binary(), "check", "--config-file", file}, arguments...)
@@ -167,7 +167,7 @@ func TestCompletion(t *testing.T) {
 		if shell != "bash" {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 		defer cancel()
 		parse := exec.CommandContext(ctx, "bash", "-n")
 		parse.Stdin = strings.NewReader(result.Stdout)

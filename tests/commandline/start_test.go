@@ -176,7 +176,7 @@ func TestBareCommand(t *testing.T) {
   // The original spelling.
   "Apps": [{"Name": "a", "Ports": [%q], /* one */ "Targets": [%q],},],
 }`, port, target.Address))
-	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, harness.Binary())
 	command.Dir = strings.TrimSuffix(file, "/config.json")

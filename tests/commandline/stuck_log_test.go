@@ -68,7 +68,7 @@ func stuck(t *testing.T, engine string, log harness.StuckLog) {
 	expect(t, harness.Run(t, "reload", "--socket", socket), exitConfig, "reload refused")
 
 	// the admin API
-	client := http.Client{Timeout: harness.Patience, Transport: &http.Transport{DisableKeepAlives: true,
+	client := http.Client{Timeout: harness.Timeout, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
 	for path, code := range map[string]int{"/metrics": 200, "/api/v1/status": 200, "/readyz": 200, "/nothing": 404} {
 		answer, err := client.Get("http://localhost" + path)

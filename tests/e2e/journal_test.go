@@ -76,11 +76,11 @@ func (m *machine) fillJournal(address string) {
 	harness.Eventually(m, "the log stands still", func() bool {
 		m.must(m.inNetwork(func() error {
 			for range 3000 {
-				conn, err := net.DialTimeout("tcp", address, harness.Patience)
+				conn, err := net.DialTimeout("tcp", address, harness.Timeout)
 				if err != nil {
 					return err
 				}
-				conn.SetDeadline(time.Now().Add(harness.Patience))
+				conn.SetDeadline(time.Now().Add(harness.Timeout))
 				if err := talk(conn, "a"); err != nil {
 					return err
 				}

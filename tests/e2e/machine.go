@@ -217,7 +217,7 @@ func childNamed(pid int, name string) int {
 // try runs a command in the machine and returns its output and its exit code.
 func (m *machine) try(command ...string) (stdout, stderr string, code int) {
 	m.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 	defer cancel()
 	enter := []string{"-t", strconv.Itoa(m.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, command...)...)
@@ -288,7 +288,7 @@ func (m *machine) dial(address string) (conn net.Conn, err error) {
 		return err
 	})
 	if err == nil {
-		conn.SetDeadline(time.Now().Add(harness.Patience))
+		conn.SetDeadline(time.Now().Add(harness.Timeout))
 	}
 	return conn, err
 }

@@ -7,10 +7,10 @@ import (
 	"tcp-proxy/internal/testkit"
 )
 
-// Patience is how long anything in a test may take before the test fails. It says nothing about how long it should take.
-const Patience = testkit.Timeout
+// Timeout is how long anything in a test may take before the test fails. It says nothing about how long it should take.
+const Timeout = testkit.Timeout
 
-// Eventually polls until the condition holds, and fails the test if it does not within Patience. What the functions of
+// Eventually polls until the condition holds, and fails the test if it does not within Timeout. What the functions of
 // state return then says in the failure how far it got.
 func Eventually(t testing.TB, what string, condition func() bool, state ...func() any) {
 	t.Helper()

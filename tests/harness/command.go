@@ -18,7 +18,7 @@ type Result struct {
 // Run runs the binary until it exits. A command that does not exit by itself fails the test.
 func Run(t testing.TB, arguments ...string) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
 	return RunCommand(t, exec.CommandContext(ctx, tested, arguments...))
 }

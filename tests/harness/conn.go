@@ -25,7 +25,7 @@ type Conn struct {
 
 func newConn(t testing.TB, c net.Conn) *Conn {
 	// It fails on a closed connection only, and then the next read says so.
-	_ = c.SetDeadline(time.Now().Add(Patience))
+	_ = c.SetDeadline(time.Now().Add(Timeout))
 	return &Conn{Conn: c, t: t}
 }
 
@@ -123,7 +123,7 @@ func (c *Conn) socketError() error {
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(Timeout); time.Now().Before(deadline); {
 		var found error
 		err := raw.Control(func(fd uintptr) {
 			// Without any wanted event poll(2) reports POLLERR and POLLHUP alone.
@@ -145,7 +145,7 @@ func (c *Conn) socketError() error {
 			return found
 		}
 	}
-	return fmt.Errorf("none in %v", Patience)
+	return fmt.Errorf("none in %v", Timeout)
 }
 
 // stillness is how long a connection must accept no byte to count as full.
@@ -176,7 +176,7 @@ func (c *Conn) Fill(from io.Reader) int64 {
 			c.t.Fatalf("%d bytes went in and nobody reads: there is no back-pressure", total)
 		}
 	}
-	if err := c.SetDeadline(time.Now().Add(Patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(Timeout)); err != nil {
 		c.t.Fatal(err)
 	}
 	return total

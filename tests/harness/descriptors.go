@@ -47,7 +47,7 @@ func (p *Proxy) countDescriptors() descriptors {
 func (p *Proxy) checkDescriptors() {
 	p.t.Helper()
 	var now descriptors
-	if !within(Patience/4, func() bool {
+	if !within(Timeout/4, func() bool {
 		now = p.countDescriptors()
 		return len(now.others) <= len(p.atReady.others)
 	}) {

@@ -11,7 +11,7 @@ import (
 
 // Metrics reads the metrics of the proxy at its admin address "host:port": the values by series, both as written there.
 func Metrics(address string) (map[string]float64, error) {
-	client := http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: Timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get("http://" + address + "/metrics")
 	if err != nil {
 		return nil, err

@@ -131,7 +131,7 @@ func (r *Rig) command(arguments []string) *exec.Cmd {
 
 func (p *Proxy) awaitReady() {
 	p.t.Helper()
-	if !within(Patience, func() bool { return p.Log.Count(Ready) > 0 || p.Exited() }) || p.Exited() {
+	if !within(Timeout, func() bool { return p.Log.Count(Ready) > 0 || p.Exited() }) || p.Exited() {
 		p.t.Fatalf("the proxy is not ready (%v)", p.command.ProcessState)
 	}
 }
@@ -221,8 +221,8 @@ func (p *Proxy) finish() {
 		// The log may say why; further checks would not add anything.
 		p.kill()
 	case expected:
-		if !within(Patience, p.Exited) {
-			p.t.Errorf("the proxy has been told to stop and has not ended in %v", Patience)
+		if !within(Timeout, p.Exited) {
+			p.t.Errorf("the proxy has been told to stop and has not ended in %v", Timeout)
 			p.kill()
 		}
 	case p.Exited():

@@ -27,7 +27,7 @@ type Record struct {
 // Records waits for the records of n sessions and returns all records so far, in the order of the log.
 func (p *Proxy) Records(n int) []Record {
 	p.t.Helper()
-	enough := within(Patience, func() bool { return p.Log.Count(session) >= n })
+	enough := within(Timeout, func() bool { return p.Log.Count(session) >= n })
 	records := p.RecordsNow()
 	if !enough {
 		p.t.Fatalf("%d session records, want %d", len(records), n)

@@ -99,7 +99,7 @@ func (r *Rig) Dial(address string) *Conn {
 // TryDial is Dial for clients that may be refused, and for goroutines other than the test's own.
 func (r *Rig) TryDial(address string) (*Conn, error) {
 	network, name := split(address)
-	c, err := net.DialTimeout(network, name, Patience)
+	c, err := net.DialTimeout(network, name, Timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (r *Rig) AnotherHost() string {
 // DialFrom connects a client on a host of the rig to a TCP address.
 func (r *Rig) DialFrom(host, address string) *Conn {
 	r.T.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}, Timeout: Patience}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}, Timeout: Timeout}
 	c, err := dialer.Dial("tcp", address)
 	if err != nil {
 		r.T.Fatal(err)
@@ -157,7 +157,7 @@ func (r *Rig) expectRefusal(client, address string) {
 	if err != nil {
 		r.T.Fatal(err)
 	}
-	dialer := net.Dialer{LocalAddr: local, Timeout: Patience}
+	dialer := net.Dialer{LocalAddr: local, Timeout: Timeout}
 	switch c, err := dialer.Dial("tcp", address); {
 	case err == nil:
 		r.adopt(c).ExpectReset()

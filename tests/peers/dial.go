@@ -46,7 +46,7 @@ func Bound(from string, name *string) Option {
 // Dial connects to "host:port", from that local address if it is given, or to "unix:PATH", where options do not count. The connection
 // has a deadline.
 func Dial(from, to string, options ...Option) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: harness.Patience}
+	dialer := net.Dialer{Timeout: harness.Timeout}
 	network := "tcp"
 	if path, ok := strings.CutPrefix(to, "unix:"); ok {
 		network, to, options = "unix", path, nil
@@ -70,7 +70,7 @@ func Dial(from, to string, options ...Option) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.SetDeadline(time.Now().Add(harness.Patience))
+	return c, c.SetDeadline(time.Now().Add(harness.Timeout))
 }
 
 // Name returns the address of a client as records have it.

@@ -80,8 +80,8 @@ func (s *Session) Meet(c net.Conn, steady func()) (met Met, refused bool, err er
 	select {
 	case <-s.met:
 		met.There, met.At = s.there, s.at
-	case <-time.After(harness.Patience):
-		return met, false, fmt.Errorf("the client is through (%+v), the target is not after %v", met.Here, harness.Patience)
+	case <-time.After(harness.Timeout):
+		return met, false, fmt.Errorf("the client is through (%+v), the target is not after %v", met.Here, harness.Timeout)
 	}
 	switch {
 	case met.Here.Err != nil:

@@ -138,7 +138,7 @@ func narrow(c net.Conn) {
 }
 
 // AwaitEnd waits, without reading, until a connection is over both ways, or its peer has reset it; no longer than
-// harness.Patience. It reports whether that came.
+// harness.Timeout. It reports whether that came.
 func AwaitEnd(c net.Conn) bool {
 	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {

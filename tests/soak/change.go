@@ -91,7 +91,7 @@ func (s *soak) drain(t *testing.T, target *place) {
 // order sends a command to the proxy.
 func (s *soak) order(t *testing.T, path string) int {
 	t.Helper()
-	client := http.Client{Timeout: harness.Patience, Transport: &http.Transport{
+	client := http.Client{Timeout: harness.Timeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", s.socket)

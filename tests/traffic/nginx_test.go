@@ -107,7 +107,7 @@ func wrk(t *testing.T, arguments ...string) int {
 	return requests
 }
 
-var web = http.Client{Timeout: harness.Patience}
+var web = http.Client{Timeout: harness.Timeout}
 
 func get(url string, want []byte) error {
 	defer web.CloseIdleConnections()

@@ -29,7 +29,7 @@ func postgresql(t *testing.T, r *harness.Rig) (address, socket string) {
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 	defer cancel()
 	initdb := exec.CommandContext(ctx, bin+"/initdb", "--pgdata", data, "--username", "bench", "--auth", "trust",
 		"--no-sync", "--encoding", "UTF8", "--locale", "C")

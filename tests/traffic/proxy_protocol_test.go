@@ -104,14 +104,14 @@ stream {
 // right as well.
 func told(t *testing.T, host, address string) (got, want string) {
 	t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}, Timeout: harness.Patience}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(host)}, Timeout: harness.Timeout}
 	c, err := dialer.DialContext(t.Context(), "tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	client := http.Client{
-		Timeout: harness.Patience,
+		Timeout: harness.Timeout,
 		Transport: &http.Transport{
 			DialContext:       func(context.Context, string, string) (net.Conn, error) { return c, nil },
 			DisableKeepAlives: true,

@@ -38,7 +38,7 @@ func serve(t *testing.T, command *exec.Cmd, address string, end syscall.Signal) 
 		_ = command.Process.Signal(end) // or it has ended
 		select {
 		case <-ended:
-		case <-time.After(harness.Patience / 4):
+		case <-time.After(harness.Timeout / 4):
 			t.Errorf("%s does not end", command.Path)
 			_ = command.Process.Kill() // or it has ended
 			<-ended

@@ -89,7 +89,7 @@ func TestSSH(t *testing.T) {
 		}
 		options = append(options, "-p", port)
 
-		ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+		ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 		defer cancel()
 		ssh := func(input []byte, command string) harness.Result {
 			client := exec.CommandContext(ctx, program(t, "ssh"), append(slices.Clone(options), host, command)...)

@@ -29,7 +29,7 @@ func program(t *testing.T, name string) string {
 // run runs a program to its end, wants it to succeed, and returns its standard output.
 func run(t *testing.T, name string, arguments ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), harness.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), harness.Timeout)
 	defer cancel()
 	return succeed(t, exec.CommandContext(ctx, program(t, name), arguments...))
 }

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	patience  = 2 * time.Minute // how long an answer may take; whoever asks for a reload waits for all of it
+	timeout   = 2 * time.Minute // how long an answer may take; whoever asks for a reload waits for all of it
 	maxAnswer = 256 << 20       // bytes of an answer
 )
 
@@ -44,7 +44,7 @@ func New(path string) *Client {
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
 	return &Client{path: path, at: sanitize.Text(path, sanitize.Limit), most: maxAnswer, http: http.Client{
-		Timeout:   patience,
+		Timeout:   timeout,
 		Transport: &http.Transport{DialContext: dial, DisableCompression: true},
 	}}
 }

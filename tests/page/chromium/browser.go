@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// patience is how long the browser may take to answer.
-const patience = 20 * time.Second
+// timeout is how long the browser may take to answer.
+const timeout = 20 * time.Second
 
 // Browser is a running one.
 type Browser struct {
@@ -87,7 +87,7 @@ func (b *Browser) Close() error {
 	b.call("", "Browser.close", nil, nil) // its answer does not matter: it is killed if it stays
 	select {
 	case <-b.ended:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 	}
 	syscall.Kill(-b.command.Process.Pid, syscall.SIGKILL)
 	b.command.Wait()
@@ -144,7 +144,7 @@ func (b *Browser) call(session, method string, params, result any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", method, err)
 	}
-	wait, done := context.WithTimeout(context.Background(), patience)
+	wait, done := context.WithTimeout(context.Background(), timeout)
 	defer done()
 	select {
 	case m := <-answer:

@@ -12,15 +12,15 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// narrow gives the rig's target one place, for which who comes waits so long.
-func (r *rig) narrow(patience time.Duration) *upstream.Target {
+// narrow gives the rig's target one slot, for which sessions wait so long.
+func (r *rig) narrow(timeout time.Duration) *upstream.Target {
 	set := upstream.NewSet([]config.Target{{Address: addressOf(r.target), Weight: 1, MaxSessions: 1}}, upstream.Policy{Retry: time.Hour}, nil)
-	r.setRoute(func(route *relay.Route) { route.Targets, route.ConnectTimeout = set, patience })
+	r.setRoute(func(route *relay.Route) { route.Targets, route.ConnectTimeout = set, timeout })
 	return set.All()[0]
 }
 
-// Who finds every target full waits for a place, and those who wait have their turn in the order in which they came.
-func TestAwaitsAPlace(t *testing.T) {
+// A session that finds every target full waits for a slot; those that wait get one in the order in which they came.
+func TestWaitsForASlot(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		x := r.narrow(testkit.Timeout)
 		client, server := r.session()
@@ -58,7 +58,7 @@ func (r *rig) alone(d time.Duration) {
 }
 
 // It does not wait for longer than one attempt to connect may take.
-func TestAwaitsAPlaceInVain(t *testing.T) {
+func TestNoSlotInTime(t *testing.T) {
 	const limit = 200 * time.Millisecond
 	eachTCP(t, nil, func(r *rig) {
 		r.narrow(limit)
@@ -75,7 +75,7 @@ func TestAwaitsAPlaceInVain(t *testing.T) {
 }
 
 // A session that waits ends when its client resets, when it is told to, and when it has been open for too long.
-func TestEndWhileAwaitingAPlace(t *testing.T) {
+func TestEndWhileWaitingForASlot(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		r.narrow(testkit.Timeout)
 		client, server := r.session()

@@ -49,7 +49,7 @@ func (r *rig) sixth() netip.AddrPort {
 
 // An address that does not answer is not waited for: one of the other family is tried beside it, and the first that
 // answers has the session.
-func TestRivalWins(t *testing.T) {
+func TestSecondAttemptWins(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), r.sixth()
 		targets := r.named(testkit.Timeout, four.Addr, six)
@@ -66,8 +66,8 @@ func TestRivalWins(t *testing.T) {
 	})
 }
 
-// An address that answers in time has no rival.
-func TestNoRivalInTime(t *testing.T) {
+// An address that answers in time is not raced.
+func TestNoRaceInTime(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		hole := testkit.NewBlackhole(r.T, "[::1]:0")
 		targets := r.named(testkit.Timeout, addrPort(r.target.Addr()), hole.Addr)
@@ -82,7 +82,7 @@ func TestNoRivalInTime(t *testing.T) {
 }
 
 // One that answers late may still be first.
-func TestRivalLoses(t *testing.T) {
+func TestSecondAttemptLoses(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
 		targets := r.named(testkit.Timeout, four.Addr, six.Addr)
@@ -97,7 +97,7 @@ func TestRivalLoses(t *testing.T) {
 	})
 }
 
-// When one of the two fails, the other goes on, in its place or not.
+// When one of the two attempts fails, the other goes on.
 func TestOneOfTwoFails(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		for failing := range 2 {
@@ -132,8 +132,8 @@ func TestBothTimeOut(t *testing.T) {
 	})
 }
 
-// A rival that cannot be had at once leaves the first its time.
-func TestRivalIsRefused(t *testing.T) {
+// A second attempt that fails at once leaves the first one its time.
+func TestSecondAttemptIsRefused(t *testing.T) {
 	const limit = 600 * time.Millisecond
 	eachTCP(t, nil, func(r *rig) {
 		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
@@ -147,13 +147,13 @@ func TestRivalIsRefused(t *testing.T) {
 	})
 }
 
-// After a rival that fails comes another, as late as the one before.
-func TestRivalAfterRival(t *testing.T) {
+// After a second attempt that fails comes another, as late as the one before.
+func TestAttemptAfterAttempt(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), testkit.NewBlackhole(r.T, "[::1]:0")
 		targets := r.named(testkit.Timeout, four.Addr, six.Addr, r.sixth())
 		six.Close()
-		for targets[1].State() == upstream.Alive { // which of the two is the first rival is chance
+		for targets[1].State() == upstream.Alive { // which of the two is raced first is chance
 			client, server := r.session()
 			r.exchange(client, server, 100)
 			rec := r.finish(client, server)
@@ -189,7 +189,7 @@ func TestEndWhileConnectingToTwo(t *testing.T) {
 	})
 }
 
-// An address that its rival overtakes again and again is tried second, and costs no session any time, until it answers.
+// An address that loses races again and again is tried after the others, and costs no session any time, until it answers.
 func TestTriedSecond(t *testing.T) {
 	eachTCP(t, nil, func(r *rig) {
 		four, six := testkit.NewBlackhole(r.T, "127.0.0.1:0"), r.sixth()
