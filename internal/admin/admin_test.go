@@ -71,12 +71,7 @@ func unixAddress(t *testing.T) config.AdminAddress {
 
 func tcpAddress(t *testing.T) config.AdminAddress {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return config.AdminAddress{Network: "tcp", Addr: netip.MustParseAddrPort(l.Addr().String())}
+	return config.AdminAddress{Network: "tcp", Addr: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), testkit.Port(t))}
 }
 
 func dial(address config.AdminAddress) (net.Conn, error) {

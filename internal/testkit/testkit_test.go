@@ -149,3 +149,22 @@ func TestVerdict(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Port returns a port once, and one that is free at every address.
+func TestPort(t *testing.T) {
+	seen := map[uint16]bool{}
+	for range 50 {
+		port := Port(t)
+		if seen[port] {
+			t.Fatalf("%d comes twice", port)
+		}
+		seen[port] = true
+		for _, address := range []string{"127.0.0.1", "0.0.0.0", "[::]"} {
+			l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+		}
+	}
+}

@@ -19,6 +19,7 @@ func Settle(t testing.TB, l *Ledger, p *harness.Proxy, admin string) {
 		n, _ := l.Errors()
 		return n > 0 || l.Unmet() == 0
 	})
+	testkit.Within(testkit.Timeout/12, func() bool { return l.Unmet() == 0 }) // or what is on its way would be wrong, too
 	totals := l.Settle()
 	if n, texts := l.Errors(); n > 0 {
 		hangs := false

@@ -13,7 +13,7 @@ func (l *loop) wakeUp() {
 func (l *loop) look(s *sessionHot) bool {
 	var fds [len(s.side)]unix.PollFd
 	for i := range fds {
-		fds[i] = unix.PollFd{Fd: s.side[i].fd, Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP} // poll(2) passes over -1
+		fds[i] = unix.PollFd{Fd: s.side[i].fd, Events: unix.POLLIN | unix.POLLPRI | unix.POLLOUT | unix.POLLRDHUP} // poll(2) ignores -1
 	}
 	if _, err := unix.Poll(fds[:], 0); err != nil {
 		return true // a signal, or no memory: events have to do

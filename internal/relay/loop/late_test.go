@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"io"
 	"net"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/relay/session"
 	"tcp-proxy/internal/testkit"
@@ -113,4 +115,59 @@ func TestATimeoutIsBelievedAfterALook(t *testing.T) {
 	s.expect(0, "")
 	s.pass(2 * time.Second)
 	s.expect(1, relay.IdleTimeout)
+}
+
+// Urgent data before the end of a stream is still relayed when a look finds the end before an event has reported either.
+func TestLookFindsUrgentDataBeforeTheEnd(t *testing.T) {
+	s, l := reached(t)
+	clients, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer clients.Close()
+	client, err := net.Dial("tcp", clients.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := clients.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fd := -1
+	if err := linux.Control(conn.(*net.TCPConn), func(n int) (err error) { fd, err = unix.Dup(n); return err }); err != nil {
+		t.Fatal(err)
+	}
+	linux.Inline(fd)
+	s.engine.workers.TryAcquire()
+	s.engine.open.Enter()
+	s.open.Add(1)
+	var peer unix.RawSockaddrAny
+	peer.Addr.Family = unix.AF_INET
+	s.begin(fd, s.port, &peer, s.engine.clock())
+	s.work() // finds nothing to read
+	target, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+
+	raw, err := client.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Write([]byte("a"))
+	raw.Write(func(n uintptr) bool { err = unix.Send(int(n), []byte("b"), unix.MSG_OOB); return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.(*net.TCPConn).CloseWrite()
+	testkit.Eventually(t, "the end has arrived", func() bool { return linux.Pending(fd, unix.POLLRDHUP) })
+	s.pass(4 * time.Second)
+	s.work()
+	target.SetDeadline(time.Now().Add(testkit.Timeout))
+	if got, err := io.ReadAll(target); string(got) != "ab" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
 }
