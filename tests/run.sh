@@ -5,10 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 deadline=10m
-parallel=2 # packages at a time: with more, or with tests/e2e beside them, clients on a small machine starve for a second
 
-# The packages that take longest come first; go test keeps the order.
-slow=(tests/behaviour tests/admin tests/traffic internal/relay/enginetest tests/commandline tests/page tests/hostile tests/soak)
+# The packages that take longest mostly wait: three at a time keep two processors busy. The others have peers with
+# time-outs of a second, which would starve.
+waiting=(tests/behaviour tests/admin tests/traffic tests/page tests/commandline)
 
 export GORACE=${GORACE:-atexit_sleep_ms=50} # instead of a second for every process
 
@@ -21,16 +21,16 @@ if [ -z "${TCP_PROXY_BINARY:-}" ]; then
 fi
 
 module=$(go list -m)
-all=$(go list ./...)
-packages=("${slow[@]/#/$module/}")
-for package in $all; do
-  case " ${packages[*]} $module/tests/e2e " in
+waiting=("${waiting[@]/#/$module/}")
+others=()
+for package in $(go list ./...); do
+  case " ${waiting[*]} $module/tests/e2e " in
     *" $package "*) ;;
-    *) packages+=("$package") ;;
+    *) others+=("$package") ;;
   esac
 done
 
-echo "Testing ${#packages[@]} packages, $parallel at a time. Each is reported when those before it have ended."
+echo "Testing ${#waiting[@]} packages that take long, ${#others[@]} others, and tests/e2e. Go reports a package when those before it have ended."
 set -m # each part is a process group of its own, which a signal reaches as a whole
 part=0
 stop() {
@@ -42,10 +42,13 @@ stop() {
 trap stop HUP INT TERM
 
 failed=0
-CGO_ENABLED=1 go test -race -count=1 -p "$parallel" -timeout "$deadline" "${packages[@]}" &
-part=$!
-wait "$part" || failed=1
-(cd tests/e2e && exec go test -count=1 -timeout "$deadline") &
-part=$!
-wait "$part" || failed=1
+run() { # a command, as a part that may fail
+  "$@" &
+  part=$!
+  wait "$part" || failed=1
+}
+e2e() { cd tests/e2e && exec go test -count=1 -timeout "$deadline"; }
+run env CGO_ENABLED=1 go test -race -count=1 -p 3 -timeout "$deadline" "${waiting[@]}"
+run env CGO_ENABLED=1 go test -race -count=1 -p 2 -timeout "$deadline" "${others[@]}"
+run e2e
 exit "$failed"

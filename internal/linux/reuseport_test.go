@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/testkit"
 )
 
 func TestASocketThatListensCanMakeRoom(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port := strconv.Itoa(int(testkit.Port(t)))
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String()) // it has one
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var optErr error
 		err := c.Control(func(fd uintptr) { optErr = SetReusePort(int(fd)) })

@@ -12,6 +12,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/testkit"
 )
 
 // A table has the sockets of a server that carries out plans.
@@ -56,20 +57,9 @@ func tcp(ip string, number uint16) config.Port {
 	return config.Port{Network: "tcp", Addr: netip.AddrPortFrom(netip.MustParseAddr(ip), number)}
 }
 
-// freeNumber returns an unused port number.
-func freeNumber(t *testing.T) uint16 {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
-}
-
 // When a port is replaced by one with common addresses, those are listened on all the time.
 func TestPlansThatOverlap(t *testing.T) {
-	number := freeNumber(t)
+	number := testkit.Port(t)
 	own, every4, every6, every := tcp("127.0.0.1", number), tcp("0.0.0.0", number), tcp("::", number), tcp("", number)
 	open := table{}
 	defer func() {
@@ -124,7 +114,7 @@ func TestPlansThatFail(t *testing.T) {
 	}
 	defer taken.Close()
 	inUse := config.Port{Network: "tcp", Addr: netip.MustParseAddrPort(taken.Addr().String())}
-	free := tcp("127.0.0.1", freeNumber(t))
+	free := tcp("127.0.0.1", testkit.Port(t))
 	wanted := table{}.wanted(free, inUse, free, config.Port{Network: "systemd", Path: "web"})
 	_, err = Prepare(t.Context(), wanted)
 	var failed Failures

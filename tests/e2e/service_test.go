@@ -135,10 +135,11 @@ func TestBadConfiguration(t *testing.T) {
 		if _, _, code := m.try("systemctl", "restart", "tcp-proxy"); code == 0 {
 			m.Error("the start with a bad configuration does not fail")
 		}
-		status, _, _ := m.try("systemctl", "status", "--no-pager", "--full", "tcp-proxy")
-		if !strings.Contains(status, says) || !strings.Contains(status, "status=78/CONFIG") {
-			m.Errorf("the status does not say what is wrong:\n%s", status)
-		}
+		var status string
+		harness.Eventually(m, "the status says what is wrong", func() bool { // the journal may be a little behind
+			status, _, _ = m.try("systemctl", "status", "--no-pager", "--full", "tcp-proxy")
+			return strings.Contains(status, says) && strings.Contains(status, "status=78/CONFIG")
+		}, func() any { return status })
 		time.Sleep(1500 * time.Millisecond) // longer than RestartSec=: nothing is to happen
 		m.expect("tcp-proxy.service", "ActiveState", "failed")
 		m.expect("tcp-proxy.service", "NRestarts", "0")
