@@ -15,11 +15,12 @@ func newCheck() *cobra.Command {
 	var s settings
 	var quiet bool
 	cmd := &cobra.Command{
-		Use:   "check",
-		Short: "Check the configuration: print all errors, or a summary of what would run",
-		Args:  cobra.NoArgs,
+		Use:               "check",
+		Short:             "Check the configuration: print all errors, or a summary of what would run",
+		Args:              noArguments,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := s.load()
+			cfg, err := s.loadFirst()
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -15,8 +17,16 @@ func newCompletion() *cobra.Command {
 	return &cobra.Command{
 		Use:       "completion bash|zsh|fish",
 		Short:     "Print a completion script for a shell",
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"bash", "zsh", "fish"},
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("completion needs the name of one shell: bash, zsh or fish")
+			}
+			if shells[args[0]] == nil {
+				return fmt.Errorf("there is no completion for %q, only for bash, zsh and fish", args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := shells[args[0]](cmd.Root(), cmd.OutOrStdout()); err != nil {
 				return failure{exitFailure, err}

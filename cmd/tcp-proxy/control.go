@@ -16,9 +16,10 @@ import (
 func newReload() *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
-		Use:   "reload",
-		Short: "Make the proxy re-read its configuration; print what changed, or all errors",
-		Args:  cobra.NoArgs,
+		Use:               "reload",
+		Short:             "Make the proxy re-read its configuration; print what changed, or all errors",
+		Args:              noArguments,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := r.client()
 			if err != nil {
@@ -64,9 +65,9 @@ func newDrain(on bool) *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "%s of %s %s\n", args[1], args[0], does)
 			return nil
 		},
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 0 && len(args) != 2 {
-				return errors.New("needs both APP and TARGET, or neither")
+				return fmt.Errorf("%s needs both APP and TARGET, or neither", cmd.Name())
 			}
 			return nil
 		},

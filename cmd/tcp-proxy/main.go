@@ -36,7 +36,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	if err == nil {
 		return 0
 	}
@@ -46,7 +46,7 @@ func run(args []string) int {
 		logging.Fail(err)
 		return f.code
 	}
-	logging.Fail(fmt.Errorf("tcp-proxy: %w\n%s", err, "Try 'tcp-proxy --help'."))
+	logging.Fail(fmt.Errorf("tcp-proxy: %w\n%s", err, "Try '"+cmd.CommandPath()+" --help'."))
 	return exitUsage
 }
 
@@ -57,6 +57,11 @@ func newRoot() *cobra.Command {
 		"and copies bytes both ways until both sides have finished. Without a command it runs the proxy."
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(explainFlag)
+	root.Flags().Bool("version", false, "print the version")
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(newRun("run"), newCheck(), newSchema(), newStatus(), newReload(), newDrain(true), newDrain(false),
 		newVersion(), newCompletion())
 	return root

@@ -25,15 +25,16 @@ func newRun(use string) *cobra.Command {
 		Long: "Runs the proxy. SIGTERM and SIGINT stop it: it accepts no more connections, lets open sessions go on for up to\n" +
 			"drain_timeout, ends the rest, and exits. A second SIGINT ends them at once. SIGHUP re-reads the configuration;\n" +
 			"if it has an error, the proxy logs the error and keeps the current configuration.",
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return s.run() },
+		Args:              noArguments,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(*cobra.Command, []string) error { return s.run() },
 	}
 	s.addTo(cmd)
 	return cmd
 }
 
 func (s *settings) run() error {
-	cfg, err := s.load()
+	cfg, err := s.loadFirst()
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,10 @@ import (
 
 func newSchema() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of the configuration",
-		Args:  cobra.NoArgs,
+		Use:               "schema",
+		Short:             "Print the JSON Schema of the configuration",
+		Args:              noArguments,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := cmd.OutOrStdout().Write(config.Schema()); err != nil {
 				return failure{exitFailure, err}

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -18,21 +22,39 @@ type settings struct {
 	flags *pflag.FlagSet
 }
 
-// overrides are the flags that override a key of the file.
-var overrides = []struct{ flag, key string }{
-	{"max-workers", "max_workers"},
-	{"engine", "engine"},
-	{"log-level", "log.level"},
-	{"log-format", "log.format"},
-}
+const (
+	configFile  = "config-file" // the flag
+	defaultFile = "config.json"
+	// packagedConfig is the configuration of the packaged service.
+	packagedConfig = "/etc/tcp-proxy/config.json"
+)
 
 func (s *settings) addTo(cmd *cobra.Command) {
 	s.flags = cmd.Flags()
-	s.flags.StringVar(&s.file, "config-file", "config.json", "the configuration file")
-	s.flags.Int("max-workers", config.Default().MaxWorkers, "how many sessions may be open at once; overrides max_workers of the file")
-	s.flags.String("engine", "", "the engine: "+config.Words("engine"))
-	s.flags.String("log-level", "", "log this level and above: "+config.Words("log.level"))
-	s.flags.String("log-format", "", "the format of the log: "+config.Words("log.format"))
+	s.flags.StringVar(&s.file, configFile, defaultFile, "the configuration file")
+	for _, o := range overrides {
+		usage, words := o.usage, config.Words(o.key)
+		if len(words) > 0 {
+			usage += ": " + strings.Join(words, ", ")
+		}
+		s.flags.Var(&override{key: o.key, kind: o.kind, value: o.shown}, o.flag, usage)
+		if err := cmd.RegisterFlagCompletionFunc(o.flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic(err) // the flag was added above
+		}
+	}
+}
+
+// loadFirst is load for a start or a check. If there is no default file, the error names the flag for another one.
+func (s *settings) loadFirst() (*config.Config, error) {
+	cfg, err := s.load()
+	if err == nil || s.flags.Changed(configFile) || !errors.Is(err, fs.ErrNotExist) {
+		return cfg, err
+	}
+	text := fmt.Sprintf("there is no %s here: name yours with --%s", s.file, configFile)
+	if _, err := os.Stat(packagedConfig); err == nil {
+		text += ", such as " + packagedConfig
+	}
+	return nil, failure{exitConfig, errors.New(text)}
 }
 
 // load reads the configuration, overrides values by the given flags, and checks it against the limits of this process.

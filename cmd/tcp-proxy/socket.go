@@ -9,7 +9,7 @@ import (
 
 // If the command line does not say which proxy to connect to, the unix socket in the first of these files that has one is
 // used, otherwise usualSocket, the one of the packages.
-var usualConfigs = []string{"config.json", "/etc/tcp-proxy/config.json"}
+var usualConfigs = []string{defaultFile, packagedConfig}
 
 const usualSocket = "/run/tcp-proxy/admin.sock"
 
@@ -18,7 +18,7 @@ type remote struct{ socket, file string }
 
 func (r *remote) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.socket, "socket", "", "the admin socket of the proxy (default: the one in the configuration, else "+usualSocket+")")
-	cmd.Flags().StringVar(&r.file, "config-file", "", "the configuration of the running proxy (default: config.json, else /etc/tcp-proxy/config.json)")
+	cmd.Flags().StringVar(&r.file, configFile, "", "the configuration of the running proxy (default: "+defaultFile+", else "+packagedConfig+")")
 }
 
 // client makes a client of the running proxy.

@@ -28,8 +28,8 @@ var durationUnits = map[string]time.Duration{
 
 var durationWithUnit = regexp.MustCompile(`^([0-9]{1,6}) ?([A-Za-z]*)$`)
 
-// durationHint returns the end of an error message with the correct form of a duration, if s looks like one that the rule
-// allows; otherwise "".
+// durationHint returns the end of an error message with the correct form of a duration, or how it breaks the rule, if s looks
+// like a duration; otherwise "".
 func durationHint(s string, r rule) string {
 	parts := durationWithUnit.FindStringSubmatch(s)
 	if parts == nil {
@@ -37,8 +37,15 @@ func durationHint(s string, r rule) string {
 	}
 	n, err := strconv.Atoi(parts[1])
 	d := time.Duration(n) * durationUnits[strings.ToLower(parts[2])]
-	if err != nil || d == 0 && n != 0 || !r.allows(int64(d)) {
+	switch {
+	case err != nil || d == 0 && n != 0:
 		return ""
+	case int64(d) < r.low:
+		return fmt.Sprintf(": %q is less than the %s that are allowed", FormatDuration(d), r.min)
+	case int64(d) > r.high:
+		return fmt.Sprintf(": %q is more than the %s that are allowed", FormatDuration(d), r.max)
+	case !r.allows(int64(d)):
+		return fmt.Sprintf(": %q is not %s", FormatDuration(d), r.rangeText())
 	}
 	return fmt.Sprintf(": write %q", FormatDuration(d))
 }
@@ -151,6 +158,9 @@ func (s *source) atStart(offset int) bool {
 		rest = rest[commentEnd(rest)+1:]
 	}
 }
+
+// tableHeader matches a file of INI or TOML that begins with a table, after comments.
+var tableHeader = regexp.MustCompile(`^(?:\s|#.*\n)*\[\[?[\w.-]+\]`)
 
 // isObject reports whether a text is an object after any lines that begin with "#".
 func isObject(text []byte) bool {

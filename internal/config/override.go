@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,8 +22,11 @@ func (c *Config) Override(path, value string) error {
 		to.SetString(word)
 	case reflect.Int:
 		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || !f.rule.allows(n) {
-			return fmt.Errorf("must be %s, not %s", f.rule.rangeText(), value)
+		switch {
+		case errors.Is(err, strconv.ErrSyntax):
+			return fmt.Errorf("must be a whole number, %s, not %s", f.rule.rangeText(), quote(value))
+		case err != nil || !f.rule.allows(n):
+			return fmt.Errorf("must be %s, not %s", f.rule.mustBe(), quote(value))
 		}
 		to.SetInt(n)
 	default:
@@ -30,11 +35,11 @@ func (c *Config) Override(path, value string) error {
 	return nil
 }
 
-// Words returns the values that a key takes, as a list for people.
-func Words(path string) string {
+// Words returns the values that a key takes, if they are a list of words.
+func Words(path string) []string {
 	c := Default()
 	f, _ := find(reflect.ValueOf(&c).Elem(), reflect.TypeFor[document](), path)
-	return strings.Join(f.rule.enum, ", ")
+	return slices.Clone(f.rule.enum)
 }
 
 // find returns the field of a key, and the value in v, which is a Config or a part of one. It panics if there is no such

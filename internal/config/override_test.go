@@ -18,8 +18,9 @@ func TestOverride(t *testing.T) {
 
 func TestOverrideKeepsTheRules(t *testing.T) {
 	for _, c := range []struct{ path, value, want string }{
-		{"max_workers", "0", "must be 1 to 1000000, not 0"},
-		{"max_workers", "many", "must be 1 to 1000000, not many"},
+		{"max_workers", "0", `must be from 1 to 1000000, not "0"`},
+		{"max_workers", "many", `must be a whole number, 1 to 1000000, not "many"`},
+		{"max_workers", "99999999999999999999", `must be from 1 to 1000000, not "99999999999999999999"`},
 		{"log.format", "xml", `must be "auto", "journal", "text" or "json", not "xml"`},
 	} {
 		cfg := Default()

@@ -116,6 +116,8 @@ func (s *source) explain(offset int, cause string) string {
 		return cause
 	case s.atStart(offset) && !isObject(rest):
 		return "this is not JSON: a configuration begins with {, and this file with " + found
+	case tableHeader.Match(s.data):
+		return "this is not JSON: a configuration begins with {, and this file with '['"
 	case found == "'#'":
 		return "a comment starts with // or /*, not with #"
 	case strings.HasPrefix(cause, "invalid literal"):

@@ -19,9 +19,9 @@ const holderLimit = 2 * time.Second
 
 // Holders returns, for each of several TCP addresses of this network namespace, what prevents others from listening there:
 // the name and PID of a process that listens on a conflicting address, or an outgoing connection, which occupies its local
-// port too (inet_csk_bind_conflict in the kernel's net/ipv4/inet_connection_sock.c). It returns "" where it cannot find
-// out, because it lacks the rights or the time, or because the conflict has ended. An address without an IP stands for
-// every address.
+// port too (inet_csk_bind_conflict in the kernel's net/ipv4/inet_connection_sock.c). If it cannot
+// find the process, because it lacks the rights or the time, the text says so. It returns "" if nothing is in the way any
+// more. An address without an IP stands for every address.
 //
 // It reads /proc/net/tcp, /proc/net/tcp6 and the descriptors of every process (proc(5)) once per call, so use it for error
 // messages only, and for many addresses at once.
@@ -78,6 +78,8 @@ func (h holder) text(owner string) string {
 		return "an outgoing connection"
 	case h.kind == endedHolds:
 		return "a connection that has ended, for a minute (TIME_WAIT)"
+	case h.kind == listenerHolds && owner == "":
+		return `a process that cannot be seen from here: as root, "ss -ltnp" shows it`
 	}
 	return owner
 }

@@ -48,7 +48,15 @@ func (o Options) open(port config.Port, shared bool) (net.Listener, error) {
 		}
 	}
 	l, err := lc.Listen(context.Background(), network, address)
-	return l, bare(err)
+	return l, explain(bare(err), port.Addr.Port())
+}
+
+// explain adds to EACCES which capability a privileged port needs.
+func explain(err error, port uint16) error {
+	if first := linux.FirstUnprivilegedPort(); errors.Is(err, unix.EACCES) && port < first {
+		return fmt.Errorf("%w: a port below %d needs the capability CAP_NET_BIND_SERVICE", err, first)
+	}
+	return err
 }
 
 // bare returns the error of the system without the text of package net around it. The caller adds the address.

@@ -30,7 +30,7 @@ func TestDefaultFileIsMissing(t *testing.T) {
 	defer cancel()
 	command := exec.CommandContext(ctx, harness.Binary())
 	command.Dir = t.TempDir()
-	expect(t, harness.RunCommand(t, command), exitConfig, "config.json", "no such file")
+	expect(t, harness.RunCommand(t, command), exitConfig, "there is no config.json here: name yours with --config-file")
 }
 
 func TestUnreadableFile(t *testing.T) {
@@ -42,11 +42,16 @@ func TestUnreadableFile(t *testing.T) {
 	if err := os.Chmod(file, 0); err != nil {
 		t.Fatal(err)
 	}
+	expect(t, runUnprivileged(t, file, "check", "--config-file", file), exitConfig, file, "permission denied")
+}
+
+// runUnprivileged runs the binary as a user other than root, who can reach a file, but not more of it than its mode allows.
+func runUnprivileged(t *testing.T, file string, arguments ...string) harness.Result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 	defer cancel()
-	command := exec.CommandContext(ctx, harness.Binary(), "check", "--config-file", file)
+	command := exec.CommandContext(ctx, harness.Binary(), arguments...)
 	if os.Geteuid() == 0 {
-		// Nothing is unreadable to root: be somebody else, who gets as far as the file.
 		for folder := filepath.Dir(file); folder != os.TempDir() && folder != "/"; folder = filepath.Dir(folder) {
 			if err := os.Chmod(folder, 0o755); err != nil {
 				t.Fatal(err)
@@ -54,7 +59,7 @@ func TestUnreadableFile(t *testing.T) {
 		}
 		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
-	expect(t, harness.RunCommand(t, command), exitConfig, file, "permission denied")
+	return harness.RunCommand(t, command)
 }
 
 // Nothing that is no regular file is waited for or read to its end, and a file is not told all its mistakes without end.

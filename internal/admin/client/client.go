@@ -163,6 +163,8 @@ func (c *Client) explain(err error) error {
 		return context.Canceled
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("tcp-proxy is not running, or its configuration has no such admin socket: no file %s", c.at)
+	case errors.Is(err, unix.ECONNREFUSED) && !isSocket(c.path):
+		return fmt.Errorf("%s is not a socket: name the admin socket of the proxy with --socket, or its configuration with --config-file", c.at)
 	case errors.Is(err, unix.ECONNREFUSED):
 		return fmt.Errorf("tcp-proxy is not running: nobody listens on %s", c.at)
 	case errors.Is(err, fs.ErrPermission):
@@ -173,6 +175,12 @@ func (c *Client) explain(err error) error {
 		err = inner.Err
 	}
 	return fmt.Errorf("query tcp-proxy at %s: %w", c.at, sanitize.Error(err, mostText))
+}
+
+// isSocket reports whether a path is a socket; also true if that cannot be found out.
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().Type() == fs.ModeSocket
 }
 
 // groupOf names the group of a file, or says that it cannot be told.

@@ -110,7 +110,8 @@ func TestNobodyThere(t *testing.T) {
 	for path, want := range map[string]string{
 		filepath.Join(folder, "none.sock"): "tcp-proxy is not running, or its configuration has no such admin socket: no file " + folder + "/none.sock",
 		left:                               "tcp-proxy is not running: nobody listens on " + left,
-		file:                               "tcp-proxy is not running: nobody listens on " + file,
+		file:                               file + " is not a socket: name the admin socket of the proxy with --socket, or its configuration with --config-file",
+		folder:                             folder + " is not a socket: name the admin socket of the proxy with --socket, or its configuration with --config-file",
 	} {
 		if _, err := New(path).Status(t.Context()); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
