@@ -219,6 +219,7 @@ func TestTemplateIsTheService(t *testing.T) {
 		"Description=TCP proxy\n", "Description=TCP proxy, instance %i\n",
 		"/etc/tcp-proxy/config.json", "/etc/tcp-proxy/%i.json",
 		"RuntimeDirectory=tcp-proxy\n", "RuntimeDirectory=tcp-proxy-%i\n",
+		"/run/tcp-proxy/", "/run/tcp-proxy-%i/",
 	).Replace(read(t, "systemd/tcp-proxy.service"))
 	if instance != read(t, "systemd/tcp-proxy@.service") {
 		t.Error("tcp-proxy@.service is not tcp-proxy.service with the files of an instance")

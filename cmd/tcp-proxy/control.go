@@ -15,9 +15,12 @@ import (
 
 func newReload() *cobra.Command {
 	var r remote
+	var quiet bool
 	cmd := &cobra.Command{
-		Use:               "reload",
-		Short:             "Make the proxy re-read its configuration; print what changed, or all errors",
+		Use:   "reload",
+		Short: "Make the proxy re-read its configuration; print what changed, or all errors",
+		Long: "Makes the proxy re-read its configuration, and waits for the outcome: prints what changed, or all errors. After an\n" +
+			"error the proxy keeps its current configuration; the exit code is 78 if the configuration has errors, else 1.",
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -29,11 +32,14 @@ func newReload() *cobra.Command {
 			if err != nil {
 				return asked(err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "reloaded: %s\n", changes)
+			if !quiet {
+				fmt.Fprintf(cmd.OutOrStdout(), "reloaded: %s\n", changes)
+			}
 			return nil
 		},
 	}
 	r.addTo(cmd)
+	cmd.Flags().BoolVar(&quiet, "quiet", false, "print only errors")
 	return cmd
 }
 

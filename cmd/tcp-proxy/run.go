@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,7 @@ func (s *settings) run() error {
 	if err != nil {
 		return failure{exitConfig, err}
 	}
-	d, err := daemon.New(signals.Stop, cfg, daemon.Source{Read: s.load, File: s.file}, version, log, manager, sockets)
+	d, err := daemon.New(signals.Stop, cfg, daemon.Source{Read: s.load, File: s.file, ReloadSocket: reloadSocket()}, version, log, manager, sockets)
 	switch {
 	case err != nil && signals.Stop.Err() != nil:
 		return nil // stopped by a signal before it has started
@@ -67,6 +68,17 @@ func (s *settings) run() error {
 		return failure{exitFailure, fmt.Errorf("tcp-proxy: %w", err)}
 	}
 	return nil
+}
+
+// reloadSocket returns the path of the socket through which systemctl reload requests a reload: reload.sock in the service's
+// RuntimeDirectory=. Its path must not depend on the configuration, which may be changed or broken by then. It returns "" if
+// this process is not a service of systemd with such a directory.
+func reloadSocket() string {
+	directory := systemd.RuntimeDirectory()
+	if directory == "" {
+		return ""
+	}
+	return filepath.Join(directory, "reload.sock")
 }
 
 // lastResort is the time after the second SIGINT when the process exits in any case.

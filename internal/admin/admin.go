@@ -39,6 +39,8 @@ type Server struct {
 	leaving     sync.WaitGroup     // for listeners that are being closed
 	overlapping sync.WaitGroup     // for those of them that still accept, for listen.Grace
 	last        time.Duration      // how long requests may take there
+	reloadOnly  bool               // it takes reloads, and answers nothing else
+	conns       int                // connections of an address
 	life        context.Context    // done: their time is over
 	end         context.CancelFunc // of it
 	closing     context.Context    // done: Close was called
@@ -57,9 +59,17 @@ func New(node Node, version string, log *logging.Logger) *Server {
 		renderings: newRenderings(node.Snapshot, version),
 		listeners:  map[config.AdminAddress]*listener{},
 		last:       lastAnswers,
+		conns:      maxConns,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.closing, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// NewReloadOnly makes a server that takes only reloads, for a unix socket that is not in the configuration.
+func NewReloadOnly(node Node, version string, log *logging.Logger) *Server {
+	s := New(node, version, log)
+	s.reloadOnly, s.conns = true, maxReloadConns
 	return s
 }
 

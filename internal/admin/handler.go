@@ -19,24 +19,7 @@ import (
 
 // handler serves the API at one address. Actions are for unix sockets only. address limits the requests.
 func (s *Server) handler(unix bool, address *rate.Limiter) http.Handler {
-	mux := http.NewServeMux()
-	get := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodGet, h)) }
-	post := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodPost, s.requireOperator(h))) }
-
-	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerLine(w, http.StatusOK, "ok") })
-	get("/readyz", s.readyz)
-	get("/metrics", s.show(metricsView, "text/plain; version=0.0.4; charset=utf-8"))
-	get("/api/v1/status", s.show(statusView, "application/json"))
-	post("/api/v1/reload", s.reload)
-	post("/api/v1/drain", s.drain(true))
-	post("/api/v1/undrain", s.drain(false))
-	post("/api/v1/apps/{app}/targets/{target}/drain", s.drainTarget(true))
-	post("/api/v1/apps/{app}/targets/{target}/undrain", s.drainTarget(false))
-	pages := page.Handler(http.HandlerFunc(notFound))
-	get("/{$}", pages.ServeHTTP)
-	get("/page/{file}", pages.ServeHTTP)
-	mux.HandleFunc("/", notFound)
-
+	mux := s.routes()
 	return http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
 		w, c := &outcome{ResponseWriter: to}, connOf(r)
 		defer s.recovered(w)
@@ -63,6 +46,31 @@ func (s *Server) handler(unix bool, address *rate.Limiter) http.Handler {
 			c.answered()
 		}
 	})
+}
+
+// routes returns the paths of the API, or only that of reloads.
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	get := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodGet, h)) }
+	post := func(path string, h http.HandlerFunc) { mux.Handle(path, only(http.MethodPost, s.requireOperator(h))) }
+
+	post("/api/v1/reload", s.reload)
+	mux.HandleFunc("/", notFound)
+	if s.reloadOnly {
+		return mux
+	}
+	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerLine(w, http.StatusOK, "ok") })
+	get("/readyz", s.readyz)
+	get("/metrics", s.show(metricsView, "text/plain; version=0.0.4; charset=utf-8"))
+	get("/api/v1/status", s.show(statusView, "application/json"))
+	post("/api/v1/drain", s.drain(true))
+	post("/api/v1/undrain", s.drain(false))
+	post("/api/v1/apps/{app}/targets/{target}/drain", s.drainTarget(true))
+	post("/api/v1/apps/{app}/targets/{target}/undrain", s.drainTarget(false))
+	pages := page.Handler(http.HandlerFunc(notFound))
+	get("/{$}", pages.ServeHTTP)
+	get("/page/{file}", pages.ServeHTTP)
+	return mux
 }
 
 // notFound answers requests for paths that do not exist.

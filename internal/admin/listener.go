@@ -13,15 +13,16 @@ import (
 
 // What one address takes at most.
 const (
-	maxConns      = 128              // connections; beyond them one is closed for the next: see limiter
-	headerTimeout = 5 * time.Second  // for the header of a request
-	readTimeout   = 10 * time.Second // for a whole request
-	writeTimeout  = 30 * time.Second // for the answer, from the end of the header
-	actionTimeout = 2 * time.Minute  // the same of an action
-	idleTimeout   = 2 * time.Minute  // between two requests of a connection
-	maxHeader     = 16 << 10         // bytes
-	maxBody       = 4 << 10          // bytes of a request
-	adminMode     = 0o660            // of a unix socket: for root, the service and its group
+	maxConns       = 128              // connections; beyond them one is closed for the next: see limiter
+	maxReloadConns = 4                // the same at an address that takes only reloads
+	headerTimeout  = 5 * time.Second  // for the header of a request
+	readTimeout    = 10 * time.Second // for a whole request
+	writeTimeout   = 30 * time.Second // for the answer, from the end of the header
+	actionTimeout  = 2 * time.Minute  // the same of an action
+	idleTimeout    = 2 * time.Minute  // between two requests of a connection
+	maxHeader      = 16 << 10         // bytes
+	maxBody        = 4 << 10          // bytes of a request
+	adminMode      = 0o660            // of a unix socket: for root, the service and its group
 )
 
 // A listener serves the API at one address. It has one listening socket, and those that it took over from addresses before
@@ -36,7 +37,7 @@ type listener struct {
 
 // newListener makes a listener without sockets.
 func (s *Server) newListener(address config.AdminAddress) *listener {
-	l := &listener{address: address, limiter: newLimiter(maxConns), sockets: map[listen.Key]*limitedListener{}}
+	l := &listener{address: address, limiter: newLimiter(s.conns), sockets: map[listen.Key]*limitedListener{}}
 	l.http = http.Server{
 		Handler:           s.handler(address.Network == "unix", newBucket(addressRate)),
 		ReadHeaderTimeout: headerTimeout,

@@ -8,6 +8,7 @@ import (
 
 	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 )
 
@@ -41,10 +42,25 @@ func (d *Daemon) prepareAdmin(cfg *config.Config) (*admin.Plan, error) {
 	return nil, errors.Join(errs...)
 }
 
-// closeAdmin ends the admin API. It is closed last, so that it can report the stop while that goes on. It does not wait for
-// unfinished requests once hurry is done.
+// prepareReloadSocket listens on the reload socket. A proxy that cannot do so runs all the same.
+func (d *Daemon) prepareReloadSocket() {
+	if d.source.ReloadSocket == "" {
+		return
+	}
+	plan, err := d.reloads.Prepare([]config.AdminAddress{{Network: "unix", Path: d.source.ReloadSocket}})
+	if err != nil {
+		d.log.Warn("listening on the reload socket failed; systemctl reload fails until the next start",
+			logging.Fields{logging.ErrorKey: err})
+		return
+	}
+	d.reloadPlan = plan
+}
+
+// closeAdmin ends the admin API and the reload socket. They are closed last, so that the API can report the stop while that goes on. closeAdmin does
+// not wait for unfinished requests once hurry is done.
 func (d *Daemon) closeAdmin(hurry context.Context) {
 	ctx, cancel := context.WithTimeout(hurry, answerTimeout)
 	defer cancel()
+	d.reloads.Close(ctx)
 	d.admin.Close(ctx)
 }

@@ -25,7 +25,9 @@ type Daemon struct {
 	source      Source
 	server      *proxy.Server
 	admin       *admin.Server
-	first       *admin.Plan // of New, until Run commits it
+	first       *admin.Plan   // of New, until Run commits it
+	reloads     *admin.Server // at Source.ReloadSocket
+	reloadPlan  *admin.Plan   // of New, until Run commits it; nil: there is no reload socket
 	manager     *systemd.Notifier
 	notifyFails atomic.Bool // the last notification failed
 
@@ -44,10 +46,12 @@ type Daemon struct {
 	watch        *watch.File    // nil if a change of the file does not start a reload
 }
 
-// Source is the source of the configuration.
+// Source is the source of the configuration, and of requests to read it again.
 type Source struct {
 	Read func() (*config.Config, error) // reads it
 	File string                         // the file to watch for changes
+	// ReloadSocket is the path of a unix socket that takes reloads only, whatever the configuration says; empty: there is none.
+	ReloadSocket string
 }
 
 // Signals request something of Run.
@@ -87,6 +91,8 @@ func New(ctx context.Context, cfg *config.Config, source Source, version string,
 		return nil, err
 	}
 	seen.Server = d.server
+	d.reloads = admin.NewReloadOnly(seen, version, log)
+	d.prepareReloadSocket()
 	return d, nil
 }
 
@@ -94,6 +100,9 @@ func New(ctx context.Context, cfg *config.Config, source Source, version string,
 // signals.Hurry is done, ends the others, and returns when all resources are given back.
 func (d *Daemon) Run(signals Signals) error {
 	d.first.Commit()
+	if d.reloadPlan != nil {
+		d.reloadPlan.Commit()
+	}
 	defer d.closeAdmin(signals.Hurry)
 	if err := d.server.Start(); err != nil {
 		atOnce, cancel := context.WithCancel(signals.Hurry)

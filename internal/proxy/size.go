@@ -45,7 +45,7 @@ func count(n int, what string) string {
 }
 
 // spareDescriptors is for everything without a number of its own: the log, the poller of the Go runtime, the prober,
-// watched files, files that are open for a moment, and both the old and the new socket of a port during a reload.
+// watched files, files that are open for a moment, the reload socket, and both the old and the new socket of a port during a reload.
 const spareDescriptors = 64
 
 // Descriptors returns the most descriptors that a server of this size uses. limit is RLIMIT_NOFILE of the process.

@@ -84,6 +84,9 @@ func TestReloadCommand(t *testing.T) {
 		config.Apps = config.Apps[:1]
 		s.change(config)
 		reload(0, "removed new")
+		if result := harness.Run(t, "reload", "--quiet", "--socket", s.socket); result.Code != 0 || result.Stdout+result.Stderr != "" {
+			t.Errorf("reload --quiet: exit code %d\n%s%s", result.Code, result.Stdout, result.Stderr)
+		}
 		if got := s.status(); got.Reloads.Refused != 4 || got.Reloads.Problem != "" {
 			t.Errorf("the status is %+v", got.Reloads)
 		}

@@ -168,8 +168,7 @@ func TestReload(t *testing.T) {
 		for i := range 5 {
 			m.write("/etc/tcp-proxy/config.json", configure("copy", fmt.Sprintf(`"127.0.0.1:5001", "127.0.0.1:%d"`, 5010+i), `"127.0.0.1:5101"`))
 			m.run("systemctl", "reload", "tcp-proxy")
-			address := fmt.Sprintf("127.0.0.1:%d", 5010+i)
-			harness.Eventually(m, "the new port listens", func() bool { return m.visit(address, "a") == nil })
+			m.reaches(fmt.Sprintf("127.0.0.1:%d", 5010+i), "a")
 		}
 		client.end(m)
 		m.check(talk(open, "a"))
@@ -311,6 +310,9 @@ func TestInstances(t *testing.T) {
 		m.expect("tcp-proxy@two.service", "ActiveState", "inactive")
 		m.reaches("/run/tcp-proxy-two.sock", "b")
 		m.becomes("tcp-proxy@two.service", "ActiveState", "active")
+		m.write("/etc/tcp-proxy/one.json", configure("copy", `"127.0.0.1:6001", "127.0.0.1:6002"`, `"127.0.0.1:5101"`))
+		m.run("systemctl", "reload", "tcp-proxy@one.service")
+		m.reaches("127.0.0.1:6002", "a")
 		m.run("systemctl", "stop", "tcp-proxy@one.service")
 		m.reaches("/run/tcp-proxy-two.sock", "b")
 		m.expect("tcp-proxy.service", "ActiveState", "active")
