@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
@@ -223,6 +224,18 @@ func TestTemplateIsTheService(t *testing.T) {
 	).Replace(read(t, "systemd/tcp-proxy.service"))
 	if instance != read(t, "systemd/tcp-proxy@.service") {
 		t.Error("tcp-proxy@.service is not tcp-proxy.service with the files of an instance")
+	}
+}
+
+// The packaged configuration gives open sessions time when an upgrade restarts the service, and no more than a stop may take
+// at the shutdown of a machine.
+func TestPackagedDrainTimeout(t *testing.T) {
+	cfg, err := config.Load("../etc/tcp-proxy/config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.DrainTimeout < 5*time.Second || cfg.DrainTimeout > 30*time.Second {
+		t.Errorf("drain_timeout is %v", cfg.DrainTimeout)
 	}
 }
 

@@ -125,6 +125,58 @@ func TestUpgradeWithALiveClient(t *testing.T) {
 	})
 }
 
+// An upgrade does not restart a service whose configuration has errors: the old process goes on, and the upgrade says why.
+// Other instances are restarted.
+func TestUpgradeWithABrokenFile(t *testing.T) {
+	for format, upgrade := range map[string][]string{
+		"deb": {"dpkg", "--force-confold", "-i"},
+		"rpm": {"rpm", "-U", "--nodeps"},
+	} {
+		t.Run(format, func(t *testing.T) {
+			onEach(t, func(m *machine) {
+				m.target("127.0.0.1:5101", "a")
+				good := configure("loop", `"127.0.0.1:5001"`, `"127.0.0.1:5101"`)
+				m.write("/etc/tcp-proxy/config.json", good)
+				m.write("/etc/tcp-proxy/web.json", configure("loop", `"127.0.0.1:5002"`, `"127.0.0.1:5101"`))
+				m.run(append(upgrade, m.carry(packageOf(m.T, version, format)))...)
+				m.run("systemctl", "start", "tcp-proxy", "tcp-proxy@web")
+				before, instance := m.property("tcp-proxy.service", "MainPID"), m.property("tcp-proxy@web.service", "MainPID")
+				open, err := m.dial("127.0.0.1:5001")
+				m.must(err)
+				defer open.Close()
+
+				m.write("/etc/tcp-proxy/config.json", configure("loop", `"127.0.0.1:500l"`, `"127.0.0.1:5101"`))
+				out, errs, code := m.try(append(upgrade, m.carry(packageOf(m.T, nextVersion, format)))...)
+				for _, want := range []string{
+					`/etc/tcp-proxy/config.json:1:`, `"127.0.0.1:500l" is not a port`, "tcp-proxy.service is not restarted",
+					"systemctl restart tcp-proxy.service",
+				} {
+					if !strings.Contains(out+errs, want) || code != 0 {
+						m.Errorf("the upgrade does not say %q: exit code %d\n%s%s", want, code, out, errs)
+					}
+				}
+				if got := m.run("tcp-proxy", "version"); !strings.Contains(got, nextVersion) {
+					m.Errorf("after the upgrade the version is %s", got)
+				}
+				m.expect("tcp-proxy.service", "ActiveState", "active")
+				m.expect("tcp-proxy.service", "MainPID", before)
+				m.reaches("127.0.0.1:5001", "a")
+				m.check(talk(open, "a"))
+				if m.property("tcp-proxy@web.service", "MainPID") == instance {
+					m.Error("the upgrade has not restarted the instance")
+				}
+				m.reaches("127.0.0.1:5002", "a")
+
+				m.write("/etc/tcp-proxy/config.json", good)
+				m.run("systemctl", "reload", "tcp-proxy")
+				m.expect("tcp-proxy.service", "MainPID", before)
+				m.run("systemctl", "restart", "tcp-proxy")
+				m.reaches("127.0.0.1:5001", "a")
+			})
+		})
+	}
+}
+
 // The RPM starts nothing by itself, and an upgrade restarts what runs.
 func TestInstallWithRpm(t *testing.T) {
 	onEach(t, func(m *machine) {

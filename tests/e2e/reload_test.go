@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -55,5 +56,34 @@ func TestReloadWaitsForTheOutcome(t *testing.T) {
 		if _, _, code := m.try("systemctl", "reload", "tcp-proxy"); code == 0 {
 			m.Error("the reload of a stopped service does not fail")
 		}
+	})
+}
+
+// The commands in the comment of the socket unit work while the service runs.
+func TestCommandsOfTheSocketUnit(t *testing.T) {
+	onEach(t, func(m *machine) {
+		m.target("127.0.0.1:5101", "example")
+		m.install("")
+		m.reaches("127.0.0.1:5001", "example")
+		unit, err := os.ReadFile(m.path("/usr/lib/systemd/system/tcp-proxy.socket"))
+		m.must(err)
+		commands := regexp.MustCompile(`(?m)^# +(systemctl [^#\n]*)`).FindAllStringSubmatch(string(unit), -1)
+		done := 0
+		for _, command := range commands {
+			words := strings.Fields(command[1])
+			if words[1] == "edit" {
+				continue // it needs an editor; the packaged address is that of the packaged configuration
+			}
+			m.run(words...)
+			done++
+		}
+		if done != 3 {
+			m.Errorf("the unit has %d commands: %v", done, commands)
+		}
+		m.expect("tcp-proxy.socket", "ActiveState", "active")
+		m.expect("tcp-proxy.service", "ActiveState", "active")
+		m.reaches("127.0.0.1:5001", "example")
+		m.run("systemctl", "restart", "tcp-proxy")
+		m.reaches("127.0.0.1:5001", "example")
 	})
 }
