@@ -87,9 +87,9 @@ func (v verdict) String() string {
 	case !v.measured && !v.failed:
 		return "not measured"
 	case v.holds():
-		return "pass"
+		return "met"
 	}
-	return "FAIL"
+	return "missed"
 }
 
 // judge holds each engine against each bar whose row is part of the run.

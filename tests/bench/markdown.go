@@ -54,9 +54,14 @@ func replaceFigures(text, figures string) (string, error) {
 	return before + figuresBegin + "\n\n" + strings.TrimSpace(figures) + "\n\n" + figuresEnd + after, nil
 }
 
-// figures is the Markdown of a run: the machine, how to repeat it, the bars, and for each row its plot and table.
+// figures is the Markdown of a run: the comparison, the machine, how to repeat it, for each row its plot and table, and the
+// bars.
 func figures(r *results, dir string, drawn []plot) string {
 	var b strings.Builder
+	fmt.Fprintf(&b, "## Comparison\n\n%s\n"+
+		"Rates: more is better; all other figures: less is better. The last columns are ratios to the best peer (HAProxy, nginx or "+
+		"systemd-socket-proxyd, whichever is best at that figure). ", comparison(r).markdown())
+	b.WriteString(disturbance(r) + "\n\n## Machine and versions\n\n")
 	m := r.Machine
 	fmt.Fprintf(&b, "Measured on %s in %.0f minutes: medians of %d repeats of %.1f s each. The machine: %s, %d cores, Linux %s, %s, %s.\n",
 		r.Began.Format("2006-01-02"), r.Took/60, r.Repeats, r.Measure, m.CPU, m.Cores, m.Kernel, m.System, m.Go)
@@ -68,18 +73,15 @@ func figures(r *results, dir string, drawn []plot) string {
 	if m.User != "" {
 		fmt.Fprintf(&b, "; the proxies ran as the user %s", m.User)
 	}
-	fmt.Fprintf(&b, ". %s\nTo repeat it:\n\n```sh\n%s\n```\n\n", disturbance(r), r.Command)
+	fmt.Fprintf(&b, ".\nTo repeat it:\n\n```sh\n%s\n```\n\n", r.Command)
 	b.WriteString("| contestant | version |\n|---|---|\n")
 	for _, c := range r.Contestants {
 		if c.Version != "" {
 			fmt.Fprintf(&b, "| %s | %s |\n", c.Name, c.Version)
 		}
 	}
-	b.WriteString("\n× is the ratio to the best peer (HAProxy, nginx or systemd-socket-proxyd, whichever is best at that figure). " +
-		"CPU columns in “% core” are what each party used of one core; “others” is everything else on the machine, the bench included.\n")
-	if all := judge(r); len(all) > 0 {
-		fmt.Fprintf(&b, "\n### Bars\n\n%s", barsGrid(all).markdown())
-	}
+	b.WriteString("\n## Each load\n\n× is the ratio to the best peer. CPU columns in “% core” are what each party used of one core; " +
+		"“others” is everything else on the machine, the bench included.\n")
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		fmt.Fprintf(&b, "\n### %s\n\n", strings.ToUpper(row.Title[:1])+row.Title[1:])
@@ -98,6 +100,9 @@ func figures(r *results, dir string, drawn []plot) string {
 		if p.file == "growth.svg" {
 			fmt.Fprintf(&b, "\n### Growth\n\n![%s](%s/%s)\n", p.title, dir, p.file)
 		}
+	}
+	if all := judge(r); len(all) > 0 {
+		fmt.Fprintf(&b, "\n## Bars\n\nBars are goals of the project. Most demand a lead over the best peer, of each engine.\n\n%s", barsGrid(all).markdown())
 	}
 	return b.String()
 }
