@@ -179,6 +179,20 @@ func TestManualHasEveryCause(t *testing.T) {
 }
 
 // What mandoc(1) finds wrong with the manual, down to style.
+// The shipped configuration shows each key of the top level once, also in comments: who edits one must not overlook another.
+func TestShippedConfigShowsEachKeyOnce(t *testing.T) {
+	const shipped = "../etc/tcp-proxy/config.json"
+	text := read(t, shipped)
+	if _, err := config.Parse(shipped, []byte(text)); err != nil {
+		t.Error(err)
+	}
+	for _, key := range config.Keys() {
+		if n := strings.Count(text, fmt.Sprintf("%q:", key.Path)); n > 1 {
+			t.Errorf("%s shows %q %d times", shipped, key.Path, n)
+		}
+	}
+}
+
 func TestManualLint(t *testing.T) {
 	if _, err := exec.LookPath("mandoc"); err != nil {
 		t.Skip("mandoc is not installed")

@@ -50,8 +50,8 @@ var docs = map[string]string{
 		"can take the session. \"nearest\": the one that connects fastest.",
 	"apps[].connect_timeout":  "How long one attempt to connect to one target may take.",
 	"apps[].connect_attempts": "How many targets are tried for one session before the client is reset. 0 tries every target once.",
-	"apps[].retry_dead_after": "Without probes, how long a dead target waits for a trial connection. Each failed trial doubles " +
-		"the time, up to ten times the value.",
+	"apps[].retry_dead_after": "Without probes, how long a dead target waits for its half-open trial, one session that tries to connect. " +
+		"Each failed trial doubles the time, up to ten times the value.",
 	"apps[].idle_timeout":         "Ends a session in which no byte moved in either direction for this long. 0s is never.",
 	"apps[].half_close_timeout":   "Ends a session in which one side has finished and no byte moved for this long. 0s is never.",
 	"apps[].max_session_duration": "Ends a session after this time, even if it is busy. 0s is never.",
@@ -82,14 +82,15 @@ var docs = map[string]string{
 		"Required in the object, here or in the defaults.",
 	"apps[].accept_proxy_protocol.timeout": "How long the header may take to arrive.",
 	"apps[].send_proxy_protocol": "The version of the PROXY protocol header that is sent to a target before the client's bytes: " +
-		"\"v1\" is text, \"v2\" is binary, and \"\" sends none.",
+		"\"v1\" is text, \"v2\" is binary, and \"\" sends none. A probe begins with a header that names no client; a probe that only connects, or " +
+		"has a port of its own, sends none.",
 	"apps[].source_address": "The local IP address from which targets are connected to and probed. \"\" lets the kernel choose. " +
 		"Targets with an IP address must be of the same family.",
 
 	"apps[].probe": "How targets are probed.",
 	"apps[].probe.when": "\"dead\" probes a target after a connection to it failed, until it is alive again. \"always\" probes all " +
-		"targets all the time, and takes those that fail out of rotation. \"never\" sends no probes and relies on trial " +
-		"connections, see retry_dead_after.",
+		"targets all the time, and takes those that fail out of rotation. \"never\" sends no probes and relies on " +
+		"half-open trials, see retry_dead_after.",
 	"apps[].probe.interval": "The time from one probe of a target to the next, varied at random by up to a tenth.",
 	"apps[].probe.timeout": "How long one probe may take, from the connect to the answer. It may be longer than the interval: a " +
 		"target has one probe at a time.",
