@@ -3,8 +3,8 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+# VERSION=1.2.3 sets the version of the program and its packages; otherwise it comes from git.
+LDFLAGS = -s -w -X main.version=$(or $(shell VERSION='$(VERSION)' packaging/version.sh),$(error there is no version))
 export CGO_ENABLED ?= 0
 
 # All packages except the slow tests of the binary.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # package.sh: the .deb and .rpm packages for amd64 and arm64, in dist/. The same commit gives the same bytes.
 #
-# VERSION        as the packages have it, such as 1.2.3; if it is not given, it comes from the last tag, v1.2.3
+# VERSION        such as 1.2.3; if it is not given, it comes from git (version.sh)
 # DIST           where they go, instead of dist
 # ARCHITECTURES  which, instead of "amd64 arm64"
 set -euo pipefail
@@ -9,19 +9,8 @@ cd "$(dirname "$0")/.."
 
 nfpm=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
-if [ -z "${VERSION:-}" ]; then
-	commit=$(git rev-parse --short=12 HEAD)
-	if tag=$(git describe --tags --match 'v[0-9]*' --abbrev=0 2>/dev/null); then
-		VERSION=${tag#v}
-		since=$(git rev-list --count "$tag..HEAD")
-	else
-		VERSION=0.0.0
-		since=$(git rev-list --count HEAD)
-	fi
-	[ "$since" = 0 ] || VERSION+=+$since.$commit
-	[ -z "$(git status --porcelain --untracked-files=no)" ] || VERSION+=.dirty
-fi
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+VERSION=$(packaging/version.sh)
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}
 export PACKAGE_VERSION=$VERSION PACKAGE_ARCH
 export CGO_ENABLED=0 LC_ALL=C TZ=UTC
 umask 022
@@ -49,6 +38,10 @@ done
 for page in tcp-proxy.8 tcp-proxy.json.5; do
 	gzip -9n <packaging/man/$page >"$stage"/$page.gz
 done
+packaging/docs.sh "$stage"/doc
+# The licenses of what is linked into the program, from the module cache.
+go run ./packaging/notices -format debian >"$stage"/copyright
+go run ./packaging/notices -format text >"$stage"/THIRD-PARTY-NOTICES
 gzip -9n <CHANGELOG.md >"$stage"/changelog.gz
 maintainer=$(sed -n 's/^maintainer: //p' packaging/nfpm.yaml)
 gzip -9n >"$stage"/changelog.Debian.gz <<END

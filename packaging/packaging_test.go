@@ -265,9 +265,9 @@ func TestPackagedFilesExist(t *testing.T) {
 	}
 }
 
-// Scripts of the packages run with nothing but a POSIX shell.
+// Scripts of the packages, and those that say what is in them, run with nothing but a POSIX shell.
 func TestScriptsParse(t *testing.T) {
-	for _, script := range []string{"deb/postinst", "deb/prerm", "deb/postrm", "rpm/post", "rpm/preun", "rpm/postun"} {
+	for _, script := range []string{"deb/postinst", "deb/prerm", "deb/postrm", "rpm/post", "rpm/preun", "rpm/postun", "docs.sh", "version.sh"} {
 		if out, err := exec.CommandContext(t.Context(), "sh", "-n", script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", script, err, bytes.TrimSpace(out))
 		}
