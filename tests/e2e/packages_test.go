@@ -23,6 +23,14 @@ func TestInstallWithApt(t *testing.T) {
 		if version := m.run("tcp-proxy", "version"); !strings.HasPrefix(version, "tcp-proxy 1.0.0 ") {
 			m.Errorf("version: %s", version)
 		}
+		if version := m.run("dpkg-query", "-W", "-f", "${Version} ${Homepage}", "tcp-proxy"); version != "1.0.0-1 https://tcp-proxy.example/" {
+			m.Errorf("the package says %q of itself", version)
+		}
+		for _, file := range []string{"copyright", "operations.md", "configuration.md", "metrics.md", "api.md", "security.md"} {
+			if !m.exists("/usr/share/doc/tcp-proxy/" + file) {
+				m.Errorf("/usr/share/doc/tcp-proxy has no %s", file)
+			}
+		}
 		if status := m.run("systemctl", "status", "--no-pager", "tcp-proxy"); !strings.Contains(status, `Status: "1 app, 1 port, 1/1 target alive, `) {
 			m.Errorf("systemctl status does not say what it does:\n%s", status)
 		}
@@ -46,19 +54,28 @@ func TestInstallWithApt(t *testing.T) {
 		m.reaches("127.0.0.1:5001", "example")
 
 		m.write("/etc/tcp-proxy/web.json", `{"apps": [{"ports": [5002], "targets": ["127.0.0.1:5101"]}]}`)
-		m.run("systemctl", "start", "tcp-proxy@web")
+		m.run("systemctl", "enable", "--now", "tcp-proxy@web.service", "tcp-proxy@more.socket")
+		m.drop("tcp-proxy@web.service", "[Service]\nNice=1\n")
+		m.drop("tcp-proxy.service", "[Service]\nNice=1\n")
+		m.run("systemctl", "mask", "tcp-proxy@never.service")
 		m.run("apt-get", "remove", "-y", "tcp-proxy")
 		if units := m.run("systemctl", "list-units", "--no-legend", "--plain", "tcp-proxy*"); units != "" {
 			m.Errorf("after the removal there are units:\n%s", units)
 		}
-		if m.exists("/usr/bin/tcp-proxy") || m.exists("/run/tcp-proxy") || !m.exists("/etc/tcp-proxy/config.json") {
+		if m.exists("/usr/bin/tcp-proxy") || !m.exists("/etc/tcp-proxy/config.json") || !m.exists("/etc/tcp-proxy/web.json") {
 			m.Error("the removal takes the program and leaves the configuration")
 		}
-		m.run("apt-get", "purge", "-y", "tcp-proxy")
-		if m.exists("/etc/tcp-proxy/config.json") || !m.exists("/etc/tcp-proxy/web.json") {
-			m.Error("the purge takes the configuration of the package, and leaves what it does not know")
+		if left := m.run("find", "/run", "-name", "tcp-proxy*"); left != "" {
+			m.Errorf("the removal leaves\n%s", left)
 		}
-		if left := m.run("find", "/etc/systemd", "/var/lib/systemd", "/usr/lib/systemd", "-name", "*tcp-proxy*"); left != "" {
+		m.write("/etc/systemd/system/tcp-proxy@mine.service", "[Service]\nExecStart=/bin/true\n")
+		m.drop("tcp-proxy@mine.service", "[Service]\nNice=1\n")
+		m.run("apt-get", "purge", "-y", "tcp-proxy")
+		if !m.exists("/etc/systemd/system/tcp-proxy@mine.service.d") {
+			m.Error("the purge takes the drop-in of a unit that the administrator has written")
+		}
+		m.run("rm", "-r", "/etc/systemd/system/tcp-proxy@mine.service", "/etc/systemd/system/tcp-proxy@mine.service.d")
+		if left := m.run("find", "/etc", "/run", "/var/lib/systemd", "/usr/lib", "/usr/share", "-name", "*tcp-proxy*", "-not", "-path", "/run/host/*"); left != "" {
 			m.Errorf("the purge leaves\n%s", left)
 		}
 		m.run("getent", "passwd", "tcp-proxy")
@@ -201,7 +218,17 @@ func TestInstallWithRpm(t *testing.T) {
 		m.run("rpm", "-U", "--nodeps", "--oldpackage", m.carry(packageOf(m.T, version, "rpm")))
 		m.reaches("127.0.0.1:5001", "example")
 
+		if says := m.run("rpm", "-q", "--queryformat", "%{VERSION} %{URL}", "tcp-proxy"); says != "1.0.0 https://tcp-proxy.example/" {
+			m.Errorf("the package says %q of itself", says)
+		}
+		if !m.exists("/usr/share/licenses/tcp-proxy/THIRD-PARTY-NOTICES") || !m.exists("/usr/share/doc/tcp-proxy/operations.md") {
+			m.Error("the package lacks notices or docs")
+		}
+		m.run("systemctl", "enable", "tcp-proxy@web.service", "tcp-proxy@more.socket")
 		m.run("rpm", "-e", "tcp-proxy")
+		if left := m.run("find", "/etc/systemd", "-name", "tcp-proxy*"); left != "" {
+			m.Errorf("the removal leaves\n%s", left)
+		}
 		m.expect("tcp-proxy.service", "ActiveState", "inactive")
 		if m.exists("/usr/bin/tcp-proxy") || !m.exists("/etc/tcp-proxy/config.json.rpmsave") {
 			m.Error("the removal takes the program and leaves the changed configuration")
