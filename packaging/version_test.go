@@ -99,7 +99,7 @@ func TestOneVersion(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, way := range []string{"version"} {
+	for _, way := range []string{"version", "--version"} {
 		out, err := exec.CommandContext(t.Context(), program, way).CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(out), "tcp-proxy 1.2.3 (go") {
 			t.Errorf("tcp-proxy %s: %v\n%s", way, err, out)

@@ -4,12 +4,17 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
+
+	"tcp-proxy/internal/config"
 )
 
 var targets = map[string]string{"target 1": "127.0.0.1:5101", "target 2": "127.0.0.1:5102"}
@@ -25,7 +30,11 @@ func main() {
 	}
 }
 
-func run(proxy, config string) error {
+func run(proxy, file string) error {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
 	for name, address := range targets {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
@@ -36,13 +45,11 @@ func run(proxy, config string) error {
 	// A Ctrl-C reaches the proxy by itself, as one of the terminal's foreground group; a SIGTERM is passed on.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	cmd := exec.Command(proxy, "run", "--config-file", config)
+	cmd := exec.Command(proxy, "run", "--config-file", file)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the proxy: %w", err)
 	}
-	fmt.Println("Two targets and the proxy are running. Try this in another terminal, more than once:\n\n" +
-		"    nc localhost 5001\n\nand type a line: each connection reaches the next target. Ctrl-C stops it all.")
 	go func() {
 		for s := range signals {
 			if s == syscall.SIGTERM {
@@ -50,7 +57,54 @@ func run(proxy, config string) error {
 			}
 		}
 	}()
-	return cmd.Wait()
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := await(cfg, ended); err != nil {
+		return err
+	}
+	explain(os.Stdout, proxy, cfg)
+	return <-ended
+}
+
+// await waits until the proxy accepts connections at its admin socket, or has ended.
+func await(cfg *config.Config, ended <-chan error) error {
+	for {
+		select {
+		case err := <-ended:
+			return errors.Join(errors.New("the proxy has ended"), err)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if conn, err := net.Dial("unix", socket(cfg)); err == nil {
+			return conn.Close()
+		}
+	}
+}
+
+// explain writes what to try. It is the same as in README.md.
+func explain(w io.Writer, proxy string, cfg *config.Config) {
+	fmt.Fprintf(w, `
+Two targets and the proxy are running. Ctrl-C stops them. Try this in another terminal:
+
+    nc localhost 5001     # type a line; each connection reaches the next target
+    %[1]s status --socket %[2]s
+    %[1]s drain --socket %[2]s demo 127.0.0.1:5101     # undo: undrain
+
+`, proxy, socket(cfg))
+	for _, a := range cfg.Admin.Listen {
+		if a.Network != "unix" {
+			fmt.Fprintf(w, "The status page: http://localhost:%d\n\n", a.Addr.Port())
+		}
+	}
+}
+
+// socket returns the path of the admin socket.
+func socket(cfg *config.Config) string {
+	for _, a := range cfg.Admin.Listen {
+		if a.Network == "unix" {
+			return a.Path
+		}
+	}
+	return ""
 }
 
 // serve answers each line of each connection with the target's name and the line.
