@@ -96,6 +96,7 @@ func TestUsageMessages(t *testing.T) {
 		{"drain web", "drain needs both APP and TARGET, or neither"},
 		{"undrain web", "undrain needs both APP and TARGET, or neither"},
 		{"completion", "completion needs the name of one shell: bash, zsh or fish"},
+		{"help check run", "help takes the name of one command"},
 		{"completion bash zsh", "completion needs the name of one shell: bash, zsh or fish"},
 		{"completion tcsh", `there is no completion for "tcsh", only for bash, zsh and fish`},
 	} {
@@ -107,6 +108,26 @@ func TestUsageMessages(t *testing.T) {
 			}
 			expect(t, harness.Run(t, arguments...), exitUsage, "tcp-proxy: "+c.want, "\nTry '"+about+"--help'.\n")
 		})
+	}
+}
+
+// No command leaves the words of the library to whoever gives it too many arguments, or a flag that it does not have, and each
+// points to its own help.
+func TestEveryCommandExplainsItsUsage(t *testing.T) {
+	listed := strings.Split(strings.TrimSpace(harness.Run(t, "__complete", "").Stdout), "\n")
+	for _, line := range listed[:len(listed)-1] { // the last line is a directive
+		command, _, _ := strings.Cut(line, "\t")
+		result := harness.Run(t, command, "--no-such-flag")
+		expect(t, result, exitUsage, "unknown flag: --no-such-flag\nTry 'tcp-proxy "+command+" --help'.\n")
+		result = harness.Run(t, command, "a", "b", "c", "d")
+		for _, bad := range []string{"arg(s)", `" for "tcp-proxy`} {
+			if result.Code == exitUsage && strings.Contains(result.Stderr, bad) {
+				t.Errorf("%s with arguments: %s", command, result.Stderr)
+			}
+		}
+	}
+	if len(listed) < 11 {
+		t.Errorf("only %d commands are listed", len(listed)-1)
 	}
 }
 

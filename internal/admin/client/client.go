@@ -92,7 +92,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// Reload has the proxy read its configuration again, and tells what has changed.
+// Reload makes the proxy re-read its configuration, and returns what has changed.
 func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) {
 	_, body, err := c.do(ctx, http.MethodPost, "/api/v1/reload")
 	if err != nil {
@@ -109,13 +109,13 @@ func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) 
 	return changes, nil
 }
 
-// Drain has the node be ready for no more sessions, or again for them.
+// Drain makes the node report not ready; with on false, ready again.
 func (c *Client) Drain(ctx context.Context, on bool) error {
 	_, _, err := c.do(ctx, http.MethodPost, "/api/v1/"+verb(on))
 	return err
 }
 
-// DrainTarget has a target of an app get no more sessions, or again its share.
+// DrainTarget stops new sessions to a target of an app; with on false, it allows them again.
 func (c *Client) DrainTarget(ctx context.Context, app, target string, on bool) error {
 	_, _, err := c.do(ctx, http.MethodPost, "/api/v1/apps/"+url.PathEscape(app)+"/targets/"+url.PathEscape(target)+"/"+verb(on))
 	return err
@@ -183,7 +183,7 @@ func isSocket(path string) bool {
 	return err != nil || info.Mode().Type() == fs.ModeSocket
 }
 
-// groupOf names the group of a file, or says that it cannot be told.
+// groupOf names the group of a file, or says that it is not known.
 func groupOf(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
