@@ -47,7 +47,7 @@ func fileHint(cmd *cobra.Command, argument string) string {
 func didYouMean(parent *cobra.Command, name, prefix string) string {
 	parent.SuggestionsMinimumDistance = 2
 	near := parent.SuggestionsFor(name)
-	if len(near) == 0 {
+	if len(near) == 0 || name == "" { // every name begins with ""
 		return ""
 	}
 	for i := range near {

@@ -65,10 +65,8 @@ func TestConfigMessages(t *testing.T) {
 // A bad command line gets what is wrong with it, what to write instead, and the command whose help has more.
 func TestUsageMessages(t *testing.T) {
 	file := write(t, smallest)
-	for _, c := range []struct {
-		arguments string
-		want      string
-	}{
+	expect(t, harness.Run(t, ""), exitUsage, `tcp-proxy: unknown command ""`+"\n")
+	for _, c := range []struct{ arguments, want string }{
 		{"--max-workers many", `--max-workers must be a whole number, 1 to 1000000, not "many"`},
 		{"run --max-workers 1.5", `--max-workers must be a whole number, 1 to 1000000, not "1.5"`},
 		{"check --max-workers=", `--max-workers must be a whole number, 1 to 1000000, not ""`},
