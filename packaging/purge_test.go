@@ -48,7 +48,6 @@ func TestPurge(t *testing.T) {
 	write("/etc/tcp-proxy-other.conf")
 	write(units + "tcp-proxy@mine.service")
 	write(units + "tcp-proxy@mine.service.d/override.conf")
-	write(units + "tcp-proxy-exporter.service")
 	write(units + "tcp-proxy-exporter.service.d/override.conf")
 	link(units+"multi-user.target.wants/tcp-proxy@mine.service", units+"tcp-proxy@mine.service")
 	link(units+"multi-user.target.wants/tcp-proxy-exporter.service", "/gone")
@@ -73,7 +72,7 @@ func TestPurge(t *testing.T) {
 	}
 	want := []string{"/etc/tcp-proxy-other.conf", units + "multi-user.target.wants/ssh.service",
 		units + "multi-user.target.wants/tcp-proxy-exporter.service", units + "multi-user.target.wants/tcp-proxy@mine.service",
-		units + "tcp-proxy-exporter.service", units + "tcp-proxy-exporter.service.d/override.conf",
+		units + "tcp-proxy-exporter.service.d/override.conf",
 		units + "tcp-proxy@mine.service", units + "tcp-proxy@mine.service.d/override.conf"}
 	slices.Sort(left)
 	slices.Sort(want)

@@ -35,6 +35,9 @@ func run(proxy, file string) error {
 	if err != nil {
 		return err
 	}
+	if socket(cfg) == "" {
+		return fmt.Errorf("%s has no unix socket in admin.listen", file)
+	}
 	for name, address := range targets {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
@@ -97,7 +100,7 @@ Two targets and the proxy are running. Ctrl-C stops them. Try this in another te
 	}
 }
 
-// socket returns the path of the admin socket.
+// socket returns the path of the admin socket, or "".
 func socket(cfg *config.Config) string {
 	for _, a := range cfg.Admin.Listen {
 		if a.Network == "unix" {

@@ -26,6 +26,9 @@ func TestReadmeShowsTheDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if socket(cfg) == "" {
+		t.Fatal("the demo has no admin socket")
+	}
 	var printed bytes.Buffer
 	explain(&printed, "bin/tcp-proxy", cfg)
 	shown := regexp.MustCompile(`(?m)^    (?:nc|bin/tcp-proxy) .*?(?:  |$)|http://\S+`).FindAllString(printed.String(), -1)
