@@ -237,7 +237,7 @@ func TestCompletionInShells(t *testing.T) {
 		COMP_POINT=${#COMP_LINE}
 		__start_tcp-proxy && printf '%s\n' "${COMPREPLY[@]}"`
 	for line, want := range map[string]string{"run --engine c": "copy", "check --log-level w": "warning", "rel": "reload"} {
-		ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 		defer cancel()
 		command := exec.CommandContext(ctx, "bash", append([]string{"-c", tab, "bash", harness.Binary()}, strings.Fields(line)...)...)
 		command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
