@@ -22,7 +22,7 @@ run: build ## run a proxy with two small targets; try it with: nc localhost 5001
 	@go build -o bin/demo ./tests/demo
 	@exec bin/demo bin/tcp-proxy tests/demo/config.json
 
-deps: go ## install the Debian packages that the tests need
+deps: go ## install the Debian packages that the tests need; starts and enables no service
 	@tests/deps.sh
 
 test: deps ## run all tests, with the race detector; as root also on booted systemd
@@ -42,7 +42,8 @@ soak: build ## run sessions of every kind while targets and the configuration ch
 e2e: deps ## test the packages and the service on booted systemd (root)
 	cd tests/e2e && go test -v -count=1 -timeout 10m
 
-bench: build deps ## compare with HAProxy, nginx and systemd-socket-proxyd: 12 minutes
+bench: build ## compare with HAProxy, nginx and systemd-socket-proxyd: 12 minutes
+	@tests/deps.sh bench
 	go run ./tests/bench -binary bin/tcp-proxy -docs docs/performance.md
 
 package: go ## build the .deb and .rpm packages in dist/
