@@ -37,6 +37,7 @@ need haproxy "PROXY protocol with HAProxy" haproxy
 need iperf3 "iperf3" iperf3
 need libc6-dev "data races (go test -race)" /usr/include/stdlib.h
 need libnginx-mod-stream "PROXY protocol with nginx" /usr/lib/nginx/modules/ngx_stream_module.so
+need iproute2 "addresses and routes of its own, the demo" ip
 need lintian "faults of the .deb package" lintian
 need mandoc "faults of the man pages" mandoc
 need mmdebstrap "packages and service on a booted systemd" mmdebstrap

@@ -10,6 +10,15 @@ deadline=10m
 # time-outs of a second, which would starve.
 waiting=(tests/behaviour tests/admin tests/traffic tests/page tests/commandline)
 
+# The race detector needs a C compiler with the headers of the C library. All else is tested without it, too.
+race=(-race)
+cgo=1
+if ! echo '#include <stdlib.h>' | $(go env CC) -x c -E - >/dev/null 2>&1; then
+  echo "SKIP: data races (go test -race): no C compiler, or no stdlib.h"
+  race=()
+  cgo=0
+fi
+
 export GORACE=${GORACE:-atexit_sleep_ms=50} # instead of a second for every process
 
 folder=$(mktemp -d)
@@ -17,7 +26,7 @@ trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder" # tests start the binary as other users, too
 if [ -z "${TCP_PROXY_BINARY:-}" ]; then
   export TCP_PROXY_BINARY=$folder/tcp-proxy
-  CGO_ENABLED=1 go build -race -o "$TCP_PROXY_BINARY" ./cmd/tcp-proxy
+  CGO_ENABLED=$cgo go build "${race[@]}" -o "$TCP_PROXY_BINARY" ./cmd/tcp-proxy
 fi
 
 module=$(go list -m)
@@ -48,7 +57,7 @@ run() { # a command, as a part that may fail
   wait "$part" || failed=1
 }
 e2e() { cd tests/e2e && exec go test -count=1 -timeout "$deadline"; }
-run env CGO_ENABLED=1 go test -race -count=1 -p 3 -timeout "$deadline" "${waiting[@]}"
-run env CGO_ENABLED=1 go test -race -count=1 -p 2 -timeout "$deadline" "${others[@]}"
+run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p 3 -timeout "$deadline" "${waiting[@]}"
+run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p 2 -timeout "$deadline" "${others[@]}"
 run e2e
 exit "$failed"

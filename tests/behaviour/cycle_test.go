@@ -206,8 +206,9 @@ func TestAReloadThatMakesACircle(t *testing.T) {
 // address over.
 func TestAnAddressThatComesToThisMachine(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("to give this machine an address wants root")
+		t.Skip("SKIP: to give this machine an address wants root")
 	}
+	wantIP(t)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		r := harness.New(t, engine)
 		port := r.SharedPort()
@@ -235,8 +236,9 @@ func TestAnAddressThatComesToThisMachine(t *testing.T) {
 // The session that comes back is refused, the target is dead for that reason, and others lose nothing.
 func TestASessionThatComesBack(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("a route wants root")
+		t.Skip("SKIP: a route wants root")
 	}
+	wantIP(t)
 	harness.EachEngine(t, func(t *testing.T, engine string) {
 		r := harness.New(t, engine)
 		port := r.SharedPort()
@@ -275,4 +277,12 @@ func TestASessionThatComesBack(t *testing.T) {
 			t.Errorf("%+v", record)
 		}
 	})
+}
+
+// wantIP skips the test on a machine without ip(8).
+func wantIP(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("SKIP: ip is not installed: run `make deps`")
+	}
 }

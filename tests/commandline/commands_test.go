@@ -31,8 +31,9 @@ func TestCheck(t *testing.T) {
 // Ports that connections which go out may take are noted, and no mistake.
 func TestCheckNotesEphemeralPorts(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("a range of its own wants root")
+		t.Skip("SKIP: a range of its own wants root")
 	}
+	harness.Namespace(t, "--net")
 	file := write(t, `{"apps": [
   {"name": "a", "ports": [5001, "40000-40010", "40020"], "targets": ["10.0.0.1:80"]},
   {"name": "b", "ports": ["unix:/run/b.sock", "127.0.0.1:50001"], "targets": ["10.0.0.1:80"]}
