@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -85,6 +86,10 @@ listen front
 // nginxInFront sends PROXY headers to the address, of version 1.
 func nginxInFront(t *testing.T, r *harness.Rig, to string) string {
 	t.Helper()
+	const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+	if _, err := os.Stat(module); err != nil {
+		t.Skipf("SKIP: nginx has no stream module: %v: run `make deps`", err)
+	}
 	root, address := folder(r, "nginx-in-front", nil), r.Address()
 	config := write(t, fmt.Appendf(nil, `
 daemon off;
