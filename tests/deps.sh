@@ -29,7 +29,8 @@ need() {
   done
 }
 
-need chromium "the status page in a browser" chromium
+command -v chromium >/dev/null ||
+  need chromium-headless-shell "the status page in a browser" chromium-headless-shell
 need curl "HTTP through nginx" curl
 need dnsmasq-base "targets by name" dnsmasq
 need gcc "data races (go test -race)" gcc

@@ -244,7 +244,7 @@ func (m machine) script() string {
 func (m machine) installAll() {
 	m.Helper()
 	count := 0
-	for _, line := range regexp.MustCompile(`(?m)^need \S+ "[^"]*" (.*)$`).FindAllStringSubmatch(m.script(), -1) {
+	for _, line := range regexp.MustCompile(`(?m)^ *need \S+ "[^"]*" (.*)$`).FindAllStringSubmatch(m.script(), -1) {
 		for what := range strings.FieldsSeq(line[1]) {
 			what = strings.ReplaceAll(strings.Trim(what, "'"), "*", "1")
 			if !strings.HasPrefix(what, "/") {

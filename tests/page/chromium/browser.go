@@ -47,6 +47,9 @@ type message struct {
 func Start() (*Browser, error) {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
+		path, err = exec.LookPath("chromium-headless-shell") // the same without windows, and with fewer packages
+	}
+	if err != nil {
 		return nil, fmt.Errorf("there is no browser, which `make deps` installs: %w", err)
 	}
 	folder, err := os.MkdirTemp("", "chromium-")
