@@ -6,9 +6,10 @@ cd "$(dirname "$0")/.."
 
 deadline=10m
 
-# The packages that take longest mostly wait: three at a time keep two processors busy. The others have peers with
-# time-outs of a second, which would starve.
-waiting=(tests/behaviour tests/admin tests/traffic tests/page tests/commandline)
+# Two packages at a time, those that take longest first. With more, or with tests/e2e beside them, two processors are not
+# enough: the whole takes no less time, and peers with time-outs of a second starve.
+parallel=2
+long=(tests/behaviour tests/admin tests/traffic tests/page tests/commandline)
 
 # The race detector needs a C compiler with the headers of the C library. All else is tested without it, too.
 race=(-race)
@@ -30,16 +31,15 @@ if [ -z "${TCP_PROXY_BINARY:-}" ]; then
 fi
 
 module=$(go list -m)
-waiting=("${waiting[@]/#/$module/}")
-others=()
+packages=("${long[@]/#/$module/}")
 for package in $(go list ./...); do
-  case " ${waiting[*]} $module/tests/e2e " in
+  case " ${packages[*]} $module/tests/e2e " in
     *" $package "*) ;;
-    *) others+=("$package") ;;
+    *) packages+=("$package") ;;
   esac
 done
 
-echo "Testing ${#waiting[@]} packages that take long, ${#others[@]} others, and tests/e2e. Go reports a package when those before it have ended."
+echo "Testing ${#packages[@]} packages, and then tests/e2e. Go reports a package when those before it have ended."
 set -m # each part is a process group of its own, which a signal reaches as a whole
 part=0
 stop() {
@@ -57,7 +57,6 @@ run() { # a command, as a part that may fail
   wait "$part" || failed=1
 }
 e2e() { cd tests/e2e && exec go test -count=1 -timeout "$deadline"; }
-run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p 3 -timeout "$deadline" "${waiting[@]}"
-run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p 2 -timeout "$deadline" "${others[@]}"
+run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p "$parallel" -timeout "$deadline" "${packages[@]}"
 run e2e
 exit "$failed"
