@@ -211,12 +211,7 @@ func TestEndIsForThoseThatAreThere(t *testing.T) {
 
 // What a client has sent already is not sent to a target that then cannot be registered: the next one gets all of it.
 func TestNothingIsSentToATargetThatCannotBeRegistered(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	addr := l.Addr().(*net.TCPAddr)
+	l, addr := listenTCP(t)
 	s := newStill(t, config.Target{Address: config.Address{Network: "tcp", Host: "127.0.0.1", Port: uint16(addr.Port)}, Weight: 1})
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -120,12 +120,8 @@ func TestATimeoutIsBelievedAfterALook(t *testing.T) {
 // Urgent data before the end of a stream is still relayed when a look finds the end before an event has reported either.
 func TestLookFindsUrgentDataBeforeTheEnd(t *testing.T) {
 	s, l := reached(t)
-	clients, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer clients.Close()
-	client, err := net.Dial("tcp", clients.Addr().String())
+	clients, addr := listenTCP(t)
+	client, err := net.Dial("tcp", addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (s *Session) Pick(now int64) (*upstream.Target, Action) {
 		return nil, Abort
 	}
 	s.state.Phase = Choosing
-	s.state.until, s.state.raceUntil, s.state.raceAt = Never, Never, Never
+	s.state.until, s.state.raceAt = Never, Never
 	if s.exhausted() {
 		return nil, s.noneLeft()
 	}
@@ -60,10 +60,10 @@ func (s *Session) noneLeft() Action {
 	return s.End(relay.ConnectFailed, s.err)
 }
 
-// attemptUntil is when an attempt that begins now is given up.
-func (s *Session) attemptUntil(now int64) int64 {
+// attemptUntil is when an attempt that began at a moment is given up.
+func (s *Session) attemptUntil(began int64) int64 {
 	if limit := s.route.ConnectTimeout; limit > 0 {
-		return now + int64(limit)
+		return began + int64(limit)
 	}
 	return Never
 }
@@ -126,7 +126,6 @@ func (s *Session) Race(now int64) *upstream.Target {
 		return nil
 	}
 	s.attempts[1] = attempt{t, now, halfOpen}
-	s.state.raceUntil = s.attemptUntil(now)
 	return t
 }
 
@@ -165,7 +164,6 @@ func (s *Session) OnConnectFailed(side int, err error, now int64) Action {
 	case s.Ended():
 		return Abort
 	case side == Racing:
-		s.state.raceUntil = Never
 	case s.attempts[1].target == nil:
 		s.state.Phase, s.state.until, s.state.raceAt = Choosing, Never, Never
 		return Connect
@@ -180,7 +178,7 @@ func (s *Session) OnConnectFailed(side int, err error, now int64) Action {
 // promote makes the racing attempt that of Target.
 func (s *Session) promote() {
 	s.attempts[0], s.attempts[1] = s.attempts[1], attempt{}
-	s.state.until, s.state.raceUntil = s.state.raceUntil, Never
+	s.state.until = s.attemptUntil(s.attempts[0].begun)
 	if s.fromHere {
 		s.events.Own.Move(s.origin, Racing-Target, 0)
 	}

@@ -99,9 +99,8 @@ type State struct {
 	resetAt   int64 // relaying: when a broken side ends the session; 0: none is broken
 
 	// Before the target is connected; each may be Never.
-	until     int64 // when what the phase waits for is given up: a header, a slot, or the attempt of Target
-	raceUntil int64 // when the racing attempt is given up; later than until
-	raceAt    int64 // when the attempt, which is alone so far, gets another to race against
+	until  int64 // when what the phase waits for is given up: a header, a slot, or the attempt of Target
+	raceAt int64 // when the attempt, which is alone so far, gets another to race against
 }
 
 // Begun is when the session was accepted.
@@ -158,7 +157,7 @@ type attempt struct {
 // Account must follow.
 func (s *Session) Begin(state *State, route *relay.Route, events *relay.Events, now int64) {
 	*s = Session{state: state, route: route, events: events, tried: s.tried, origin: s.origin, localFault: true}
-	*state = State{Phase: Choosing, begun: now, until: Never, raceUntil: Never, raceAt: Never}
+	*state = State{Phase: Choosing, begun: now, until: Never, raceAt: Never}
 	if route.Meter != nil {
 		route.Meter.Begun()
 	}
@@ -169,9 +168,6 @@ func (s *Session) Route() *relay.Route { return s.route }
 
 // Target is the target that the session is connected to, or that is being tried for a side; nil: none.
 func (s *Session) Target(side int) *upstream.Target { return s.attempts[side-Target].target }
-
-// HeaderClient is the client that a PROXY header has named; nil: none has.
-func (s *Session) HeaderClient() *proxyproto.Header { return s.header }
 
 // End ends the session for a cause that the engine has found. err is what is known beyond it, or nil. The first cause
 // counts.
