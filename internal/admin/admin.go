@@ -8,12 +8,14 @@ package admin
 
 import (
 	"context"
+	"os"
 	"sync"
 	"time"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/sanitize"
 )
 
 // Descriptors returns the most descriptors that so many addresses hold: for each its socket, its connections, and one more
@@ -56,13 +58,22 @@ func New(node Node, version string, log *logging.Logger) *Server {
 		node:       node,
 		log:        log,
 		version:    version,
-		renderings: newRenderings(node.Snapshot, version),
+		renderings: newRenderings(func() proxy.Snapshot { return identified(node.Snapshot(), version) }, version),
 		listeners:  map[config.AdminAddress]*listener{},
 		last:       lastAnswers,
 		conns:      maxConns,
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.closing, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// identified adds to a snapshot which proxy it is of: through a tunnel or a port mapping the address does not say.
+func identified(s proxy.Snapshot, version string) proxy.Snapshot {
+	s.ProgramVersion = version
+	if name, err := os.Hostname(); err == nil {
+		s.Hostname = sanitize.Text(name, sanitize.Limit)
+	}
 	return s
 }
 

@@ -34,7 +34,7 @@ func FuzzRequest(f *testing.F) {
 		"GET /api/v1/status HTTP/1.1\r\nHost: evil.example\r\n\r\n",
 		"HEAD /api/v1/status HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: x\r\nIf-None-Match: \"y\"\r\nRange: bytes=1-2\r\n\r\n",
-		"GET /page/main.js HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /page/icon.svg HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /page/../x HTTP/1.1\r\nHost: x\r\n\r\n",
 		"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
 		"POST /api/v1/drain HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",

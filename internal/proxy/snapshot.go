@@ -19,21 +19,23 @@ var (
 )
 
 // Snapshot is the state of a server. It shares nothing with the server and belongs to the caller. Its JSON is the body of
-// /api/v1/status; durations are seconds there, and sizes bytes.
+// /api/v1/status; durations are seconds there, and sizes bytes. The API fills in Hostname and ProgramVersion.
 type Snapshot struct {
-	Version   int               `json:"version"`
-	Taken     time.Time         `json:"taken"`
-	Started   time.Time         `json:"started"` // when the server began to accept
-	State     Stage             `json:"state"`
-	Engine    string            `json:"engine"`
-	Workers   Workers           `json:"workers"`
-	Reloads   Reloads           `json:"reloads"`
-	Log       Log               `json:"log"`
-	Shortages []Shortage        `json:"shortages"`       // current ones, the longest first
-	Lacked    map[string]uint64 `json:"shortages_total"` // failures because this machine lacked something, by kind
-	Names     []Name            `json:"names"`           // names of targets that are looked up
-	Apps      []App             `json:"apps"`
-	Events    []Event           `json:"events"` // oldest first; the oldest of those that repeat are removed
+	Version        int               `json:"version"`
+	Hostname       string            `json:"hostname,omitempty"`        // of this machine; empty: not known
+	ProgramVersion string            `json:"program_version,omitempty"` // of this program; empty: not known
+	Taken          time.Time         `json:"taken"`
+	Started        time.Time         `json:"started"` // when the server began to accept
+	State          Stage             `json:"state"`
+	Engine         string            `json:"engine"`
+	Workers        Workers           `json:"workers"`
+	Reloads        Reloads           `json:"reloads"`
+	Log            Log               `json:"log"`
+	Shortages      []Shortage        `json:"shortages"`       // current ones, the longest first
+	Lacked         map[string]uint64 `json:"shortages_total"` // failures because this machine lacked something, by kind
+	Names          []Name            `json:"names"`           // names of targets that are looked up
+	Apps           []App             `json:"apps"`
+	Events         []Event           `json:"events"` // oldest first; the oldest of those that repeat are removed
 }
 
 // Stage is what the server is doing.

@@ -14,7 +14,7 @@ var night = time.Date(2024, 3, 1, 3, 12, 0, 0, time.UTC)
 // calm is a proxy with which all is well: three apps, six targets.
 func calm() proxy.Snapshot {
 	return proxy.Snapshot{
-		Version: proxy.SnapshotVersion, Taken: night, Started: night.Add(-52 * time.Hour), State: proxy.Serving, Engine: "loop",
+		Version: proxy.SnapshotVersion, Hostname: "lb1.example.net", ProgramVersion: "1.2.3", Taken: night, Started: night.Add(-52 * time.Hour), State: proxy.Serving, Engine: "loop",
 		Workers: proxy.Workers{Busy: 1034, Max: 10000, Paused: map[string]uint64{}},
 		Reloads: proxy.Reloads{Succeeded: 3, LastSuccess: night.Add(-3 * time.Hour)},
 		Names: []proxy.Name{{

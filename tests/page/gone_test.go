@@ -15,7 +15,7 @@ func TestProxyGoneAndBack(t *testing.T) {
 	if said := tab.Text(`document.querySelector("#gone-since").innerText`); !strings.HasPrefix(said, "No answer since ") {
 		t.Errorf("it says %q", said)
 	}
-	if title := tab.Text("document.title"); !strings.HasPrefix(title, "no answer · tcp-proxy ") {
+	if title := tab.Text("document.title"); !strings.HasPrefix(title, "no answer · lb1.example.net · tcp-proxy ") {
 		t.Errorf("the title is %q", title)
 	}
 	same(t, "what was known", rows(tab, 2)[:1], []string{"web 5001, 5002 | 3 of 3 alive"})

@@ -78,7 +78,7 @@ func TestPolicyHolds(t *testing.T) {
 		const refused = (what, how) => { try { how(); tried.push(what + " went"); } catch (e) { tried.push(what + " refused"); } };
 		refused("html", () => { document.body.insertAdjacentHTML("beforeend", "<b>x</b>"); });
 		refused("script", () => { const s = document.createElement("script"); s.text = "window.ran = 1"; document.body.append(s); });
-		refused("address of a script", () => { document.createElement("script").src = "page/main.js"; });
+		refused("address of a script", () => { document.createElement("script").src = "page/x.js"; });
 		const image = new Image();
 		await new Promise((done) => { image.onload = image.onerror = done; image.src = "`+elsewhere.URL+`/x.png"; });
 		await fetch("`+elsewhere.URL+`").then(() => tried.push("fetch went"), () => tried.push("fetch refused"));

@@ -95,3 +95,17 @@ func same(t *testing.T, what string, got, want []string) {
 		t.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
+
+// The page comes as one response; beside it there is only the status, and the icon that the browser asks for by itself.
+func TestOneResponse(t *testing.T) {
+	s := serve(t, calm())
+	tab := desktop(t, s)
+	asked := map[string]bool{}
+	for _, url := range tab.Requests() {
+		asked[strings.TrimPrefix(url, s.url)] = true
+	}
+	delete(asked, "page/icon.svg")
+	if len(asked) != 2 || !asked[""] || !asked["api/v1/status"] {
+		t.Errorf("the page asks for %v", asked)
+	}
+}

@@ -1,69 +1,91 @@
-// Package page is the status page: one HTML document with its style and its scripts, as they lie in this folder, embedded
-// and served as they are. The page asks api/v1/status, relative to where it is itself, and nothing else.
+// Package page is the status page. Its document, styles and scripts are files of this folder, and are sent as one response:
+// the style and the script are inline. Only the icon of the browser's tab is another one. The page asks api/v1/…, relative to
+// its own address, and nothing else.
 package page
 
 import (
 	"bytes"
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
-	"path"
+	"strings"
+	"sync"
 	"time"
 )
 
-//go:embed index.html *.css *.js *.svg
+//go:embed index.html *.css *.js icon.svg
 var files embed.FS
 
-// policy lets the page load its own files and ask its own server. Nothing inline runs, nothing is taken from elsewhere,
-// and no text can become HTML: the page has no policy that makes trusted types.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+// policyFormat lets the page run the script and use the style with these hashes (CSP Level 3, 2.3.1), and ask its own server.
+// No other script or style runs, inline or not, nothing is loaded from elsewhere, and no text can become HTML: the page has no
+// policy that makes trusted types.
+const policyFormat = "default-src 'none'; script-src '%s'; style-src '%s'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// types are not left to the machine's own table.
-var types = map[string]string{
-	".html": "text/html; charset=utf-8",
-	".css":  "text/css; charset=utf-8",
-	".js":   "text/javascript; charset=utf-8",
-	".svg":  "image/svg+xml",
-}
-
-// An asset is one file as it is sent.
+// An asset is a file as it is sent.
 type asset struct {
-	name, kind, tag string
-	body            []byte
+	name, kind, policy, tag string
+	body                    []byte
 }
 
-// Handler serves GET and HEAD of the page at /, and of what belongs to it below /page/. What is not there, missing answers.
-func Handler(missing http.Handler) http.Handler {
-	entries, err := files.ReadDir(".")
-	if err != nil {
-		panic(err) // it is in the binary
+func newAsset(name, kind, policy string, body []byte) asset {
+	sum := sha256.Sum256(body)
+	return asset{name: name, kind: kind, policy: policy, tag: `"` + hex.EncodeToString(sum[:12]) + `"`, body: body}
+}
+
+// document is the page.
+var document = sync.OnceValue(func() asset {
+	style, script := "\n"+read("style.css")+read("table.css"), "\n"+link(files, "main")
+	body := read("index.html")
+	for _, inline := range []struct{ mark, tag, text string }{
+		{`<link rel="stylesheet" href="style.css">`, "style", style},
+		{`<script src="main.js"></script>`, "script", script},
+	} {
+		if strings.Count(body, inline.mark) != 1 {
+			panic("index.html does not have " + inline.mark + " once")
+		}
+		opening := "<" + inline.tag + ">"
+		if inline.tag == "script" {
+			opening = `<script type="module">` // strict mode, and it runs when the document is complete
+		}
+		body = strings.Replace(body, inline.mark, opening+inline.text+"</"+inline.tag+">", 1)
 	}
+	return newAsset("index.html", "text/html; charset=utf-8", fmt.Sprintf(policyFormat, hashOf(script), hashOf(style)), []byte(body))
+})
+
+// read returns a file of the page. The files are in the binary: reading them cannot fail.
+func read(name string) string {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+// hashOf returns the source expression of an inline text.
+func hashOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Handler serves GET and HEAD of the page at /, and of its icon at /page/icon.svg. Requests of other paths go to missing.
+func Handler(missing http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", missing)
-	for _, entry := range entries {
-		body, err := files.ReadFile(entry.Name())
-		if err != nil {
-			panic(err)
-		}
-		sum := sha256.Sum256(body)
-		a := asset{name: entry.Name(), kind: types[path.Ext(entry.Name())], tag: `"` + hex.EncodeToString(sum[:12]) + `"`, body: body}
-		if a.name == "index.html" {
-			mux.Handle("GET /{$}", a)
-		} else {
-			mux.Handle("GET /page/"+a.name, a)
-		}
-	}
+	mux.Handle("GET /{$}", document())
+	mux.Handle("GET /page/icon.svg", newAsset("icon.svg", "image/svg+xml", "default-src 'none'; frame-ancestors 'none'", []byte(read("icon.svg"))))
 	return mux
 }
 
-// ServeHTTP sends the file. Browsers keep it, and ask each time whether it is still the same: after an upgrade no file of
-// the page before meets one of the page after.
+// ServeHTTP sends the file. Browsers keep it, and ask each time whether it is still the same: after an upgrade of the proxy
+// they get the page of the new version.
 func (a asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", a.kind)
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", a.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")

@@ -8,6 +8,8 @@ const opened = Date.now();
 // Status says how the polling goes, also between two answers.
 export class Status {
   #poll; #timer = 0;
+  #name = `tcp-proxy ${location.host}`;
+  #title = 'tcp-proxy';
 
   constructor(poll) {
     this.#poll = poll;
@@ -16,14 +18,17 @@ export class Status {
 
   // show shows the head of an answer.
   show(model, problems) {
-    const { state, engine, started } = model.answer;
+    const { state, engine, started, hostname, program_version: version } = model.answer;
     const stage = find('stage');
     stage.hidden = false;
     text(stage, state);
     attribute(stage, 'class', `badge ${state}`);
     const up = moment(started);
-    text(find('node'), `${location.host} · up ${up === null ? '' : span(model.age(up))} · engine ${engine}`);
-    this.title = `${problems > 0 ? `(${problems}) ` : ''}tcp-proxy ${location.host}`;
+    text(find('host'), hostname ? ` on ${hostname}` : '');
+    const facts = [version && `version ${version}`, up !== null && `up ${span(model.age(up))}`, `engine ${engine}`];
+    text(find('node'), facts.filter(Boolean).join(' · '));
+    this.#name = `${hostname ? `${hostname} · ` : ''}tcp-proxy ${location.host}`;
+    this.#title = `${problems > 0 ? `(${problems}) ` : ''}${this.#name}`;
   }
 
   // turn shows whether there was an answer, and while there is none, counts the seconds.
@@ -33,7 +38,7 @@ export class Status {
     const gone = failures > 0;
     find('gone').hidden = !gone;
     attribute(document.body, 'class', gone ? 'stale' : null);
-    document.title = gone ? `no answer · tcp-proxy ${location.host}` : this.title ?? 'tcp-proxy';
+    document.title = gone ? `no answer · ${this.#name}` : this.#title;
     text(find('live'), answered === null ? '' : gone ? `last answer at ${clock(answered)}` : `live · ${clock(answered)}`);
     if (gone) this.#count();
   }

@@ -121,7 +121,7 @@ func (p *painter) node() {
 	if !s.Started.IsZero() {
 		head += ", up " + p.ago(s.Started)
 	}
-	p.flow(part{bold, strings.TrimSpace("tcp-proxy " + p.Program)}, part{shade, head}, part{plain, "engine " + s.Engine},
+	p.flow(part{bold, p.identity()}, part{shade, head}, part{plain, "engine " + s.Engine},
 		part{plain, fmt.Sprintf("workers %d/%d", s.Workers.Busy, s.Workers.Max)})
 	if s.State == proxy.Draining {
 		p.para("", yellow, "The node is draining: it keeps serving, but reports not ready to load balancers.")
@@ -136,6 +136,20 @@ func (p *painter) node() {
 	if s.Log.Problem != "" {
 		p.para("", red, fmt.Sprintf("The log does not accept entries, %d lost: %s", s.Log.Lost, s.Log.Problem))
 	}
+}
+
+// identity says which proxy it is, in one line.
+func (p *painter) identity() string {
+	text := strings.TrimSpace("tcp-proxy " + p.Program)
+	if p.s.Hostname == "" {
+		return text
+	}
+	text += " on "
+	width := 0
+	if p.Width > 0 {
+		width = max(10, p.Width-length(text))
+	}
+	return text + cut(clean(p.s.Hostname), width)
 }
 
 // shortage says what fails because the machine lacks something.

@@ -24,7 +24,7 @@ var (
 // healthy is a proxy with nothing to complain of.
 func healthy() *proxy.Snapshot {
 	return &proxy.Snapshot{
-		Version: proxy.SnapshotVersion, Taken: now, Started: began, State: proxy.Serving, Engine: "loop",
+		Version: proxy.SnapshotVersion, Hostname: "lb1", Taken: now, Started: began, State: proxy.Serving, Engine: "loop",
 		Workers: proxy.Workers{Busy: 104, Max: 1000},
 		Reloads: proxy.Reloads{Succeeded: 3, LastSuccess: now.Add(-5 * time.Minute)},
 		Names:   []proxy.Name{{Name: "web.internal:80", Addresses: []string{"10.0.0.3"}}},
@@ -98,6 +98,7 @@ func troubled() *proxy.Snapshot {
 // wide is one with long names and large numbers.
 func wide() *proxy.Snapshot {
 	s := healthy()
+	s.Hostname = strings.Repeat("a-very-long-host-name.", 10) + "internal"
 	s.Workers = proxy.Workers{Busy: 1000000, Max: 1000000}
 	web := &s.Apps[0]
 	web.Name = strings.Repeat("very-long-name-", 4) + "end"
