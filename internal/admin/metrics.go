@@ -88,9 +88,11 @@ func families(version string) []family {
 			give(float64(failing), a.Name)
 		})),
 
-		gauge("target_up", "app target", "1 if the target is alive, 0 if it is dead, draining or down.", ofTargets(func(app string, t *proxy.Target, give giver) {
+		gauge("target_up", "app target", "1 if the target is alive or untested, 0 if it is dead, draining or down.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(oneIf(t.State == upstream.Alive), app, t.Name)
 		})),
+		gauge("target_untested", "app target", "1 if no connect to the target and no probe of it has succeeded yet, and it is not known to be dead; else 0.",
+			ofTargets(func(app string, t *proxy.Target, give giver) { give(oneIf(t.Untested), app, t.Name) })),
 		gauge("target_disabled", "app target", "1 if an operator (draining) or the configuration (down) has taken the target out of service, else 0.",
 			ofTargets(func(app string, t *proxy.Target, give giver) {
 				give(oneIf(t.State == upstream.Draining || t.State == upstream.Down), app, t.Name)
@@ -161,7 +163,7 @@ func families(version string) []family {
 				give(float64(s.Reloads.Refused), "refused")
 				give(float64(s.Reloads.Succeeded), "succeeded")
 			}),
-		gauge("last_reload_successful", "", "1 if the last reload was applied, 0 if it was refused.", func(s *proxy.Snapshot, give giver) {
+		gauge("last_reload_successful", "", "0 if the last reload was refused, else 1: it was applied, or there was none since the start.", func(s *proxy.Snapshot, give giver) {
 			give(oneIf(s.Reloads.Problem == ""))
 		}),
 		gauge("last_reload_success_timestamp_seconds", "", "When the active configuration was applied.", func(s *proxy.Snapshot, give giver) {

@@ -183,7 +183,7 @@ func TestNotifications(t *testing.T) {
 	m := newManager(t)
 	r := start(t, m, parse(t, `{"drain_timeout": "1m", "apps": [{"name": "a", "ports": ["systemd:web"], "targets": ["`+server.Addr().String()+`"]}]}`),
 		systemd.Socket{Name: "web", Listener: socket})
-	if got, want := m.receives("READY=1"), "READY=1\nSTATUS=1 app, 1 port, 1/1 target alive, 0 sessions"; got != want {
+	if got, want := m.receives("READY=1"), "READY=1\nSTATUS=1 app, 1 port, 0/1 target alive, 1 untested, 0 sessions"; got != want {
 		t.Errorf("the manager receives %q, want %q", got, want)
 	}
 	m.receives("WATCHDOG=1")

@@ -122,6 +122,7 @@ func describeTarget(t *upstream.Target) Target {
 		Name:        t.Name,
 		Address:     t.Address.String(),
 		State:       c.State,
+		Untested:    c.Untested,
 		Since:       c.Since,
 		Reason:      sanitize.Text(c.Reason, maxText),
 		Weight:      t.Weight,

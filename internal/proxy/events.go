@@ -151,7 +151,10 @@ func (s *Server) demoted(r *relay.Route, t *upstream.Target) {
 }
 
 func (s *Server) targetAlive(app string, t *upstream.Target, why string) {
-	const text = "target is alive again"
+	text := "target is alive again"
+	if t.Untested() {
+		text = "target is untested, and takes sessions again"
+	}
 	s.log.Throttled(targetState, app+" "+t.Name, logging.Info, text,
 		logging.Fields{logging.EventKey: logging.TargetBack, "app": app, "target": t.Name})
 	s.history.note(Event{Kind: EventTargetBack, App: app, Target: t.Name, Text: text, Reason: why})

@@ -125,8 +125,9 @@ type Target struct {
 	Name        string            `json:"name"`    // unique in its app
 	Address     string            `json:"address"` // as in the configuration: a name can be several targets
 	State       upstream.State    `json:"state"`
-	Since       time.Time         `json:"since"`
-	Reason      string            `json:"reason,omitempty"` // why it is not alive
+	Untested    bool              `json:"untested,omitempty"` // it is alive only because no connect and no probe has succeeded or made it dead yet
+	Since       time.Time         `json:"since"`              // of the state, or since it is no longer untested
+	Reason      string            `json:"reason,omitempty"`   // why it is not alive
 	Weight      int               `json:"weight"`
 	Backup      bool              `json:"backup,omitempty"`
 	MaxSessions int               `json:"max_sessions,omitempty"`

@@ -10,7 +10,8 @@ import (
 // Status is a summary of the state of a server.
 type Status struct {
 	Size
-	Alive    int // targets
+	Alive    int // targets that have shown that they work
+	Untested int // targets of which that is not known yet: upstream.Target.Untested
 	Sessions int // open ones
 }
 
@@ -23,7 +24,10 @@ func (s *Server) Status() Status {
 	for _, a := range s.apps {
 		for _, t := range a.targets.All() {
 			status.Targets++
-			if t.State() == upstream.Alive {
+			switch {
+			case t.Untested():
+				status.Untested++
+			case t.State() == upstream.Alive:
 				status.Alive++
 			}
 		}
@@ -31,10 +35,16 @@ func (s *Server) Status() Status {
 	return status
 }
 
-// String returns a text such as "3 apps, 12 ports, 40/42 targets alive, 1034 sessions".
+// String returns a text such as "3 apps, 12 ports, 38/42 targets alive, 2 untested, 1034 sessions".
 func (s Status) String() string {
-	return fmt.Sprintf("%s, %s, %d/%s alive, %s",
-		count(s.Apps, "app"), count(s.Ports, "port"), s.Alive, count(s.Targets, "target"), count(s.Sessions, "session"))
+	targets := "0 targets" // no name has an address yet
+	if s.Targets > 0 {
+		targets = fmt.Sprintf("%d/%s alive", s.Alive, count(s.Targets, "target"))
+	}
+	if s.Untested > 0 {
+		targets += fmt.Sprintf(", %d untested", s.Untested)
+	}
+	return fmt.Sprintf("%s, %s, %s, %s", count(s.Apps, "app"), count(s.Ports, "port"), targets, count(s.Sessions, "session"))
 }
 
 // Alive returns nil once the engine has shown that it accepts and responds; see relay.Engine.

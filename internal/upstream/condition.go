@@ -5,7 +5,8 @@ import "time"
 // Condition is the state of a target at one moment.
 type Condition struct {
 	State      State
-	Since      time.Time     // of State
+	Untested   bool          // it is Alive only because no connect and no probe has succeeded or made it dead yet
+	Since      time.Time     // of State, or since it is no longer Untested
 	Reason     string        // the last error of a dead target, or why it is barred; otherwise empty
 	Retry      time.Duration // until the next half-open trial of a dead target; 0: none is scheduled
 	DemotedFor time.Duration // for how much longer it is demoted after lost races; 0: it is not
@@ -32,6 +33,7 @@ func (t *Target) Condition() Condition {
 		ConnectTime: t.latency.value(),
 		DemotedFor:  t.DemotedFor(),
 	}
+	c.Untested = c.State == Alive && t.currentHealth() == untested
 	for i := range c.Failures {
 		c.Failures[i] = t.failures[i].Load()
 	}

@@ -4,11 +4,15 @@ package upstream
 type health uint32
 
 const (
-	alive    health = iota
-	dead            // a connect or the probes failed; used when no live target can take the session
-	retryDue        // dead; the next session that picks it makes the half-open trial
-	inTrial         // dead; a session makes the half-open trial
+	untested health = iota // no connect and no probe has succeeded yet; used like an alive one
+	alive
+	dead     // a connect or the probes failed; used when no live target can take the session
+	retryDue // dead; the next session that picks it makes the half-open trial
+	inTrial  // dead; a session makes the half-open trial
 )
+
+// live reports whether the balancer uses the target before the dead ones.
+func (h health) live() bool { return h == untested || h == alive }
 
 // event is what changes the health of a target.
 type event int
@@ -21,6 +25,7 @@ const (
 	onTrialAbandoned              // the half-open trial ended without a result
 	onRetryTime                   // the time of the next half-open trial has come
 	onProbing                     // the configuration has probes bring dead targets back from now on
+	onPass                        // a probe passed, but fewer than Policy.Rise in a row
 	onRise                        // Policy.Rise probes in a row passed
 	onFall                        // Policy.Fall probes in a row failed
 )
@@ -33,6 +38,7 @@ const (
 	diedNow          // the first half-open trial is due after Policy.Retry
 	backedOff        // the next half-open trial is due after twice the previous wait, at most retryGrowth times Policy.Retry
 	revived
+	proved // the first connect or probe succeeded
 )
 
 type transition struct {
@@ -41,15 +47,16 @@ type transition struct {
 }
 
 // transitions is the state machine of the health of a target. Draining and Bar are no part of it: see Target.State.
-var transitions = [...][4]transition{
-	//                alive              dead              retryDue              inTrial
-	onConnected:      {{alive, noEffect}, {alive, revived}, {alive, revived}, {alive, revived}},
-	onConnectFailed:  {{dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
-	onPicked:         {{alive, noEffect}, {dead, noEffect}, {inTrial, noEffect}, {inTrial, noEffect}},
-	onTrialFailed:    {{dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {dead, backedOff}},
-	onTrialAbandoned: {{alive, noEffect}, {dead, noEffect}, {retryDue, noEffect}, {retryDue, noEffect}},
-	onRetryTime:      {{alive, noEffect}, {retryDue, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
-	onProbing:        {{alive, noEffect}, {dead, noEffect}, {dead, noEffect}, {inTrial, noEffect}},
-	onRise:           {{alive, noEffect}, {alive, revived}, {alive, revived}, {alive, revived}},
-	onFall:           {{dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
+var transitions = [...][5]transition{
+	//                untested              alive              dead              retryDue              inTrial
+	onConnected:      {{alive, proved}, {alive, noEffect}, {alive, revived}, {alive, revived}, {alive, revived}},
+	onConnectFailed:  {{dead, diedNow}, {dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
+	onPicked:         {{untested, noEffect}, {alive, noEffect}, {dead, noEffect}, {inTrial, noEffect}, {inTrial, noEffect}},
+	onTrialFailed:    {{dead, diedNow}, {dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {dead, backedOff}},
+	onTrialAbandoned: {{untested, noEffect}, {alive, noEffect}, {dead, noEffect}, {retryDue, noEffect}, {retryDue, noEffect}},
+	onRetryTime:      {{untested, noEffect}, {alive, noEffect}, {retryDue, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
+	onProbing:        {{untested, noEffect}, {alive, noEffect}, {dead, noEffect}, {dead, noEffect}, {inTrial, noEffect}},
+	onPass:           {{alive, proved}, {alive, noEffect}, {dead, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
+	onRise:           {{alive, proved}, {alive, noEffect}, {alive, revived}, {alive, revived}, {alive, revived}},
+	onFall:           {{dead, diedNow}, {dead, diedNow}, {dead, noEffect}, {retryDue, noEffect}, {inTrial, noEffect}},
 }

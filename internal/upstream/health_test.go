@@ -15,7 +15,8 @@ var healths = []struct {
 	name  string
 	bring func(*testing.T, *Target, *Set)
 }{
-	{"alive", func(*testing.T, *Target, *Set) {}},
+	{"untested", func(*testing.T, *Target, *Set) {}},
+	{"alive", func(_ *testing.T, x *Target, _ *Set) { x.Connected(time.Millisecond) }},
 	{"dead", func(_ *testing.T, x *Target, _ *Set) { x.Failed(false, errConnect) }},
 	{"due", func(_ *testing.T, x *Target, _ *Set) {
 		x.Failed(false, errConnect)
@@ -43,6 +44,8 @@ func effectOf(news string) effect {
 		return revived
 	case strings.Contains(news, "retry 2"):
 		return backedOff
+	case strings.Contains(news, "proved"):
+		return proved
 	}
 	return noEffect
 }
@@ -60,38 +63,38 @@ func TestHealthTransitions(t *testing.T) {
 		event string
 		row   event // of the table
 		do    func(*Target, *Set) string
-		want  [4]string // from alive, dead, retryDue and inTrial
+		want  [5]string // from untested, alive, dead, retryDue and inTrial
 	}{
 		{
 			"a connect succeeds", onConnected, func(x *Target, _ *Set) string { return newsIf("back", x.Connected(time.Millisecond)) },
-			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
+			[5]string{"alive, proved", "alive", "alive, back", "alive, back", "alive, back"},
 		},
 		{
 			"a connect fails", onConnectFailed, func(x *Target, _ *Set) string { return newsIf("died", x.Failed(false, errConnect)) },
-			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
+			[5]string{"dead, died, retry 1", "dead, died, retry 1", "dead, retry 1", "due", "on trial"},
 		},
 		{
 			"a session comes", onPicked, func(x *Target, s *Set) string {
 				_, halfOpen, _ := s.Pick(new(Attempts), noClient)
 				return newsIf("trial", halfOpen)
 			},
-			[4]string{"alive", "dead, retry 1", "on trial, trial", "on trial"},
+			[5]string{"untested", "alive", "dead, retry 1", "on trial, trial", "on trial"},
 		},
 		{
 			"the trial fails", onTrialFailed, func(x *Target, _ *Set) string { return newsIf("died", x.Failed(true, errConnect)) },
-			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "dead, retry 2"},
+			[5]string{"dead, died, retry 1", "dead, died, retry 1", "dead, retry 1", "due", "dead, retry 2"},
 		},
 		{
 			"the trial is given up", onTrialAbandoned, func(x *Target, _ *Set) string { x.Abandoned(true); return "" },
-			[4]string{"alive", "dead, retry 1", "due", "due"},
+			[5]string{"untested", "alive", "dead, retry 1", "due", "due"},
 		},
 		{
 			"a connect is given up", -1, func(x *Target, _ *Set) string { x.Abandoned(false); return "" },
-			[4]string{"alive", "dead, retry 1", "due", "on trial"},
+			[5]string{"untested", "alive", "dead, retry 1", "due", "on trial"},
 		},
 		{
 			"this machine cannot connect", onTrialAbandoned, func(x *Target, _ *Set) string { return newsIf("died", x.Failed(true, errLocal)) },
-			[4]string{"alive", "dead, retry 1", "due", "due"},
+			[5]string{"untested", "alive", "dead, retry 1", "due", "due"},
 		},
 		{
 			"the time of a trial comes", onRetryTime, func(x *Target, _ *Set) string {
@@ -100,11 +103,11 @@ func TestHealthTransitions(t *testing.T) {
 				x.retryTimeCame()
 				return ""
 			},
-			[4]string{"alive", "due", "due", "on trial"},
+			[5]string{"untested", "alive", "due", "due", "on trial"},
 		},
 		{
 			"a trial comes too early", -1, func(x *Target, _ *Set) string { x.retryTimeCame(); return "" },
-			[4]string{"alive", "dead, retry 1", "due", "on trial"},
+			[5]string{"untested", "alive", "dead, retry 1", "due", "on trial"},
 		},
 		{
 			"probes take over", onProbing, func(x *Target, s *Set) string {
@@ -112,15 +115,22 @@ func TestHealthTransitions(t *testing.T) {
 				time.Sleep(20 * retry)
 				return ""
 			},
-			[4]string{"alive", "dead", "dead", "on trial"},
+			[5]string{"untested", "alive", "dead", "dead", "on trial"},
+		},
+		{
+			"one of two probes passed", onPass, func(x *Target, s *Set) string {
+				NewSet(s.targets, Policy{Retry: retry, Rise: 2}, s).Activate()
+				return change(x.Probed(nil))
+			},
+			[5]string{"alive, proved", "alive", "dead, retry 1", "due", "on trial"},
 		},
 		{
 			"probes passed", onRise, func(x *Target, _ *Set) string { return change(x.Probed(nil)) },
-			[4]string{"alive", "alive, back", "alive, back", "alive, back"},
+			[5]string{"alive, proved", "alive", "alive, back", "alive, back", "alive, back"},
 		},
 		{
 			"probes failed", onFall, func(x *Target, _ *Set) string { return change(x.Probed(errConnect)) },
-			[4]string{"dead, died, retry 1", "dead, retry 1", "due", "on trial"},
+			[5]string{"dead, died, retry 1", "dead, died, retry 1", "dead, retry 1", "due", "on trial"},
 		},
 	} {
 		for from, want := range row.want {
@@ -131,8 +141,14 @@ func TestHealthTransitions(t *testing.T) {
 				if x.currentHealth() != health(from) {
 					t.Fatalf("brought to %q: it is %q", health(from), x.currentHealth())
 				}
+				if health(from).live() { // no half-open trial is scheduled
+					time.Sleep(time.Millisecond)
+				}
 				news := row.do(x, s)
 				got := x.currentHealth().String() + news
+				if health(from).live() && x.currentHealth() == alive && x.Condition().Since.Equal(time.Now()) {
+					got += ", proved"
+				}
 				switch x.Retry() {
 				case 0:
 				case retry:
@@ -152,8 +168,11 @@ func TestHealthTransitions(t *testing.T) {
 					}
 				}
 				wantState := Dead
-				if strings.HasPrefix(want, "alive") {
+				if to := x.currentHealth(); to == alive || to == untested {
 					wantState = Alive
+				}
+				if c := x.Condition(); c.Untested != strings.HasPrefix(want, "untested") || x.Untested() != c.Untested {
+					t.Errorf("%s while %s: untested %v", row.event, health(from), c.Untested)
 				}
 				if x.State() != wantState || x.Dead() != (wantState == Dead) {
 					t.Errorf("%s while %s: it is %s, want %s", row.event, health(from), x.State(), wantState)
@@ -204,6 +223,82 @@ func TestDrainAndDownHidesHealth(t *testing.T) {
 		t.Errorf("down, it is %s", down.State())
 	}
 	s.Retire()
+}
+
+// A target is untested until its first success, or until it is dead. A reload that keeps it keeps that, and another address is
+// untested.
+func TestUntested(t *testing.T) {
+	s := NewSet(some(2, nil), Policy{Retry: retry, Probed: true, Rise: 2, Fall: 2}, nil)
+	x, y := s.All()[0], s.All()[1]
+	is := func(when string, of *Target, want bool) {
+		t.Helper()
+		if of.Untested() != want || of.Condition().Untested != want {
+			t.Errorf("%s, %s is untested: %v", when, of.Name, of.Untested())
+		}
+	}
+	is("at first", x, true)
+	pick(t, s).Abandoned(false)
+	x.Failed(false, errLocal)
+	x.Probed(errConnect)
+	is("without a success", x, true)
+	x.Drain(true)
+	is("draining", x, false)
+	x.Drain(false)
+	x.Bar("a cycle")
+	is("barred", x, false)
+	x.Bar("")
+	is("as before", x, true)
+	x.Probed(nil)
+	is("after a probe passed", x, false)
+	is("without a probe", y, true)
+	after := NewSet(some(3, nil), s.policy.Policy, s)
+	after.Activate()
+	is("after a reload", after.All()[0], false)
+	is("after a reload", after.All()[1], true)
+	is("after a reload", after.All()[2], true)
+	y.Probed(errConnect)
+	y.Probed(errConnect)
+	is("dead", y, false)
+	after.Retire()
+}
+
+// A new address of a name is untested; the others are what they were.
+func TestNewAddressIsUntested(t *testing.T) {
+	s := NewSet([]config.Target{{Address: web}}, Policy{Retry: retry}, nil)
+	s.Resolved(web, endpoints("10.1.0.1:80"))
+	pick(t, s).Connected(time.Millisecond)
+	s.Resolved(web, endpoints("10.1.0.1:80", "10.1.0.2:80"))
+	if x, y := s.All()[0], s.All()[1]; x.Untested() || !y.Untested() {
+		t.Errorf("%s is untested: %v, %s: %v", x.Name, x.Untested(), y.Name, y.Untested())
+	}
+}
+
+// The time since when a target is draining or down does not change with its health, which does not show.
+func TestHiddenHealthDoesNotChangeSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSet(2, func(i int, c *config.Target) { c.Down = i == 1 })
+		x, down := s.All()[0], s.All()[1]
+		begin := time.Now()
+		x.Drain(true)
+		for _, do := range []func(*Target){
+			func(x *Target) { x.Connected(time.Millisecond) },
+			func(x *Target) { x.Failed(false, errConnect) },
+			func(x *Target) { x.Probed(nil) },
+		} {
+			time.Sleep(time.Second)
+			for _, x := range s.All() {
+				do(x)
+				if c := x.Condition(); !c.Since.Equal(begin) {
+					t.Errorf("%s is %s since %v after the begin", x.Name, c.State, c.Since.Sub(begin))
+				}
+			}
+		}
+		x.Drain(false)
+		if c := x.Condition(); c.State != Alive || !c.Since.Equal(time.Now()) || down.State() != Down {
+			t.Errorf("%+v", c)
+		}
+		s.Retire()
+	})
 }
 
 func TestRiseAndFall(t *testing.T) {

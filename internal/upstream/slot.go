@@ -16,11 +16,11 @@ func (t *Target) tryReserve(live bool) (halfOpen, ok bool) {
 		return false, false
 	}
 	was := t.currentHealth()
-	if was != alive {
+	if !was.live() {
 		was, _ = t.handle(t.policy, onPicked, nil)
 		halfOpen = was == retryDue
 	}
-	if live && was != alive && !halfOpen || !t.acquire(int64(t.MaxSessions)) {
+	if live && !was.live() && !halfOpen || !t.acquire(int64(t.MaxSessions)) {
 		if halfOpen {
 			t.handle(t.policy, onTrialAbandoned, nil)
 			t.updateActive()

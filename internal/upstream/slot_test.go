@@ -16,6 +16,10 @@ func TestReserve(t *testing.T) {
 		halfOpen, ok  bool
 		then          health
 	}{
+		{health: untested, live: true, ok: true, then: untested},
+		{health: untested, live: false, ok: true, then: untested},
+		{health: untested, live: true, drained: true, then: untested},
+		{health: untested, live: true, full: true, then: untested},
 		{health: alive, live: true, ok: true, then: alive},
 		{health: alive, live: false, ok: true, then: alive},
 		{health: alive, live: true, drained: true, then: alive},

@@ -27,7 +27,7 @@ type state struct {
 	active atomic.Pointer[Target]
 
 	mu         sync.Mutex    // guards the fields below
-	since      time.Time     // of the last change of State
+	since      time.Time     // of the last change of State, or of the first success of an untested target
 	err        error         // the last error of the dead target
 	backoff    time.Duration // between half-open trials
 	retryAt    time.Time     // when a dead target is due for a half-open trial; zero: none is scheduled
@@ -62,12 +62,13 @@ func (s *state) handleLocked(p *policy, e event, err error) (was health, with ef
 	was = s.currentHealth()
 	next := transitions[e][was]
 	s.health.Store(uint32(next.to))
-	if err != nil && next.to != alive {
+	if err != nil && !next.to.live() {
 		s.err = err
 	}
 	switch next.effect {
 	case diedNow:
-		s.since, s.passedInRow = time.Now(), 0
+		s.setSince()
+		s.passedInRow = 0
 		s.latency.reset()
 		s.backoff = p.Retry
 		s.scheduleRetry(p, s.backoff)
@@ -75,10 +76,23 @@ func (s *state) handleLocked(p *policy, e event, err error) (was health, with ef
 		s.backoff = min(2*s.backoff, retryGrowth*p.Retry)
 		s.scheduleRetry(p, s.backoff)
 	case revived:
-		s.since, s.failedInRow = time.Now(), 0
+		s.setSince()
+		s.failedInRow = 0
 		s.cancelRetry()
+	case proved:
+		s.setSince()
 	}
 	return was, next.effect
+}
+
+// setSince is called when the health has changed. The State does not follow the health while the target is drained, barred
+// or down. The caller holds mu.
+func (s *state) setSince() {
+	t := s.active.Load()
+	if s.drained.Load() || s.barred.Load() != nil || t != nil && t.Down {
+		return
+	}
+	s.since = time.Now()
 }
 
 // scheduleRetry makes a half-open trial due after a while, unless probes bring the target back. The caller holds mu.
@@ -114,7 +128,8 @@ func (s *state) retryTimeCame() {
 	}
 }
 
-// countProbe counts the result of a probe and applies onRise or onFall if there were enough in a row.
+// countProbe counts the result of a probe and applies onRise or onFall if there were enough in a row, otherwise onPass if
+// it passed.
 func (s *state) countProbe(p *policy, err error) (with effect) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,16 +140,18 @@ func (s *state) countProbe(p *policy, err error) (with effect) {
 	if err == nil {
 		s.passedTotal++
 		s.passedInRow, s.failedInRow = s.passedInRow+1, 0
+		e := onPass
 		if s.passedInRow >= p.Rise {
-			_, with = s.handleLocked(p, onRise, nil)
+			e = onRise
 		}
+		_, with = s.handleLocked(p, e, nil)
 		return with
 	}
 	s.failedTotal++
 	s.passedInRow, s.failedInRow = 0, s.failedInRow+1
 	if s.failedInRow >= p.Fall {
 		_, with = s.handleLocked(p, onFall, err)
-	} else if s.currentHealth() != alive {
+	} else if !s.currentHealth().live() {
 		s.err = err
 	}
 	return with
@@ -162,7 +179,7 @@ func (s *state) setBarred(why string) bool {
 		s.barred.Store(&why)
 	}
 	changed := (was == nil) != (why == "")
-	if changed && s.currentHealth() == alive {
+	if changed && s.currentHealth().live() {
 		s.since = time.Now()
 	}
 	return changed

@@ -4,7 +4,9 @@
 // The health of a target is the result of the connects to it and of its probes. It is a state machine; health.go has
 // its table:
 //
-//	         connect failed, Fall probes failed
+//	untested is as alive: it differs only in what is known
+//	  │  connected, a probe passed
+//	  ▼      connect failed, Fall probes failed
 //	alive ────────────────────────────────────────▶ dead ◀──────────────────┐
 //	  ▲                                               │ retry time came      │ trial failed:
 //	  │                                               ▼                      │ the wait doubles
@@ -15,6 +17,9 @@
 // dead targets are tried in turn. Without probes, a dead target also gets a half-open trial, as in a circuit breaker:
 // when its retry time has come, one session at a time picks it as if it were alive. With probes there are no
 // half-open trials.
+//
+// An endpoint begins untested: until the first connect or probe succeeds, nothing shows that it works. It takes sessions as
+// if it were alive, and its State is Alive.
 //
 // Three more states are independent of the health, which is still tracked: an operator drains a target (Drain), the
 // configuration takes it down, or it turns out to be the proxy itself (Bar). It takes no new sessions then.
@@ -83,7 +88,10 @@ func (t *Target) State() State {
 func (t *Target) Barred() bool { return t.barred.Load() != nil }
 
 // Dead reports whether the target is dead by its connects or probes; Drain, Bar and the configuration do not count.
-func (t *Target) Dead() bool { return t.currentHealth() != alive }
+func (t *Target) Dead() bool { return !t.currentHealth().live() }
+
+// Untested reports whether the State is Alive only because no connect and no probe has succeeded or made it dead yet.
+func (t *Target) Untested() bool { return t.currentHealth() == untested && t.State() == Alive }
 
 // Sessions is the number of sessions that hold a slot, including those that are still connecting.
 func (t *Target) Sessions() int64 { return t.sessions.Load() }

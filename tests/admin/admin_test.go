@@ -156,6 +156,7 @@ type target struct {
 	Name     string            `json:"name"`
 	Address  string            `json:"address"`
 	State    string            `json:"state"`
+	Untested bool              `json:"untested"`
 	Reason   string            `json:"reason"`
 	Active   int64             `json:"sessions_active"`
 	Sessions uint64            `json:"sessions_total"`

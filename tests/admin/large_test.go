@@ -53,8 +53,8 @@ func TestLarge(t *testing.T) {
 		if len(got.Apps) != 1000 || len(got.Apps[999].Targets) != 10 {
 			t.Errorf("%d apps", len(got.Apps))
 		}
-		if result := harness.Run(t, "status", "--socket", s.socket); strings.Count(result.Stdout, "alive") != 10_000 {
-			t.Errorf("the status has %d live targets", strings.Count(result.Stdout, "alive"))
+		if result := harness.Run(t, "status", "--socket", s.socket); strings.Count(result.Stdout, "untested") != 10_000 {
+			t.Errorf("the status has %d untested targets", strings.Count(result.Stdout, "untested"))
 		}
 		if a := s.ask(http.MethodPost, "/api/v1/apps/app-999/targets/127.1.3.250:7009/drain"); a.code != http.StatusNoContent {
 			t.Errorf("drain: %d %s", a.code, a.body)

@@ -118,6 +118,9 @@ func TestWatch(t *testing.T) {
 		apps = append(apps, harness.App{Name: fmt.Sprintf("app-%d", i), Targets: []any{r.Refuse()}})
 	}
 	s := see(r, harness.Config{Apps: apps})
+	if _, err := r.Ask(s.Address()); err != nil {
+		t.Fatal(err)
+	}
 	watch := func(environment ...string) *terminal {
 		t.Helper()
 		command := exec.Command(harness.Binary(), "status", "--watch", "--socket", s.socket)

@@ -34,9 +34,11 @@ func TestInstallWithApt(t *testing.T) {
 				m.Errorf("/usr/share/doc/tcp-proxy has no %s", file)
 			}
 		}
-		if status := m.run("systemctl", "status", "--no-pager", "tcp-proxy"); !strings.Contains(status, `Status: "1 app, 1 port, 1/1 target alive, `) {
-			m.Errorf("systemctl status does not say what it does:\n%s", status)
-		}
+		status := ""
+		harness.Eventually(m, "systemctl status says what it does", func() bool {
+			status = m.run("systemctl", "status", "--no-pager", "tcp-proxy")
+			return strings.Contains(status, `Status: "1 app, 1 port, 1/1 target alive, `)
+		}, func() any { return status })
 		for _, listens := range strings.Split(strings.TrimSpace(m.listening()), "\n") {
 			if !strings.HasPrefix(listens, "0100007F:") {
 				m.Errorf("the shipped configuration listens beyond this machine: %s", listens)

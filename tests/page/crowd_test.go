@@ -18,7 +18,7 @@ func TestCrowd(t *testing.T) {
 		}
 	}
 	bounded()
-	same(t, "states", texts(tab, "#states button"), []string{"all 10,000", "alive 9,980", "dead 20", "draining 0", "down 0"})
+	same(t, "states", texts(tab, "#states button"), []string{"all 10,000", "alive 9,980", "untested 0", "dead 20", "draining 0", "down 0"})
 	same(t, "page", texts(tab, "#page-text"), []string{"1–100 of 1,000 rows · 1,000 apps, 10,000 targets"})
 	same(t, "first rows", rows(tab, 4)[:2], []string{
 		"app-0007 10007 | 9 of 10 alive | 7 s | 10.0.7.1:80: connect: connection refused",

@@ -36,7 +36,7 @@ func TestSearch(t *testing.T) {
 
 func TestStates(t *testing.T) {
 	tab := desktop(t, serve(t, trouble()))
-	same(t, "states", texts(tab, "#states button"), []string{"all 6", "alive 3", "dead 2", "draining 1", "down 0"})
+	same(t, "states", texts(tab, "#states button"), []string{"all 6", "alive 3", "untested 0", "dead 2", "draining 1", "down 0"})
 	tab.Click(`#states [data-state="draining"]`)
 	same(t, "rows", rows(tab, 1), []string{"web 5001, 5002", "10.0.0.3:80"})
 	same(t, "pressed", texts(tab, `#states [aria-pressed="true"]`), []string{"draining 1"})

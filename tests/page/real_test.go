@@ -21,8 +21,8 @@ func TestRealProxy(t *testing.T) {
 		})
 		tab := desktop(t, &site{url: "http://" + address + "/", expects: "Failed to load resource"})
 		same(t, "at first", append(texts(tab, "#wrong h2, #stage"), rows(tab, 2)...), []string{
-			"serving", "Nothing is wrong.", "web " + p.AddressOf(0) + " | 1 of 1 alive", target.Address + " | alive",
-			"db " + p.AddressOf(1) + " | 1 of 1 alive", other.Address + " | alive",
+			"serving", "Nothing is known to be wrong. 2 targets of 2 untested.", "web " + p.AddressOf(0) + " | untested", target.Address + " | untested",
+			"db " + p.AddressOf(1) + " | untested", other.Address + " | untested",
 		})
 
 		client := p.Dial()
@@ -40,7 +40,7 @@ func TestRealProxy(t *testing.T) {
 			document.querySelector("#wrong li")?.innerText.includes("connection refused")`)
 		tab.Until("so is when it died", `document.querySelector("#events li.grave")?.innerText.includes("`+target.Address+`")`)
 		target.Restart()
-		tab.Until("it is back", `document.querySelector("#wrong h2").innerText === "Nothing is wrong."`)
+		tab.Until("it is back", `document.querySelector("#wrong h2").innerText === "Nothing is known to be wrong. 1 target of 2 untested."`)
 
 		p.Stop()
 		tab.Until("the end is shown", `!document.querySelector("#gone").hidden`)

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestWhatIsWrongComesFirst(t *testing.T) {
 		"10.0.0.1:80 | alive | 2 d 2 h | | 20",
 	})
 	same(t, "figures", texts(tab, "#figures dl > div"), []string{
-		"Targets alive 3 of 6 dead 2, draining 1", "Sessions 1,034 in 3 apps", "New sessions – none refused",
+		"Targets alive 3 of 6 dead 2, draining 1", "Sessions 1,034 in 3 apps", "New sessions – – refused",
 		"Workers busy 1,034 of 10,000 accept never paused", "Download – to clients", "Upload – to targets",
 		"Connect time 400 µs slowest 400 µs, web 10.0.0.1:80", "Configuration reload refused of 1 Mar 00:12:00 · loaded 3 times, 1 refused",
 	})
@@ -126,6 +127,28 @@ func TestNothingIsWrong(t *testing.T) {
 	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{"Nothing is wrong."})
 	same(t, "names", texts(tab, "#names h2, #names li"), []string{"1 name", "db.internal 10.0.1.1, 10.0.1.2 asked 12 s ago, again in 18 s"})
 	same(t, "first row", rows(tab, 4)[:1], []string{"web 5001, 5002 | 3 of 3 alive | |"})
+}
+
+// Of a target to which nobody has connected, the page does not say that it is alive, and not that nothing is wrong.
+func TestUntestedTargets(t *testing.T) {
+	s := calm()
+	s.Apps[0].Targets[2].Untested = true
+	s.Apps[2].Targets[0].Untested = true
+	tab := desktop(t, serve(t, s))
+	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{"Nothing is known to be wrong. 2 targets of 6 untested."})
+	same(t, "figure", texts(tab, "#figure-targets"), []string{"Targets alive 4 of 6 untested 2"})
+	same(t, "rows", rows(tab, 2), []string{
+		"web 5001, 5002 | 2 of 3 alive, 1 untested", "10.0.0.1:80 | alive", "10.0.0.2:80 | alive", "10.0.0.3:80 | untested",
+		"db 127.0.0.1:5432 | 2 of 2 alive", "db.internal:5432/10.0.1.1 | alive", "db.internal:5432/10.0.1.2 | alive",
+		"cache unix:/run/cache.sock | untested", "unix:/run/redis.sock | untested",
+	})
+	same(t, "looks", strings.Fields(tab.Text(`[...document.querySelectorAll("#rows .target, [data-key='app cache']")].map((r) => r.className.split(" ")[1] + r.querySelector("td.state use").getAttribute("href")).join(" ")`)), []string{
+		"fine#icon-alive", "fine#icon-alive", "untested#icon-untested", "fine#icon-alive", "fine#icon-alive", "untested#icon-untested", "untested#icon-untested",
+	})
+	same(t, "title", []string{tab.Text(`document.querySelector("[data-key='target web 10.0.0.3:80'] td.state [title]").title`)}, []string{"no connect and no probe has succeeded yet"})
+	same(t, "choices", texts(tab, "#states button"), []string{"all 6", "alive 4", "untested 2", "dead 0", "draining 0", "down 0"})
+	tab.Click(`#states [data-state=untested]`)
+	same(t, "rows", rows(tab, 2), []string{"web 5001, 5002 | 2 of 3 alive, 1 untested", "10.0.0.3:80 | untested", "cache unix:/run/cache.sock | untested", "unix:/run/redis.sock | untested"})
 }
 
 // A proxy that has just begun has nothing to tell.

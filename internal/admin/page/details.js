@@ -3,6 +3,7 @@
 import { attribute, h, text } from './dom.js';
 import { brief, bytes, clock, count, flow, moment, of, span, tally } from './format.js';
 import { minutes } from './history.js';
+import { untestedMeans } from './model.js';
 import { Spark } from './spark.js';
 
 const mostPorts = 100;
@@ -70,7 +71,7 @@ function ofTarget(target, model) {
   return [
     ['App', target.app.name],
     ['Configured as', target.address === target.name ? '' : target.address],
-    ['State', target.state + since],
+    ['State', `${target.state}${since}${target.state === 'untested' ? `: ${untestedMeans}` : ''}`],
     ['Reason', target.reason ?? ''],
     ['Next try in', target.retry_in_seconds > 0 ? span(Math.ceil(target.retry_in_seconds)) : ''],
     ['Weight', `${count(target.weight)}${target.backup ? ', a backup' : ''}`],

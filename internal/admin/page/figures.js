@@ -39,7 +39,7 @@ export class Figures {
     const { answer, total } = model;
     this.#alive(model);
     this.#sessions.show(count(total.sessions), `in ${of(model.apps.length, 'app')}`);
-    this.#fresh.show(each(total.fresh), total.refusing > 0 ? `${each(total.refusing)} refused` : 'none refused');
+    this.#fresh.show(each(total.fresh), total.refusing === 0 ? 'none refused' : `${each(total.refusing)} refused`);
     this.#download.show(flow(total.download), 'to clients');
     this.#upload.show(flow(total.upload), 'to targets');
     const { slowest } = total;
@@ -52,10 +52,10 @@ export class Figures {
 
   #alive({ targets, apps }) {
     const others = Object.groupBy(targets.filter((t) => t.state !== 'alive'), (t) => t.state);
-    const level = apps.some((app) => app.alive === 0) ? 'grave' : others.dead ? 'partly' : '';
+    const level = apps.some((app) => app.usable === 0) ? 'grave' : others.dead ? 'partly' : '';
     const alive = apps.reduce((all, app) => all + app.alive, 0);
     const notes = tally(Object.fromEntries(Object.entries(others).map(([state, some]) => [state, some.length])));
-    this.#targets.show(`${count(alive)} of ${count(targets.length)}`, notes || 'all of them', level);
+    this.#targets.show(`${count(alive)} of ${count(targets.length)}`, notes || (targets.length === 0 ? 'no target yet' : 'all of them'), level);
   }
 
   #pool({ busy, max, paused }) {

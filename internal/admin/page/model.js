@@ -6,8 +6,9 @@ import { moment } from './format.js';
 
 const understood = 1; // version of the answer's shape
 
-// How bad a target or an app is, and what an unknown state is.
-const severity = new Map([['alive', 0], ['down', 1], ['draining', 2], ['dead', 3]]);
+// How bad a target or an app is, and what an unknown state is. An untested target takes sessions as a live one does.
+const severity = new Map([['alive', 0], ['untested', 0], ['down', 1], ['draining', 2], ['dead', 3]]);
+export const untestedMeans = 'no connect and no probe has succeeded yet';
 export const severe = { dead: 3, port: 4, none: 5 };
 
 const lost = 15; // seconds without an answer break the lines
@@ -85,14 +86,15 @@ export class Model {
   #target(app, given, index, before) {
     const key = `target ${app.name} ${given.name}`;
     const was = before.get(key);
+    const state = given.untested && given.state === 'alive' ? 'untested' : given.state;
     const target = {
-      ...given, kind: 'target', key, app, index,
+      ...given, kind: 'target', key, app, index, state,
       active: given.sessions_active,
       fresh: this.#rate(given.sessions_total, was?.sessions_total),
       failures: given.connect_failures ?? {},
       connect: given.state === 'dead' ? null : given.connect_seconds || null,
       since: moment(given.since),
-      severity: severity.get(given.state) ?? severe.dead,
+      severity: severity.get(state) ?? severe.dead,
       lines: was?.lines ?? this.#lines('sessions', 'connect'),
     };
     this.clock.put(target.lines.sessions, target.active);
@@ -104,13 +106,15 @@ export class Model {
   // judge finds what is worst about an app, since when, and which target says why.
   #judge(app) {
     app.alive = app.targets.filter((t) => t.state === 'alive').length;
+    app.untested = app.targets.filter((t) => t.state === 'untested').length;
+    app.usable = app.alive + app.untested;
     app.dead = app.targets.filter((t) => t.severity >= severe.dead);
     app.worst = app.targets.reduce((worst, t) => (t.severity > (worst?.severity ?? 0) ? t : worst), null);
-    app.severity = app.alive === 0 ? severe.none : app.broken.length > 0 ? severe.port : (app.worst?.severity ?? 0);
-    // An app has no alive target since the last one went, and is not whole since the first of the worst did.
-    const guilty = app.targets.filter((t) => t.severity > 0 && (app.alive === 0 || t.severity === app.worst.severity));
+    app.severity = app.usable === 0 ? severe.none : app.broken.length > 0 ? severe.port : (app.worst?.severity ?? 0);
+    // An app has no usable target since the last one went, and is not whole since the first of the worst did.
+    const guilty = app.targets.filter((t) => t.severity > 0 && (app.usable === 0 || t.severity === app.worst.severity));
     const since = guilty.map((t) => t.since).filter((at) => at !== null);
-    app.since = since.length === 0 ? null : since.reduce((a, b) => (app.alive === 0 ? Math.max(a, b) : Math.min(a, b)));
+    app.since = since.length === 0 ? null : since.reduce((a, b) => (app.usable === 0 ? Math.max(a, b) : Math.min(a, b)));
   }
 
   #total(was) {

@@ -3,7 +3,7 @@
 import { attribute, h, icon, swapIcon, text } from './dom.js';
 import { brief, clock, count, each, flow, of, span } from './format.js';
 import { Details } from './details.js';
-import { severe } from './model.js';
+import { severe, untestedMeans } from './model.js';
 import { Spark } from './spark.js';
 import { columns } from './view.js';
 
@@ -41,10 +41,11 @@ export class Row {
     const app = item.kind === 'app';
     const level = levelOf(item);
     attribute(this.element, 'class', `${item.kind} ${level}`);
-    swapIcon(this.icon, app ? iconOf(item, level) : item.severity === 0 ? 'alive' : shape(item.state));
+    swapIcon(this.icon, app ? iconOf(item, level) : shape(item.state));
     text(this.name, item.name);
     text(this.aside, app ? some(item.ports.map((p) => p.name)) : asideOf(item, flat));
     text(this.state, app ? stateOf(item) : item.state);
+    attribute(this.state, 'title', item.state === 'untested' ? untestedMeans : null);
     const age = item.severity > 0 || !app ? model.age(item.since) : null;
     text(this.figures.since, age === null ? '' : span(age));
     attribute(this.figures.since, 'title', age === null ? null : `since ${clock(item.since)}`);
@@ -78,23 +79,25 @@ export class DetailRow {
   }
 }
 
-const shape = (state) => (['alive', 'draining', 'down'].includes(state) ? state : 'dead');
+const shape = (state) => (['alive', 'untested', 'draining', 'down'].includes(state) ? state : 'dead');
 
-function levelOf({ kind, severity }) {
+function levelOf({ kind, severity, state, alive }) {
   if (severity > severe.dead) return 'grave';
   if (severity === severe.dead) return kind === 'app' ? 'partly' : 'grave';
-  return severity > 0 ? 'calm' : 'fine';
+  if (severity > 0) return 'calm';
+  return state === 'untested' || alive === 0 ? 'untested' : 'fine';
 }
 
-const iconOf = (app, level) => ({ grave: 'grave', partly: 'partly', fine: 'alive' })[level] ?? shape(app.worst.state);
+const iconOf = (app, level) => ({ grave: 'grave', partly: 'partly', untested: 'untested', fine: 'alive' })[level] ?? shape(app.worst.state);
 
 function stateOf(app) {
-  const { alive, targets, broken, ports } = app;
+  const { alive, untested, usable, targets, broken, ports } = app;
   if (targets.length === 0) return 'no target';
-  if (alive === 0) return targets.length === 1 ? targets[0].state : `none of ${count(targets.length)} alive`;
+  if (usable === 0) return targets.length === 1 ? targets[0].state : `none of ${count(targets.length)} alive`;
   if (broken.length > 0 && broken.length === ports.length) return 'not accepting';
   if (broken.length > 0) return `${count(broken.length)} of ${of(ports.length, 'port')} fail`;
-  return `${count(alive)} of ${count(targets.length)} alive`;
+  if (untested === targets.length) return 'untested';
+  return `${count(alive)} of ${count(targets.length)} alive${untested > 0 ? `, ${count(untested)} untested` : ''}`;
 }
 
 function asideOf(target, flat) {

@@ -109,7 +109,7 @@ export class Table {
   // choices are the buttons of the states that there are, with how many targets they would show.
   #choices(states) {
     const all = [...states.values()].reduce((a, b) => a + b, 0);
-    const order = ['', 'alive', 'dead', 'draining', 'down'];
+    const order = ['', 'alive', 'untested', 'dead', 'draining', 'down'];
     const known = [...order, ...[...states.keys()].filter((state) => !order.includes(state))];
     this.#states ??= new Keyed(find('states'), ({ key }) => this.#choice(key));
     this.#states.show(known.map((key) => ({ key, n: key ? states.get(key) ?? 0 : all, on: key === this.#view.state })));

@@ -20,8 +20,8 @@ export class Wrong {
 
   show(problems, model) {
     this.#last = [problems, model];
-    text(find('wrong-title'), problems.length > 0 ? `What is wrong: ${of(problems.length, 'problem')}` : 'Nothing is wrong.');
-    attribute(find('wrong'), 'class', problems.length > 0 ? (problems[0].level > 1 ? 'grave' : 'partly') : 'fine');
+    text(find('wrong-title'), problems.length > 0 ? `What is wrong: ${of(problems.length, 'problem')}` : nothing(model));
+    attribute(find('wrong'), 'class', problems.length > 0 ? (problems[0].level > 1 ? 'grave' : 'partly') : untested(model) ? null : 'fine');
     const some = problems.slice(0, this.#all ? most : first);
     this.#list.show(some.map((problem) => ({ ...problem, model })));
     const button = find('wrong-all');
@@ -30,6 +30,14 @@ export class Wrong {
     text(button, this.#all ? `Show the worst ${first} only` : `Show ${cut}all ${count(problems.length)}`);
     attribute(button, 'aria-expanded', String(this.#all));
   }
+}
+
+// untested is how many targets may work or not.
+const untested = ({ targets }) => targets.filter((t) => t.state === 'untested').length;
+
+function nothing(model) {
+  const n = untested(model);
+  return n === 0 ? 'Nothing is wrong.' : `Nothing is known to be wrong. ${of(n, 'target')} of ${count(model.targets.length)} untested.`;
 }
 
 class Problem {

@@ -301,7 +301,10 @@ func sessionsOf(t *proxy.Target) string {
 }
 
 func (p *painter) target(t, past *proxy.Target, width int) {
-	shade := map[upstream.State]tint{upstream.Alive: green, upstream.Dead: red, upstream.Draining: yellow, upstream.Down: faint}[t.State]
+	shade, state := map[upstream.State]tint{upstream.Alive: green, upstream.Dead: red, upstream.Draining: yellow, upstream.Down: faint}[t.State], string(t.State)
+	if t.Untested && t.State == upstream.Alive {
+		shade, state = plain, "untested"
+	}
 	begun := -1.0
 	if past != nil {
 		begun = max(0, (float64(t.Sessions)-float64(past.Sessions))/p.s.Taken.Sub(p.Before.Taken).Seconds())
@@ -311,7 +314,7 @@ func (p *painter) target(t, past *proxy.Target, width int) {
 		since = p.ago(t.Since)
 	}
 	p.line("  ", pad(labelOf(t, width), width), fmt.Sprintf(columnsFormat,
-		p.dye(shade, pad(string(t.State), stateWidth)), since, sessionsOf(t), rate(begun), seconds(t.Connect)))
+		p.dye(shade, pad(state, stateWidth)), since, sessionsOf(t), rate(begun), seconds(t.Connect)))
 	reason := t.Reason
 	if t.State == upstream.Dead && t.Retry > 0 {
 		reason += "; next try in " + span(time.Duration(t.Retry*float64(time.Second)))

@@ -36,7 +36,7 @@ func healthy() *proxy.Snapshot {
 				Targets: []proxy.Target{
 					{Name: "10.0.0.1:80", State: upstream.Alive, Since: began, Active: 52, Sessions: 36000, Connect: 0.0012},
 					{Name: "10.0.0.2:80", State: upstream.Alive, Since: now.Add(-40 * time.Second), Active: 51, Sessions: 34103, Connect: 0.0009, MaxSessions: 100},
-					{Name: "web.internal:80/10.0.0.3:80", State: upstream.Alive, Since: began, Backup: true},
+					{Name: "web.internal:80/10.0.0.3:80", State: upstream.Alive, Untested: true, Since: began, Backup: true},
 				},
 			},
 			{
