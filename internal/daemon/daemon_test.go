@@ -201,6 +201,15 @@ func TestNotifications(t *testing.T) {
 	defer conn.Close()
 	m.receives("STATUS=1 app, 1 port, 1/1 target alive, 1 session")
 
+	r.daemon.server.Drain(true)
+	m.receives("STATUS=draining, reports not ready; 1 app, 1 port, 1/1 target alive, 1 session")
+	r.reload <- struct{}{}
+	if got, want := m.receives("READY=1"), "STATUS=draining, reports not ready; 1 app"; !strings.Contains(got, want) {
+		t.Errorf("after a reload the manager receives %q, want %q", got, want)
+	}
+	r.daemon.server.Drain(false)
+	m.receives("STATUS=1 app, 1 port, 1/1 target alive, 1 session")
+
 	r.mu.Lock()
 	good := r.reread
 	r.reread = func() (*config.Config, error) { return nil, errors.New("a bad\nfile") }

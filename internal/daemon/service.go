@@ -7,6 +7,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/proxy"
 )
 
 // The intervals of notifications (sd_notify(3)).
@@ -29,6 +30,9 @@ func (d *Daemon) notified(err error) bool {
 // statusText is the line that systemctl status shows.
 func (d *Daemon) statusText() string {
 	text := d.server.Status().String()
+	if d.server.Stage() == proxy.Draining {
+		text = "draining, reports not ready; " + text
+	}
 	if d.refused != nil {
 		text += "; reload refused: " + config.Brief(d.refused)
 	}
