@@ -158,37 +158,19 @@ func TestOperationsDocQuotesTheJournal(t *testing.T) {
 
 const apiDoc = "../docs/api.md"
 
-// The docs of the API have every field of the status, every kind of event, and a valid example.
+// The docs of the API have every field of the status and of the list of sessions, every kind of event, and valid examples.
 func TestAPIDocHasEveryField(t *testing.T) {
 	data, err := os.ReadFile(apiDoc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	doc := string(data)
-	var want []string
-	fieldsOf("", reflect.TypeFor[proxy.Snapshot](), &want)
-	rows := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|").FindAllStringSubmatch(doc, -1) {
-		rows[m[1]] = true
-	}
-	for _, field := range want {
-		if !rows[field] {
-			t.Errorf("%s does not have the field %s", apiDoc, field)
-		}
-		delete(rows, field)
-	}
-	for row := range rows {
-		t.Errorf("%s has the field %s, which a status does not", apiDoc, row)
-	}
-	example := regexp.MustCompile("(?s)```json\n(.*?)```").FindStringSubmatch(doc)
-	if example == nil {
-		t.Fatal("there is no example")
-	}
-	var s proxy.Snapshot
-	decoder := json.NewDecoder(strings.NewReader(example[1]))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&s); err != nil || s.Version != proxy.SnapshotVersion {
-		t.Errorf("the example: version %d, %v", s.Version, err)
+	var status proxy.Snapshot
+	var list proxy.Sessions
+	documents(t, section(t, doc, "The status"), &status)
+	documents(t, section(t, doc, "Open sessions"), &list)
+	if status.Version != proxy.SnapshotVersion || list.Version != proxy.SessionsVersion {
+		t.Errorf("the examples have the versions %d and %d", status.Version, list.Version)
 	}
 	source, err := os.ReadFile("../internal/proxy/snapshot.go")
 	if err != nil {
@@ -202,6 +184,45 @@ func TestAPIDocHasEveryField(t *testing.T) {
 		if !strings.Contains(doc, "`"+kind[1]+"`") {
 			t.Errorf("%s does not have the event %s", apiDoc, kind[1])
 		}
+	}
+}
+
+// section returns what a document has below a heading, up to the next one.
+func section(t *testing.T, doc, heading string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?s)\n## ` + heading + `\n(.*?)(?:\n## |$)`).FindStringSubmatch(doc)
+	if found == nil {
+		t.Fatalf("there is no section %q", heading)
+	}
+	return found[1]
+}
+
+// documents wants a section to have every field of an object and no other one, and an example, which it reads into the object.
+func documents(t *testing.T, text string, object any) {
+	t.Helper()
+	var want []string
+	fieldsOf("", reflect.TypeOf(object).Elem(), &want)
+	rows := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|").FindAllStringSubmatch(text, -1) {
+		rows[m[1]] = true
+	}
+	for _, field := range want {
+		if !rows[field] {
+			t.Errorf("%s does not have the field %s of %T", apiDoc, field, object)
+		}
+		delete(rows, field)
+	}
+	for row := range rows {
+		t.Errorf("%s has the field %s, which %T does not", apiDoc, row, object)
+	}
+	example := regexp.MustCompile("(?s)```json\n(.*?)```").FindStringSubmatch(text)
+	if example == nil {
+		t.Fatalf("there is no example of %T", object)
+	}
+	decoder := json.NewDecoder(strings.NewReader(example[1]))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(object); err != nil {
+		t.Errorf("the example of %T: %v", object, err)
 	}
 }
 

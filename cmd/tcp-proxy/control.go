@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tcp-proxy/internal/admin/client"
+	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/sanitize"
 )
 
@@ -95,6 +96,29 @@ func newDrain(on bool) *cobra.Command {
 
 // names returns the completions of an argument: the apps of the proxy, or the targets of the app in args.
 func (r *remote) names(ctx context.Context, args []string) (names []string) {
+	if len(args) > 0 {
+		return r.targets(ctx, args[0])
+	}
+	for _, app := range r.apps(ctx) {
+		names = append(names, app.Name)
+	}
+	return completions(names)
+}
+
+// targets returns the completions of a target: those of an app, or of all apps if it is "".
+func (r *remote) targets(ctx context.Context, ofApp string) (names []string) {
+	for _, app := range r.apps(ctx) {
+		for _, t := range app.Targets {
+			if ofApp == "" || app.Name == ofApp {
+				names = append(names, t.Name, t.Address)
+			}
+		}
+	}
+	return completions(names)
+}
+
+// apps returns the apps of the running proxy; none if it does not answer.
+func (r *remote) apps(ctx context.Context) []proxy.App {
 	c, err := r.client()
 	if err != nil {
 		return nil
@@ -103,23 +127,20 @@ func (r *remote) names(ctx context.Context, args []string) (names []string) {
 	if err != nil {
 		return nil
 	}
-	for _, app := range s.Apps {
-		if len(args) == 0 {
-			names = append(names, app.Name)
-			continue
-		}
-		for _, t := range app.Targets {
-			if app.Name == args[0] {
-				names = append(names, t.Name, t.Address)
-			}
-		}
-	}
+	return s.Apps
+}
+
+// completions returns names as a shell reads them: sorted, each once.
+func completions(names []string) []string {
 	for i, name := range names {
-		names[i] = sanitize.Text(name, sanitize.Limit) // the shell reads one a line
+		names[i] = oneLine(name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
+
+// oneLine makes a text fit for a shell, which reads a completion a line.
+func oneLine(text string) string { return sanitize.Text(text, sanitize.Limit) }
 
 // asked adds the exit code to an error of a request: exitConfig if the configuration was refused.
 func asked(err error) error {

@@ -25,22 +25,12 @@ var actionLog = logging.Kind{Name: "action", Burst: 20, Every: time.Second, Tota
 // Over TCP the user is not known, so every request is answered with 403.
 func (s *Server) requireOperator(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := connOf(r)
-		if c == nil {
-			answerProblem(w, http.StatusForbidden, Problem{Error: "actions need a unix socket"})
-			return
-		}
-		peer, err := linux.PeerOf(c.Conn)
+		peer, err := operatorOf(r)
 		if err != nil {
 			answerProblem(w, http.StatusForbidden, Problem{Error: err.Error()})
 			return
 		}
-		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
-		if peer.UID != 0 && peer.UID != uid && !peer.InGroup(gid) {
-			answerProblem(w, http.StatusForbidden, Problem{Error: fmt.Sprintf(
-				"permission denied for user %d: only root, the user of the service and members of its group %s may do this", peer.UID, groupName(gid))})
-			return
-		}
+		c := connOf(r)
 		c.acting.Store(true)
 		defer c.acting.Store(false)
 		http.NewResponseController(w).SetWriteDeadline(time.Now().Add(actionTimeout)) // of a connection, which has one
@@ -48,6 +38,23 @@ func (s *Server) requireOperator(h http.HandlerFunc) http.HandlerFunc {
 		s.log.Throttled(actionLog, fmt.Sprint(peer.UID), logging.Info, fmt.Sprintf("admin: %s %s from uid %d", r.Method, r.URL.Path, peer.UID), logging.Fields{"uid": peer.UID, "pid": peer.PID})
 		h(w, r)
 	}
+}
+
+// operatorOf returns who makes a request, or why that peer may not do actions.
+func operatorOf(r *http.Request) (peer linux.Peer, err error) {
+	c := connOf(r)
+	if c == nil || c.LocalAddr().Network() != "unix" {
+		return peer, errors.New("actions need a unix socket")
+	}
+	if peer, err = linux.PeerOf(c.Conn); err != nil {
+		return peer, err
+	}
+	uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
+	if peer.UID != 0 && peer.UID != uid && !peer.InGroup(gid) {
+		return peer, fmt.Errorf("permission denied for user %d: only root, the user of the service and members of its group %s may do this",
+			peer.UID, groupName(gid))
+	}
+	return peer, nil
 }
 
 // groupName gives the name of a group, or its number where it has none.

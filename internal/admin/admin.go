@@ -29,6 +29,8 @@ type Node interface {
 	Reload(context.Context) (proxy.Changes, error)
 	Drain(on bool)
 	DrainTarget(app, target string, on bool) error
+	Sessions(context.Context, proxy.SessionQuery) proxy.Sessions
+	CloseSession(ctx context.Context, id uint64) error
 }
 
 // Server is the admin API of a node. Make it with New, give it addresses with Prepare, any number of times, and Close it.
@@ -38,6 +40,7 @@ type Server struct {
 	log         *logging.Logger
 	version     string
 	renderings  *renderings
+	lists       *lister            // of sessions
 	leaving     sync.WaitGroup     // for listeners that are being closed
 	overlapping sync.WaitGroup     // for those of them that still accept, for listen.Grace
 	last        time.Duration      // how long requests may take there
@@ -59,6 +62,7 @@ func New(node Node, version string, log *logging.Logger) *Server {
 		log:        log,
 		version:    version,
 		renderings: newRenderings(func() proxy.Snapshot { return identified(node.Snapshot(), version) }, version),
+		lists:      newLister(),
 		listeners:  map[config.AdminAddress]*listener{},
 		last:       lastAnswers,
 		conns:      maxConns,

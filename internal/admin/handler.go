@@ -63,6 +63,8 @@ func (s *Server) routes() *http.ServeMux {
 	get("/readyz", s.readyz)
 	get("/metrics", s.show(metricsView, "text/plain; version=0.0.4; charset=utf-8"))
 	get("/api/v1/status", s.show(statusView, "application/json"))
+	get("/api/v1/sessions", s.sessions)
+	post("/api/v1/sessions/{session}/close", s.closeSession)
 	post("/api/v1/drain", s.drain(true))
 	post("/api/v1/undrain", s.drain(false))
 	post("/api/v1/apps/{app}/targets/{target}/drain", s.drainTarget(true))

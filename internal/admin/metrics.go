@@ -217,7 +217,7 @@ var causes = []string{
 	string(relay.ClientClosed), string(relay.ClientReset), string(relay.ConnectFailed), string(relay.Denied),
 	string(relay.Drained), string(relay.HalfCloseTimeout), string(relay.IdleTimeout), string(relay.Internal), string(relay.LoopDetected),
 	string(relay.Limited), string(relay.MaxDuration), string(relay.NoTarget), string(relay.ProxyHeader),
-	string(relay.Stopped), string(relay.TargetClosed), string(relay.TargetDead), string(relay.TargetReset),
+	string(relay.OperatorReset), string(relay.Stopped), string(relay.TargetClosed), string(relay.TargetDead), string(relay.TargetReset),
 }
 
 // perWord calls f for the count of each known word, also if it is 0, and of all other words that have one, in order.

@@ -69,6 +69,7 @@ func (s *Server) ended(r *relay.Record) {
 // recordFields returns the fields of the record of a session.
 func recordFields(r *relay.Record) logging.Fields {
 	fields := logging.Fields{
+		"session":       r.ID,
 		"app":           r.App,
 		"port":          r.Port,
 		"client":        r.Client,

@@ -20,6 +20,7 @@ const (
 	MaxDuration      Cause = "max_duration"       // it was open for as long as a session may be
 	TargetDead       Cause = "target_dead"        // a probe found the target dead, or it is the proxy itself
 	Drained          Cause = "drained"            // the proxy stopped, and the session was still open after drain_timeout
+	OperatorReset    Cause = "operator_reset"     // an operator closed the session
 	Stopped          Cause = "stopped"            // the proxy stopped without a drain timeout, or was told to hurry
 	Internal         Cause = "internal"           // this machine ran out of something; the session's Err says what
 )

@@ -8,6 +8,7 @@ import (
 
 // Record is the account of one session.
 type Record struct {
+	ID       uint64 // no other session of the process has it, before or after
 	Route    *Route // the policy that it went by
 	App      string
 	Port     string

@@ -44,6 +44,12 @@ type Engine interface {
 	// EndTarget resets every session that is connected to the target, with the given cause. It does not wait until they
 	// have ended.
 	EndTarget(*upstream.Target, Cause)
+	// Sessions returns the open sessions of a selection. It holds up sessions no longer than Sample does. If the context is
+	// done first, it returns what it has found by then. Sessions that begin or end meanwhile may be missing.
+	Sessions(context.Context, Selection) OpenSessions
+	// EndSession resets the open session with that ID, with the given cause, whatever it does or waits for. The error is
+	// ErrNoSession if there is none, and that of the context if it is done before the session was found.
+	EndSession(ctx context.Context, id uint64, cause Cause) error
 	// Sample adds what every open session has moved so far to the meter of its route, and returns when that is done. It
 	// holds up sessions briefly at most: an event loop samples for about 1 ms per turn, the engine copy locks one session
 	// at a time.

@@ -147,6 +147,7 @@ func TestActionsOverTCP(t *testing.T) {
 		before := s.status()
 		for _, path := range []string{
 			"/api/v1/reload", "/api/v1/drain", "/api/v1/undrain", "/api/v1/status", "/metrics", "/", "/nowhere",
+			"/api/v1/sessions", "/api/v1/sessions/1/close",
 			"/api/v1/apps/web/targets/" + url.PathEscape(target.Address) + "/drain",
 			"/api/v1/apps/web/targets/" + url.PathEscape(target.Address) + "/undrain",
 		} {
@@ -194,13 +195,16 @@ func TestWhoMay(t *testing.T) {
 		{0o660, nobody, nobody, nil, "drain", 1, "only root and the group root may use it"},
 		{0o660, nobody, nobody, nil, "status", 1, "only root and the group root may use it"},
 		{0o666, nobody, nobody, []uint32{group}, "drain", 1, "permission denied for user 65534: only root, the user of the service and members of its group root may do this"},
+		{0o666, nobody, nobody, []uint32{group}, "close 1", 1, "permission denied for user 65534"},
+		{0o666, nobody, nobody, nil, "sessions", 0, "0 sessions open"},
+		{0o660, nobody, 0, nil, "close 1", 1, "session 1: it has ended, or there never was one"},
 		{0o666, nobody, nobody, []uint32{group}, "reload", 1, "permission denied for user 65534"},
 		{0o666, nobody, nobody, nil, "status", 0, "web"},
 	} {
 		if err := os.Chmod(s.socket, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		result := as(c.uid, c.gid, c.groups, c.command, "--socket", s.socket)
+		result := as(c.uid, c.gid, c.groups, append(strings.Fields(c.command), "--socket", s.socket)...)
 		if result.Code != c.code || !strings.Contains(result.Stdout+result.Stderr, c.says) {
 			t.Errorf("%s by %d:%d %v: exit code %d, %s%s; want %d and %q", c.command, c.uid, c.gid, c.groups, result.Code, result.Stdout, result.Stderr, c.code, c.says)
 		}

@@ -84,7 +84,7 @@ func TestStatusCommand(t *testing.T) {
 // Without a proxy the commands say so, and nothing else.
 func TestNobodyToAsk(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none.sock")
-	for _, command := range [][]string{{"status"}, {"status", "--json"}, {"reload"}, {"drain"}, {"undrain", "a", "b"}} {
+	for _, command := range [][]string{{"status"}, {"status", "--json"}, {"reload"}, {"drain"}, {"undrain", "a", "b"}, {"sessions"}, {"sessions", "--json"}, {"close", "1"}} {
 		result := harness.Run(t, append(command, "--socket", none)...)
 		if result.Code != 1 || !strings.HasPrefix(result.Stderr, "tcp-proxy is not running, or its configuration has no such admin socket: no file "+none+"\n") || result.Stdout != "" {
 			t.Errorf("%v: %+v", command, result)

@@ -15,6 +15,7 @@ func TestRecord(t *testing.T) {
 		r := harness.New(t, engine)
 		target := r.Listen()
 		p := r.StartApp(harness.App{Name: "shop", Targets: harness.To(target)})
+		seen := map[uint64]bool{}
 		for i, size := range []int{1, 1000, 65_536, 1_000_000} {
 			begin := time.Now()
 			client, server := p.Session(target)
@@ -36,7 +37,7 @@ func TestRecord(t *testing.T) {
 			record := p.ExpectCause(client, "target_closed")
 			took := time.Since(begin)
 			want := harness.Record{
-				Level: "info", App: "shop", Port: record.Port, Client: client.LocalAddr().String(), Target: target.Address,
+				Level: "info", Session: record.Session, App: "shop", Port: record.Port, Client: client.LocalAddr().String(), Target: target.Address,
 				Attempts: 1, ConnectUsec: record.ConnectUsec, DurationUsec: record.DurationUsec,
 				BytesUp: int64(size) + 1, BytesDown: int64(i) * 100, Cause: "target_closed",
 			}
@@ -46,6 +47,10 @@ func TestRecord(t *testing.T) {
 			if !strings.HasSuffix(p.Address(), record.Port[strings.LastIndexByte(record.Port, ':')+1:]) || record.Port == "" {
 				t.Errorf("port = %q in the record of a session on %s", record.Port, p.Address())
 			}
+			if record.Session == 0 || seen[record.Session] {
+				t.Errorf("the ID of the session is %d; there were %v", record.Session, seen)
+			}
+			seen[record.Session] = true
 			if record.DurationUsec <= 0 || record.DurationUsec > took.Microseconds() {
 				t.Errorf("duration_usec = %d of a session that took %v", record.DurationUsec, took)
 			}

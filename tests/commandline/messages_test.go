@@ -93,6 +93,15 @@ func TestUsageMessages(t *testing.T) {
 		{"schema " + file, `schema takes no arguments, but got "` + file + `"` + "\n"},
 		{"drain web", "drain needs both APP and TARGET, or neither"},
 		{"undrain web", "undrain needs both APP and TARGET, or neither"},
+		{"sessions web", `sessions takes no arguments, but got "web"`},
+		{"sessions --limit 0", `--limit must be a number from 1 to 1000, not "0"`},
+		{"sessions --limit many", `--limit must be a number from 1 to 1000, not "many"`},
+		{"sessions --client here", `--client: "here" is no client: write an IP address, an address with its port, a network such as 10.0.0.0/8, or "unix:"`},
+		{"sessions --state open", `--state must be one of header, admission, waiting, connecting, established, half_closed, not "open"`},
+		{"close", "close needs one SESSION: its number, as tcp-proxy sessions shows it"},
+		{"close 1 2", "close needs one SESSION: its number, as tcp-proxy sessions shows it"},
+		{"close -- -1", `"-1" is no session: write its number, as tcp-proxy sessions shows it`},
+		{"close web", `"web" is no session: write its number, as tcp-proxy sessions shows it`},
 		{"completion", "completion needs the name of one shell: bash, zsh or fish"},
 		{"help check run", "help takes the name of one command"},
 		{"completion bash zsh", "completion needs the name of one shell: bash, zsh or fish"},
@@ -101,7 +110,7 @@ func TestUsageMessages(t *testing.T) {
 		t.Run(c.arguments, func(t *testing.T) {
 			arguments := strings.Fields(c.arguments)
 			about := "tcp-proxy "
-			if slices.Contains([]string{"run", "check", "schema", "status", "help", "drain", "undrain", "version", "completion"}, arguments[0]) {
+			if slices.Contains([]string{"run", "check", "schema", "status", "help", "drain", "undrain", "sessions", "close", "version", "completion"}, arguments[0]) {
 				about += arguments[0] + " "
 			}
 			expect(t, harness.Run(t, arguments...), exitUsage, "tcp-proxy: "+c.want, "\nTry '"+about+"--help'.\n")

@@ -3,9 +3,12 @@
 package fakenode
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +30,7 @@ type Node struct {
 	drained  map[[2]string]time.Time // by app and target, since when
 	reloads  proxy.Reloads
 	happened []proxy.Event
+	sessions []proxy.Session
 }
 
 // New makes a node with that many apps, each with that many targets.
@@ -110,6 +114,49 @@ func (n *Node) DrainTarget(app, name string, on bool) error {
 		return fmt.Errorf("target %q of app %q: %w", name, app, proxy.ErrNoTarget)
 	}
 	return fmt.Errorf("app %q: %w", app, proxy.ErrNoApp)
+}
+
+// Sessions implements admin.Node: of the sessions that were given to SetSessions, those of the app and with the words. Other
+// parts of the query do not matter here.
+func (n *Node) Sessions(_ context.Context, q proxy.SessionQuery) proxy.Sessions {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := proxy.Sessions{Version: proxy.SessionsVersion, Taken: time.Now().Round(0), Open: len(n.sessions), Sessions: []proxy.Session{}}
+	for _, s := range n.sessions {
+		text, matches := strings.ToLower(fmt.Sprint(s.ID, " ", s.State, " ", s.App, " ", s.Port, " ", s.Client, " ", s.Target)), q.App == "" || q.App == s.App
+		for _, word := range q.Words {
+			matches = matches && strings.Contains(text, strings.ToLower(word))
+		}
+		if !matches {
+			continue
+		}
+		list.Matching++
+		if limit := cmp.Or(q.Limit, proxy.DefaultSessions); len(list.Sessions) < limit {
+			list.Sessions = append(list.Sessions, s)
+		}
+	}
+	list.LeftOut = list.Matching - len(list.Sessions)
+	return list
+}
+
+// SetSessions makes these the open sessions.
+func (n *Node) SetSessions(sessions ...proxy.Session) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sessions = sessions
+}
+
+// CloseSession implements admin.Node.
+func (n *Node) CloseSession(_ context.Context, id uint64) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, s := range n.sessions {
+		if s.ID == id {
+			n.sessions = slices.Delete(slices.Clone(n.sessions), i, i+1)
+			return nil
+		}
+	}
+	return fmt.Errorf("session %d: %w", id, proxy.ErrNoSession)
 }
 
 // happen adds an event. The caller holds mu, but in New.

@@ -9,6 +9,7 @@ import (
 // A Record is the log record of one session.
 type Record struct {
 	Level        string `json:"level"`
+	Session      uint64 `json:"session"` // its ID
 	App          string `json:"app"`
 	Port         string `json:"port"`
 	Client       string `json:"client"`

@@ -109,6 +109,36 @@ func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) 
 	return changes, nil
 }
 
+// Sessions lists the open sessions that match parameters of /api/v1/sessions. As for Status, the Body of a list in another
+// version is there in spite of the error.
+func (c *Client) Sessions(ctx context.Context, query url.Values) (s Sessions, err error) {
+	_, body, err := c.do(ctx, http.MethodGet, "/api/v1/sessions?"+query.Encode())
+	if err != nil {
+		return s, err
+	}
+	s.Body = body
+	if err := json.Unmarshal(body, &s.Sessions); err != nil {
+		return Sessions{}, fmt.Errorf("the response from %s is not a list of sessions: %w", c.at, err)
+	}
+	if s.Version != proxy.SessionsVersion {
+		return s, fmt.Errorf("the list from %s has version %d, but this program knows version %d: use the program that is running, or --json",
+			c.at, s.Version, proxy.SessionsVersion)
+	}
+	return s, nil
+}
+
+// Sessions is a list of open sessions.
+type Sessions struct {
+	proxy.Sessions
+	Body []byte // the list as the proxy has sent it
+}
+
+// CloseSession resets an open session.
+func (c *Client) CloseSession(ctx context.Context, id uint64) error {
+	_, _, err := c.do(ctx, http.MethodPost, fmt.Sprintf("/api/v1/sessions/%d/close", id))
+	return err
+}
+
 // Drain makes the node report not ready; with on false, ready again.
 func (c *Client) Drain(ctx context.Context, on bool) error {
 	_, _, err := c.do(ctx, http.MethodPost, "/api/v1/"+verb(on))

@@ -34,7 +34,7 @@ func pair(t *testing.T, index int) (*side, *net.UnixConn) {
 // A time-out is not believed as long as there is something that a pump could move, up to a bound.
 func TestDoubt(t *testing.T) {
 	r := &runner{}
-	r.session.Begin(&r.state, &relay.Route{}, &relay.Events{}, 0)
+	r.session.Begin(&r.state, 1, &relay.Route{}, &relay.Events{}, 0)
 	var client, to *net.UnixConn
 	r.client, client = pair(t, session.Client)
 	r.target, to = pair(t, session.Target)

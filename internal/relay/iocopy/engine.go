@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
@@ -36,10 +37,11 @@ type Engine struct {
 	watch   *linux.ErrorMonitor
 	endings *endings
 	open    relay.Open
+	lastID  atomic.Uint64 // of the session that has begun last
 
 	mu       sync.Mutex // guards what follows
 	ports    map[*relay.Port]*listening
-	sessions map[*runner]struct{}
+	sessions map[uint64]*runner // by ID
 }
 
 // New starts an engine that takes its workers from the pool and reports to events.
@@ -58,7 +60,7 @@ func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
 		watch:    watch,
 		endings:  endings,
 		ports:    map[*relay.Port]*listening{},
-		sessions: map[*runner]struct{}{},
+		sessions: map[uint64]*runner{},
 	}, nil
 }
 
@@ -101,7 +103,7 @@ func (e *Engine) all() []*runner {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	open := make([]*runner, 0, len(e.sessions))
-	for s := range e.sessions {
+	for _, s := range e.sessions {
 		open = append(open, s)
 	}
 	return open
@@ -111,12 +113,12 @@ func (e *Engine) add(s *runner) {
 	e.open.Enter()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessions[s] = struct{}{}
+	e.sessions[s.id] = s
 }
 
 func (e *Engine) remove(s *runner) {
 	e.mu.Lock()
-	delete(e.sessions, s)
+	delete(e.sessions, s.id)
 	e.mu.Unlock()
 	e.open.Leave()
 }

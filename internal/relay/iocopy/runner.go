@@ -42,6 +42,7 @@ type side struct {
 // accept.
 type runner struct {
 	engine *Engine
+	id     uint64      // of the session
 	port   *relay.Port // that it was accepted on
 	route  *relay.Route
 	begun  time.Time
@@ -71,6 +72,7 @@ type runner struct {
 func (e *Engine) begin(p *relay.Port, conn stream) *runner {
 	r := &runner{
 		engine: e,
+		id:     e.lastID.Add(1),
 		port:   p,
 		route:  p.Route.Load(),
 		begun:  time.Now(),
@@ -78,7 +80,7 @@ func (e *Engine) begin(p *relay.Port, conn stream) *runner {
 		record: relay.Record{Client: nameOf(addressOf(conn.RemoteAddr()))},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.session.Begin(&r.state, r.route, &e.events, 0)
+	r.session.Begin(&r.state, r.id, r.route, &e.events, 0)
 	e.add(r)
 	return r
 }

@@ -175,7 +175,7 @@ func (l *loop) begin(fd int, port *relay.Port, peer *unix.RawSockaddrAny, begun 
 	}
 	c, route := l.cold(s), port.Route.Load()
 	c.port = port
-	c.Begin(&s.State, route, &l.engine.events, begun)
+	c.Begin(&s.State, l.nextID(), route, &l.engine.events, begun)
 	s.paced = route.Upload > 0 || route.Download > 0
 	if err := l.register(s, client); err != nil {
 		l.do(s, c.End(relay.Internal, err))

@@ -226,7 +226,7 @@ func TestNothingIsSentToATargetThatCannotBeRegistered(t *testing.T) {
 	x.side[client] = side{fd: int32(pair[1]), mark: isUnix | readUntilEAGAIN}
 	c := s.cold(x)
 	c.port = s.port
-	c.Begin(&x.State, s.port.Route.Load(), &s.engine.events, s.engine.clock())
+	c.Begin(&x.State, s.nextID(), s.port.Route.Load(), &s.engine.events, s.engine.clock())
 	c.OnAccept(netip.AddrPort{}, true, pair[1])
 	to, _ := c.Pick(s.engine.clock())
 	real := s.reactor.Epoll

@@ -58,14 +58,16 @@ type loop struct {
 	batch      int         // how many connections an acceptor may take now
 	accepts    int         // how many all acceptors may still take in this turn
 
-	pipes    pipes
-	unloaded int                 // bytes of memory that pipes were unloaded to
-	spare    [][]byte            // buffers for what could not be written
-	buffer   []byte              // what is read goes through here; holds nothing between two calls
-	peer     unix.RawSockaddrAny // whose connection was accepted last
-	address  unix.RawSockaddrAny // that is connected to
-	record   relay.Record        // that is reported
+	pipes     pipes
+	unloaded  int                 // bytes of memory that pipes were unloaded to
+	spare     [][]byte            // buffers for what could not be written
+	buffer    []byte              // what is read goes through here; holds nothing between two calls
+	peer      unix.RawSockaddrAny // whose connection was accepted last
+	address   unix.RawSockaddrAny // that is connected to
+	record    relay.Record        // that is reported
+	described relay.OpenSession   // that is collected
 
+	lastID   uint64 // of the session that has begun last
 	turn     uint64 // counts turns
 	askedIn  uint64 // the turn in which a round of a recount has asked the loop
 	answer   func() // answers that; nil: it is not asked
@@ -84,7 +86,7 @@ func newLoop(e *Engine, shard int) (*loop, error) {
 	}
 	l := &loop{
 		engine: e, shard: shard, reactor: r, ended: make(chan struct{}), buffer: make([]byte, bufferSize), now: r.Now(),
-		batch: 1, accepts: acceptsPerTurn,
+		batch: 1, accepts: acceptsPerTurn, lastID: uint64(shard),
 	}
 	l.pipes.budget, l.pipes.events = &e.pipes, &e.events
 	return l, nil

@@ -42,14 +42,23 @@ func (s *sessionHot) peerAddr() netip.Addr {
 
 // peerName is who has connected, as a record names it.
 func (s *sessionHot) peerName() string {
+	from := s.peerAddrPort()
+	if !from.IsValid() {
+		return "unix:"
+	}
+	return from.String()
+}
+
+// peerAddrPort is the address of who has connected, with its zone; not valid for a unix socket.
+func (s *sessionHot) peerAddrPort() netip.AddrPort {
 	ip := s.peerAddr()
 	if !ip.IsValid() {
-		return "unix:"
+		return netip.AddrPort{}
 	}
 	if s.peerZone != 0 {
 		ip = ip.WithZone(linux.InterfaceName(s.peerZone))
 	}
-	return netip.AddrPortFrom(ip, s.peerPort).String()
+	return netip.AddrPortFrom(ip, s.peerPort)
 }
 
 // firstEphemeral is the first port that the kernel gives to connections (ip(7), ip_local_port_range).

@@ -38,6 +38,7 @@ func (s *Session) Leave(now int64) {
 func (s *Session) Account(r *relay.Record, now int64) {
 	s.Leave(now)
 	st := s.state
+	r.ID = s.id
 	r.Route, r.App, r.Attempts, r.Refused = s.route, s.route.App, s.tried.Len(), s.refused
 	r.Connect, r.Duration = time.Duration(st.connected-st.begun), time.Duration(now-st.begun)
 	r.Cause, r.Err = s.cause, s.why

@@ -68,7 +68,7 @@ func (w *walk) begin(app string, from hop, remote ...netip.AddrPort) (*rig, Acti
 	r := &rig{T: w.T}
 	events := r.events()
 	events.Own = &w.own
-	r.Begin(&r.State, &relay.Route{App: app, Targets: upstream.NewSet(targets, upstream.Policy{}, nil)}, events, 0)
+	r.Begin(&r.State, rigID, &relay.Route{App: app, Targets: upstream.NewSet(targets, upstream.Policy{}, nil)}, events, 0)
 	return r, r.OnAccept(from.local, false, from.fd)
 }
 

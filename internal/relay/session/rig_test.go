@@ -45,6 +45,9 @@ func (r *rig) events() *relay.Events {
 	}
 }
 
+// rigID is the ID of a rig's session.
+const rigID = 7
+
 // begin begins a session of that route at time 1000 seconds, whose client is remote.
 func begin(t *testing.T, route *relay.Route) *rig {
 	t.Helper()
@@ -58,7 +61,7 @@ func begin(t *testing.T, route *relay.Route) *rig {
 // accepted begins a session before its client is known.
 func accepted(t *testing.T, route *relay.Route) *rig {
 	r := &rig{T: t, now: int64(1000 * time.Second)}
-	r.Begin(&r.State, route, r.events(), r.now)
+	r.Begin(&r.State, rigID, route, r.events(), r.now)
 	return r
 }
 

@@ -134,6 +134,7 @@ type Session struct {
 	attempts [2]attempt       // of Target, where it stays once it is connected, and of Racing
 	err      error            // of the last attempt that failed
 
+	id    uint64
 	cause relay.Cause // why the session ends; empty while it does not
 	why   error       // what is known beyond the cause
 
@@ -153,15 +154,18 @@ type attempt struct {
 	halfOpen bool // it decides whether a dead target is back
 }
 
-// Begin makes s the session of a connection that was accepted on a port with that route. State is its own until Account.
-// Account must follow.
-func (s *Session) Begin(state *State, route *relay.Route, events *relay.Events, now int64) {
-	*s = Session{state: state, route: route, events: events, tried: s.tried, origin: s.origin, localFault: true}
+// Begin makes s the session of a connection that was accepted on a port with that route. id is given once in the life of the
+// process: the engine counts its sessions. State is its own until Account. Account must follow.
+func (s *Session) Begin(state *State, id uint64, route *relay.Route, events *relay.Events, now int64) {
+	*s = Session{state: state, id: id, route: route, events: events, tried: s.tried, origin: s.origin, localFault: true}
 	*state = State{Phase: Choosing, begun: now, until: Never, raceAt: Never}
 	if route.Meter != nil {
 		route.Meter.Begun()
 	}
 }
+
+// ID names the session: no other one of the process has it, before or after.
+func (s *Session) ID() uint64 { return s.id }
 
 // Route is the policy that the session keeps to its end.
 func (s *Session) Route() *relay.Route { return s.route }
