@@ -25,6 +25,7 @@ func newStatus() *cobra.Command {
 		Use:   "status [APP...]",
 		Short: "Show the state of the proxy: apps, ports, targets, and the last events",
 		Long: "Shows the state of the proxy, with all apps or only those named. It measures rates over one second, so it takes that long.\n" +
+			"A terminal of at least 118 columns, and a file or pipe, also get the weight, totals and bytes of each target.\n" +
 			"With --watch it repeats every second until it is interrupted.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := r.client()

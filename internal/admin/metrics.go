@@ -108,6 +108,10 @@ func families(version string) []family {
 		counter("target_sessions_total", "app target", "Sessions connected to the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(float64(t.Sessions), app, t.Name)
 		})),
+		counter("target_bytes_total", "app target direction", "Bytes copied, counted while sessions run: upload is to the target.", ofTargets(func(app string, t *proxy.Target, give giver) {
+			give(float64(t.Upload), app, t.Name, "upload")
+			give(float64(t.Download), app, t.Name, "download")
+		})),
 		counter("target_early_closes_total", "app target", "Sessions that the target closed or reset within a second of the connect, without sending a byte and before the client had finished.",
 			ofTargets(func(app string, t *proxy.Target, give giver) { give(float64(t.EarlyCloses), app, t.Name) })),
 		counter("target_connect_errors_total", "app target reason", "Failed connects to the target, by reason.", ofTargets(func(app string, t *proxy.Target, give giver) {

@@ -96,6 +96,7 @@ func (a *app) collect() App {
 	c := App{
 		Name:     a.Name,
 		Balance:  a.Balance,
+		Limits:   limitsOf(a.Settings),
 		Targets:  []Target{},
 		Active:   a.meter.Active(),
 		Ended:    a.meter.Causes(),
@@ -115,6 +116,23 @@ func (a *app) collect() App {
 	return c
 }
 
+// limitsOf returns the limits of an app; nil if it has none.
+func limitsOf(c config.Settings) *Limits {
+	l := Limits{
+		MaxSessions:                c.MaxSessions,
+		MaxSessionsPerSource:       c.MaxSessionsPerSource,
+		SessionsPerSecond:          c.SessionsPerSecond,
+		SessionsPerSecondPerSource: c.SessionsPerSecondPerSource,
+	}
+	if b := BytesPerSecond(c.BytesPerSecond); b != (BytesPerSecond{}) {
+		l.BytesPerSecond = &b
+	}
+	if l == (Limits{}) {
+		return nil
+	}
+	return &l
+}
+
 // describeTarget returns the state of a target.
 func describeTarget(t *upstream.Target) Target {
 	c := t.Condition()
@@ -130,6 +148,8 @@ func describeTarget(t *upstream.Target) Target {
 		MaxSessions: t.MaxSessions,
 		Active:      c.Sessions,
 		Sessions:    uint64(c.Total),
+		Upload:      c.Upload,
+		Download:    c.Download,
 		EarlyCloses: uint64(c.Early),
 		Failures:    map[string]uint64{},
 		Connect:     c.ConnectTime.Seconds(),

@@ -102,6 +102,7 @@ type Name struct {
 type App struct {
 	Name     string            `json:"name"`
 	Balance  string            `json:"balance"`
+	Limits   *Limits           `json:"limits,omitempty"` // nil: none
 	Ports    []Port            `json:"ports"`
 	Targets  []Target          `json:"targets"`
 	Active   int64             `json:"sessions_active"`
@@ -112,6 +113,21 @@ type App struct {
 	Download int64             `json:"bytes_download"`
 	Connect  meter.Counts      `json:"-"`
 	Session  meter.Counts      `json:"-"`
+}
+
+// Limits are those of an app, with the names that they have in the configuration. 0: no limit.
+type Limits struct {
+	MaxSessions                int             `json:"max_sessions,omitempty"`
+	MaxSessionsPerSource       int             `json:"max_sessions_per_source,omitempty"`
+	SessionsPerSecond          int             `json:"sessions_per_second,omitempty"`
+	SessionsPerSecondPerSource int             `json:"sessions_per_second_per_source,omitempty"`
+	BytesPerSecond             *BytesPerSecond `json:"bytes_per_second,omitempty"` // of a session; nil: no limit
+}
+
+// BytesPerSecond limits the bandwidth of a session. 0: no limit.
+type BytesPerSecond struct {
+	Upload   int `json:"upload,omitempty"`
+	Download int `json:"download,omitempty"`
 }
 
 // Port is a listening socket.
@@ -133,6 +149,8 @@ type Target struct {
 	MaxSessions int               `json:"max_sessions,omitempty"`
 	Active      int64             `json:"sessions_active"`
 	Sessions    uint64            `json:"sessions_total"`
+	Upload      int64             `json:"bytes_upload"`
+	Download    int64             `json:"bytes_download"`
 	EarlyCloses uint64            `json:"early_closes"`                 // sessions that it ended within session.Early of the connect, without a byte for a client that had not finished
 	Failures    map[string]uint64 `json:"connect_failures"`             // by reason
 	Connect     float64           `json:"connect_seconds,omitempty"`    // smoothed; 0: not known

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -31,6 +32,8 @@ func TestSnapshot(t *testing.T) {
 		s := start(t, parse(t, ip, `{"engine": "`+engine+`", "max_workers": 7, "apps": [
 			{"name": "a", "ports": ["IP:2", "IP:1"], "probe": {"when": "never"},
 			 "targets": ["IP:9", {"address": "IP:8", "weight": 3, "backup": true, "max_sessions": 5, "down": true}]},
+			{"name": "limited", "ports": ["IP:5"], "targets": ["IP:9"], "max_sessions": 10, "max_sessions_per_source": 5, "sessions_per_second": 4,
+			 "sessions_per_second_per_source": 3, "bytes_per_second": {"download": 1000}},
 			{"name": "closed", "ports": ["IP:3"], "targets": ["IP:9"], "deny": ["127.0.0.0/8"]},
 			{"name": "lost", "ports": ["IP:4"], "targets": ["IP:7"], "probe": {"when": "never"}}]}`))
 
@@ -38,12 +41,16 @@ func TestSnapshot(t *testing.T) {
 		if idle.Version != SnapshotVersion || idle.State != Serving || idle.Engine != engine || idle.Started.IsZero() || idle.Taken.Before(idle.Started) {
 			t.Errorf("of the server: %+v", idle)
 		}
-		if idle.Workers.Busy != 0 || idle.Workers.Max != 7 || len(idle.Apps) != 3 || len(idle.Names) != 0 {
+		if idle.Workers.Busy != 0 || idle.Workers.Max != 7 || len(idle.Apps) != 4 || len(idle.Names) != 0 {
 			t.Errorf("of the server: %+v", idle)
 		}
 		a := idle.Apps[0]
 		if a.Name != "a" || a.Balance != "round_robin" || len(a.Ports) != 2 || a.Ports[0].Name != ip+":2" || a.Ports[1].Name != ip+":1" {
 			t.Errorf("of the app: %+v", a)
+		}
+		limits, err := json.Marshal(idle.Apps[1].Limits)
+		if want := `{"max_sessions":10,"max_sessions_per_source":5,"sessions_per_second":4,"sessions_per_second_per_source":3,"bytes_per_second":{"download":1000}}`; err != nil || string(limits) != want || a.Limits != nil {
+			t.Errorf("the limits are %s, want %s; those of an app without any are %v", limits, want, a.Limits)
 		}
 		if x := a.Targets[1]; x.Name != ip+":8" || x.Address != ip+":8" || x.State != upstream.Down || x.Weight != 3 || !x.Backup || x.MaxSessions != 5 {
 			t.Errorf("of a target: %+v", x)
@@ -62,7 +69,7 @@ func TestSnapshot(t *testing.T) {
 		}
 		testkit.Eventually(t, "the bytes of a session that is open are counted", func() bool {
 			a := s.Snapshot().Apps[0]
-			return a.Upload == 1000 && a.Download == 1006
+			return a.Upload == 1000 && a.Download == 1006 && a.Targets[0].Upload == 1000 && a.Targets[0].Download == 1006
 		})
 		open := s.Snapshot()
 		if a := open.Apps[0]; open.Workers.Busy != 1 || a.Active != 1 || a.Targets[0].Active != 1 || a.Targets[0].Sessions != 1 || len(a.Ended) != 0 {
@@ -70,7 +77,7 @@ func TestSnapshot(t *testing.T) {
 		}
 		c.Close()
 		testkit.Eventually(t, "the session has ended", func() bool { return s.Snapshot().Apps[0].Ended["client_closed"] == 1 })
-		if a := s.Snapshot().Apps[0]; a.Active != 0 || a.Upload != 1000 || a.Download != 1006 || a.Connect.Total != 1 || a.Session.Total != 1 {
+		if a := s.Snapshot().Apps[0]; a.Active != 0 || a.Upload != 1000 || a.Download != 1006 || a.Targets[0].Upload != 1000 || a.Targets[0].Download != 1006 || a.Connect.Total != 1 || a.Session.Total != 1 {
 			t.Errorf("after it: %+v", a)
 		}
 
@@ -82,13 +89,13 @@ func TestSnapshot(t *testing.T) {
 		}
 		testkit.Eventually(t, "two more have ended", func() bool {
 			s := s.Snapshot()
-			return s.Apps[1].Ended["denied"] == 1 && s.Apps[2].Ended["connect_failed"] == 1
+			return s.Apps[2].Ended["denied"] == 1 && s.Apps[3].Ended["connect_failed"] == 1
 		})
 		after := s.Snapshot()
-		if after.Apps[1].Refused["denied"] != 1 || after.Apps[1].Targets[0].Sessions != 0 {
-			t.Errorf("of the app that refuses: %+v", after.Apps[1])
+		if after.Apps[2].Refused["denied"] != 1 || after.Apps[2].Targets[0].Sessions != 0 {
+			t.Errorf("of the app that refuses: %+v", after.Apps[2])
 		}
-		if x := after.Apps[2].Targets[0]; x.State != upstream.Dead || x.Reason == "" || x.Failures["refused"] != 1 || x.Retry <= 0 || x.Since.Before(after.Started) {
+		if x := after.Apps[3].Targets[0]; x.State != upstream.Dead || x.Reason == "" || x.Failures["refused"] != 1 || x.Retry <= 0 || x.Since.Before(after.Started) {
 			t.Errorf("of the dead target: %+v", x)
 		}
 		testkit.Eventually(t, "it was started, refused somebody, and found a target dead", func() bool { return len(s.Snapshot().Events) == 3 })

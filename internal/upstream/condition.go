@@ -16,6 +16,8 @@ type Condition struct {
 	Early    int64               // sessions of Total that the target ended early: see ClosedEarly
 	Failures [len(Reasons)]int64 // failed connects, by reason
 
+	Upload, Download int64 // bytes relayed to and from it, as of the last sample of open sessions
+
 	ConnectTime time.Duration // smoothed; 0: not known
 
 	ProbesPassed, ProbesFailed int64
@@ -30,6 +32,8 @@ func (t *Target) Condition() Condition {
 		Sessions:    t.sessions.Load(),
 		Total:       t.total.Load(),
 		Early:       t.early.Load(),
+		Upload:      t.upload.Load(),
+		Download:    t.download.Load(),
 		ConnectTime: t.latency.value(),
 		DemotedFor:  t.DemotedFor(),
 	}

@@ -22,6 +22,8 @@ type state struct {
 	total     atomic.Int64 // sessions that were connected
 	early     atomic.Int64 // sessions of total that the target ended early
 	failures  [len(Reasons)]atomic.Int64
+	upload    atomic.Int64 // bytes to the target
+	download  atomic.Int64 // bytes from the target
 
 	// active is the target that the active rotation has for the endpoint; nil if it has none.
 	active atomic.Pointer[Target]

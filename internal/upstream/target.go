@@ -134,6 +134,12 @@ func (t *Target) Failed(halfOpen bool, err error) (died bool) {
 // and does not serve them.
 func (t *Target) ClosedEarly() { t.early.Add(1) }
 
+// Moved counts bytes that were relayed to and from the target.
+func (t *Target) Moved(up, down int64) {
+	t.upload.Add(up)
+	t.download.Add(down)
+}
+
 // Abandoned reports that the session gave up connecting for a reason that is no fault of the target; halfOpen is from
 // Pick.
 func (t *Target) Abandoned(halfOpen bool) {

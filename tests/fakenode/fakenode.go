@@ -227,6 +227,9 @@ func (n *Node) app(a int, elapsed time.Duration, now time.Time) proxy.App {
 		Download: int64(elapsed.Seconds() * 3e6 * float64(1+a%5) * wave(elapsed, a)),
 		Ended:    map[string]uint64{},
 	}
+	if a%5 == 1 {
+		app.Limits = &proxy.Limits{MaxSessions: 5000, MaxSessionsPerSource: 50, BytesPerSecond: &proxy.BytesPerSecond{Download: 10_000_000}}
+	}
 	if a%5 == 3 {
 		app.Ports[1].Problem = "accept: too many open files"
 		app.Refused["max_sessions_per_source"], app.Sources = uint64(elapsed.Seconds()), 12
@@ -235,6 +238,9 @@ func (n *Node) app(a int, elapsed time.Duration, now time.Time) proxy.App {
 	for t := range n.targets {
 		one := n.target(a, t, elapsed, now)
 		app.Active += one.Active
+		if one.State != upstream.Down {
+			one.Upload, one.Download = app.Upload/int64(n.targets), app.Download/int64(n.targets)
+		}
 		sum += one.Sessions
 		app.Targets = append(app.Targets, one)
 	}

@@ -97,7 +97,7 @@ func app(name string, ports []string, active int64, targets ...proxy.Target) pro
 func target(address string) proxy.Target {
 	return proxy.Target{
 		Name: address, Address: address, State: "alive", Since: night.Add(-50 * time.Hour), Weight: 1, Active: 20, Sessions: 16_000,
-		Failures: map[string]uint64{}, Connect: 0.0004,
+		Failures: map[string]uint64{}, Connect: 0.0004, Upload: 2e8, Download: 3e9,
 	}
 }
 

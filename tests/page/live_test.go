@@ -40,6 +40,8 @@ func TestRates(t *testing.T) {
 		web := &next.Apps[0]
 		web.Download += times * 3_000_000
 		web.Upload += times * 2_500
+		web.Targets[0].Download += times * 2_000_000
+		web.Targets[0].Upload += times * 500
 		web.Ended["client_closed"] += uint64(times) * 20
 		web.Ended["limited"] += uint64(times) * 8
 		web.Refused["max_sessions"] = uint64(times) * 8
@@ -48,6 +50,7 @@ func TestRates(t *testing.T) {
 	s.say(grown(2*time.Second, 1))
 	tab.Until("there are rates", `document.querySelector('tr[data-key="app web"] .fresh').innerText !== "–"`)
 	same(t, "after two seconds", row(), []string{"10/s", "1.5 MB/s", "1.25 kB/s"})
+	same(t, "a target", texts(tab, `tr[data-key="target web 10.0.0.1:80"] :is(.download, .upload)`), []string{"1 MB/s", "250 B/s"})
 	same(t, "figures", texts(tab, "#figure-fresh, #figure-download, #figure-upload"), []string{"New sessions 10/s 4/s refused", "Download 1.5 MB/s to clients", "Upload 1.25 kB/s to targets"})
 	same(t, "problems", texts(tab, "#wrong li"), []string{"web is at a limit. It refuses 4/s. So far: max_sessions 8. show"})
 

@@ -114,6 +114,7 @@ func swell(a *proxy.App, i int, wave float64) {
 			alive = true
 			t.Connect += 0.2 * (0.0004*wave*float64(1+j%4)*(0.8+0.4*rand.Float64()) - t.Connect)
 			t.Sessions += uint64(wave * 20)
+			t.Upload, t.Download = t.Upload+int64(wave*1e5), t.Download+int64(wave*4e6)
 			t.Active += int64(0.2 * (wave*float64(20+7*(i%5)+j) - float64(t.Active)))
 		}
 	}

@@ -175,6 +175,8 @@ func TestManyProblems(t *testing.T) {
 func TestDetails(t *testing.T) {
 	s := trouble()
 	s.Apps[0].Targets[0].Weight, s.Apps[0].Targets[0].Backup, s.Apps[0].Targets[0].MaxSessions = 3, true, 100
+	s.Apps[0].Limits = &proxy.Limits{MaxSessions: 1000, MaxSessionsPerSource: 20, SessionsPerSecond: 500, SessionsPerSecondPerSource: 5,
+		BytesPerSecond: &proxy.BytesPerSecond{Upload: 1e6, Download: 2e6}}
 	tab := desktop(t, serve(t, s))
 	facts := func(key string) []string {
 		t.Helper()
@@ -183,18 +185,21 @@ func TestDetails(t *testing.T) {
 	}
 	same(t, "a dead target", facts("target web 10.0.0.2:80"), []string{
 		"App web", "State dead since 1 Mar 03:09:00, 3 min", "Reason connect: connection refused", "Next try in 8 s", "Weight 1",
-		"Sessions 0 open, 16,000 so far", "Connects failed refused 7, timeout 1",
+		"Sessions 0 open, 16,000 so far", "Moved 3 GB down, 200 MB up", "Connects failed refused 7, timeout 1",
 		"Last events 1 Mar 03:09:00 target is dead: connect: connection refused",
 	})
 	same(t, "a target that is alive", facts("target web 10.0.0.1:80"), []string{
-		"App web", "State alive since 28 Feb 01:12:00, 2 d 2 h", "Weight 3, a backup", "Sessions 20 open of at most 100, 16,000 so far",
+		"App web", "State alive since 28 Feb 01:12:00, 2 d 2 h", "Weight 3, a backup", "Limits 100 sessions at once",
+		"Sessions 20 open, 16,000 so far", "Moved 3 GB down, 200 MB up",
 	})
 	same(t, "a target of a name", facts("target db db.internal:5432/10.0.1.1"), []string{
 		"App db", "Configured as db.internal:5432", "State alive since 28 Feb 01:12:00, 2 d 2 h", "Weight 1",
-		"Sessions 20 open, 16,000 so far", "Probes 900 passed, 2 failed", "Last probe 1 Mar 03:11:58: passed",
+		"Sessions 20 open, 16,000 so far", "Moved 3 GB down, 200 MB up", "Probes 900 passed, 2 failed", "Last probe 1 Mar 03:11:58: passed",
 	})
 	same(t, "an app", facts("app web"), []string{
-		"Ports 5001, 5002", "Balance round_robin", "Sessions 800 open, 48,812 accepted so far",
+		"Ports 5001, 5002", "Balance round_robin",
+		"Limits 1,000 sessions at once, 20 at once of one source, 500 new a second, 5 new a second of one source, 2 MB/s down for a session, 1 MB/s up for a session",
+		"Sessions 800 open, 48,812 accepted so far",
 		"Ended client_closed 41,000, target_closed 7,000, idle_timeout 12, limited 12", "Refused max_sessions_per_source 12",
 		"Limits counted for 77 client addresses", "Moved 68.7 GB down, 4.29 GB up",
 		"Last events 1 Mar 03:09:00 target is dead: connect: connection refused 1 Mar 02:52:00 target is draining: drained by the operator",

@@ -55,19 +55,34 @@ function ofApp(app) {
   return [
     ['Ports', ports.join(', ')],
     ['Balance', app.balance],
+    ['Limits', limitsOf(app.limits ?? {})],
     ['Sessions', `${count(app.active)} open, ${count(app.begun)} accepted so far`],
     ['Ended', tally(app.ended)],
     ['Refused', tally(app.refusals)],
     ['Limits counted for', app.sources ? of(app.sources, 'client address', 'client addresses') : ''],
-    ['Moved', `${bytes(app.bytes_download)} down, ${bytes(app.bytes_upload)} up`],
+    ['Moved', moved(app)],
   ];
+}
+
+const moved = (item) => `${bytes(item.bytes_download)} down, ${bytes(item.bytes_upload)} up`;
+
+// limitsOf is the limits of an app in words. Those of a source are of one client address, or an IPv6 /64.
+function limitsOf({ bytes_per_second: rate, ...limits }) {
+  const said = [
+    ['max_sessions', (n) => `${of(n, 'session')} at once`],
+    ['max_sessions_per_source', (n) => `${count(n)} at once of one source`],
+    ['sessions_per_second', (n) => `${count(n)} new a second`],
+    ['sessions_per_second_per_source', (n) => `${count(n)} new a second of one source`],
+  ].filter(([key]) => limits[key] > 0).map(([key, say]) => say(limits[key]));
+  if (rate?.download) said.push(`${flow(rate.download)} down for a session`);
+  if (rate?.upload) said.push(`${flow(rate.upload)} up for a session`);
+  return said.join(', ');
 }
 
 function ofTarget(target, model) {
   const since = target.since === null ? '' : ` since ${clock(target.since)}, ${span(model.age(target.since))}`;
   const { probe } = target;
   const last = moment(probe?.last);
-  const most = target.max_sessions ? ` of at most ${count(target.max_sessions)}` : '';
   return [
     ['App', target.app.name],
     ['Configured as', target.address === target.name ? '' : target.address],
@@ -75,7 +90,9 @@ function ofTarget(target, model) {
     ['Reason', target.reason ?? ''],
     ['Next try in', target.retry_in_seconds > 0 ? span(Math.ceil(target.retry_in_seconds)) : ''],
     ['Weight', `${count(target.weight)}${target.backup ? ', a backup' : ''}`],
-    ['Sessions', `${count(target.active)} open${most}, ${count(target.sessions_total)} so far`],
+    ['Limits', target.max_sessions ? `${of(target.max_sessions, 'session')} at once` : ''],
+    ['Sessions', `${count(target.active)} open, ${count(target.sessions_total)} so far`],
+    ['Moved', moved(target)],
     ['Connects failed', tally(target.failures)],
     ['Closed at once', target.early_closes > 0 ? `${of(target.early_closes, 'session')}, within a second of the connect, without sending a byte` : ''],
     ['Probes', probe ? `${count(probe.passed)} passed, ${count(probe.failed)} failed` : ''],

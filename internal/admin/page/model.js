@@ -61,7 +61,7 @@ export class Model {
       ports: distinct(given.ports ?? []),
       active: given.sessions_active,
       begun: given.sessions_active + sum(ended) - refused,
-      lines: was?.lines ?? this.#lines('sessions', 'traffic', 'upload', 'download', 'connect'),
+      lines: was?.lines ?? this.#lines('sessions', 'upload', 'download', 'connect'),
     };
     app.broken = app.ports.filter((port) => port.problem);
     app.refusing = this.#rate(refused, was?.refused);
@@ -77,7 +77,6 @@ export class Model {
     this.clock.put(app.lines.sessions, app.active);
     this.clock.put(app.lines.upload, app.upload);
     this.clock.put(app.lines.download, app.download);
-    this.clock.put(app.lines.traffic, app.upload === null || app.download === null ? null : app.upload + app.download);
     this.clock.put(app.lines.connect, app.connect);
     this.#before.set(app.key, app);
     return app;
@@ -91,6 +90,8 @@ export class Model {
       ...given, kind: 'target', key, app, index, state,
       active: given.sessions_active,
       fresh: this.#rate(given.sessions_total, was?.sessions_total),
+      upload: this.#rate(given.bytes_upload, was?.bytes_upload),
+      download: this.#rate(given.bytes_download, was?.bytes_download),
       failures: given.connect_failures ?? {},
       connect: given.state === 'dead' ? null : given.connect_seconds || null,
       since: moment(given.since),

@@ -54,8 +54,8 @@ export class Row {
     attribute(this.figures.why, 'title', why || null);
     text(this.figures.sessions, count(item.active));
     text(this.figures.fresh, each(item.fresh));
-    text(this.figures.download, app ? flow(item.download) : '');
-    text(this.figures.upload, app ? flow(item.upload) : '');
+    text(this.figures.download, flow(item.download));
+    text(this.figures.upload, flow(item.upload));
     text(this.figures.connect, brief(item.connect));
     this.sessions.show(model.clock, item.lines.sessions);
     this.connect.show(model.clock, item.lines.connect);

@@ -81,6 +81,14 @@ func scaled(r float64, unit string) string {
 	return strings.TrimSpace(fmt.Sprintf("%.0f %s", r, unit))
 }
 
+// total writes a number in six characters at most.
+func total(n uint64) string {
+	if n < 1_000_000 {
+		return strconv.FormatUint(n, 10)
+	}
+	return scaled(float64(n), "")
+}
+
 // count writes a number of things: 1 session, 2 sessions.
 func count[N int | int64 | uint64](n N, thing string) string {
 	if n == 1 {

@@ -196,8 +196,31 @@ func (p *painter) app(a *proxy.App) {
 			p.para("  ", red, fmt.Sprintf("accepting on %s fails: %s", port.Name, port.Problem))
 		}
 	}
+	p.para("  limits ", plain, limits(a.Limits))
 	p.para("  ", yellow, counts("refused: ", a.Refused))
 	p.targets(a, before)
+}
+
+// limits lists the limits of an app by their keys; it is empty if there are none.
+func limits(l *proxy.Limits) string {
+	if l == nil {
+		return ""
+	}
+	var parts []string
+	add := func(key string, n int, text string) {
+		if n > 0 {
+			parts = append(parts, key+" "+text)
+		}
+	}
+	add("max_sessions", l.MaxSessions, fmt.Sprint(l.MaxSessions))
+	add("max_sessions_per_source", l.MaxSessionsPerSource, fmt.Sprint(l.MaxSessionsPerSource))
+	add("sessions_per_second", l.SessionsPerSecond, fmt.Sprint(l.SessionsPerSecond))
+	add("sessions_per_second_per_source", l.SessionsPerSecondPerSource, fmt.Sprint(l.SessionsPerSecondPerSource))
+	if b := l.BytesPerSecond; b != nil {
+		add("bytes_per_second.upload", b.Upload, fmt.Sprint(b.Upload))
+		add("bytes_per_second.download", b.Download, fmt.Sprint(b.Download))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // counts lists counts that are not 0 by their words; it is empty if there are none.
@@ -244,15 +267,42 @@ func (p *painter) perSecond(before *proxy.App, growth func(*proxy.App) float64) 
 	return max(0, growth(before)/p.s.Taken.Sub(p.Before.Taken).Seconds())
 }
 
-// The columns of the table of targets but the first one.
-const columnsFormat = "  %s  %6s  %11s  %6s  %7s"
+// The columns of the table of targets but the first one: those that are always shown, and those that only a wide terminal has
+// room for.
+const (
+	columnsFormat = "  %s  %6s  %11s  %6s  %7s"
+	wideFormat    = "  %6s  %8s  %8s  %8s  %8s"
+)
 
-var columnsWidth = length(fmt.Sprintf(columnsFormat, pad("", stateWidth), "", "", "", ""))
+var (
+	columnsWidth = length(fmt.Sprintf(columnsFormat, pad("", stateWidth), "", "", "", ""))
+	wideWidth    = length(fmt.Sprintf(wideFormat, "", "", "", "", ""))
+)
 
 const (
 	stateWidth    = len("draining")
 	sessionsWidth = 11
+	nameWidth     = 20 // what the columns of a wide terminal leave for the first one, at least
 )
+
+// columns says how a table of targets is laid out.
+type columns struct {
+	name int  // width of the first one
+	wide bool // with those of wideFormat
+}
+
+// layout finds the layout for first columns of which the widest has that width.
+func (p *painter) layout(widest int) columns {
+	if p.Width == 0 {
+		return columns{widest, true}
+	}
+	room := p.Width - 2 - columnsWidth
+	wide := room-wideWidth >= nameWidth
+	if wide {
+		room -= wideWidth
+	}
+	return columns{max(10, min(widest, room)), wide}
+}
 
 func pad(s string, width int) string { return s + strings.Repeat(" ", max(0, width-length(s))) }
 
@@ -262,10 +312,12 @@ func (p *painter) targets(a *proxy.App, before *proxy.App) {
 	for i := range a.Targets {
 		widest = max(widest, length(labelOf(&a.Targets[i], 0)))
 	}
-	if p.Width > 0 {
-		widest = max(10, min(widest, p.Width-2-columnsWidth))
+	c := p.layout(widest)
+	head := "  " + pad("TARGET", c.name) + fmt.Sprintf(columnsFormat, pad("STATE", stateWidth), "SINCE", "SESSIONS", "NEW/S", "CONNECT")
+	if c.wide {
+		head += fmt.Sprintf(wideFormat, "WEIGHT", "TOTAL", "FAILED", "UP", "DOWN")
 	}
-	p.line(p.dye(faint, "  "+pad("TARGET", widest)+fmt.Sprintf(columnsFormat, pad("STATE", stateWidth), "SINCE", "SESSIONS", "NEW/S", "CONNECT")))
+	p.line(p.dye(faint, head))
 	past := map[string]*proxy.Target{}
 	if before != nil {
 		for i := range before.Targets {
@@ -273,7 +325,7 @@ func (p *painter) targets(a *proxy.App, before *proxy.App) {
 		}
 	}
 	for i := range a.Targets {
-		p.target(&a.Targets[i], past[a.Targets[i].Name], widest)
+		p.target(&a.Targets[i], past[a.Targets[i].Name], c)
 	}
 }
 
@@ -300,7 +352,7 @@ func sessionsOf(t *proxy.Target) string {
 	return scaled(float64(t.Active), "") + "/" + scaled(float64(t.MaxSessions), "")
 }
 
-func (p *painter) target(t, past *proxy.Target, width int) {
+func (p *painter) target(t, past *proxy.Target, c columns) {
 	shade, state := map[upstream.State]tint{upstream.Alive: green, upstream.Dead: red, upstream.Draining: yellow, upstream.Down: faint}[t.State], string(t.State)
 	if t.Untested && t.State == upstream.Alive {
 		shade, state = plain, "untested"
@@ -313,8 +365,16 @@ func (p *painter) target(t, past *proxy.Target, width int) {
 	if !t.Since.IsZero() {
 		since = p.ago(t.Since)
 	}
-	p.line("  ", pad(labelOf(t, width), width), fmt.Sprintf(columnsFormat,
-		p.dye(shade, pad(state, stateWidth)), since, sessionsOf(t), rate(begun), seconds(t.Connect)))
+	text := "  " + pad(labelOf(t, c.name), c.name) + fmt.Sprintf(columnsFormat,
+		p.dye(shade, pad(state, stateWidth)), since, sessionsOf(t), rate(begun), seconds(t.Connect))
+	if c.wide {
+		failed := uint64(0)
+		for _, n := range t.Failures {
+			failed += n
+		}
+		text += fmt.Sprintf(wideFormat, fmt.Sprint(t.Weight), total(t.Sessions), total(failed), scaled(float64(t.Upload), "B"), scaled(float64(t.Download), "B"))
+	}
+	p.line(text)
 	reason := t.Reason
 	if t.State == upstream.Dead && t.Retry > 0 {
 		reason += "; next try in " + span(time.Duration(t.Retry*float64(time.Second)))

@@ -34,15 +34,15 @@ func healthy() *proxy.Snapshot {
 				Ended: map[string]uint64{"client_closed": 40000, "target_closed": 30000},
 				Ports: []proxy.Port{{Name: "5001"}, {Name: "127.0.0.1:5300"}, {Name: "[::1]:5400"}, {Name: "unix:/run/tcp-proxy/web.sock"}},
 				Targets: []proxy.Target{
-					{Name: "10.0.0.1:80", State: upstream.Alive, Since: began, Active: 52, Sessions: 36000, Connect: 0.0012},
-					{Name: "10.0.0.2:80", State: upstream.Alive, Since: now.Add(-40 * time.Second), Active: 51, Sessions: 34103, Connect: 0.0009, MaxSessions: 100},
-					{Name: "web.internal:80/10.0.0.3:80", State: upstream.Alive, Untested: true, Since: began, Backup: true},
+					{Name: "10.0.0.1:80", State: upstream.Alive, Since: began, Active: 52, Sessions: 36000, Connect: 0.0012, Weight: 3, Upload: 4e9, Download: 60e9, Failures: map[string]uint64{"refused": 3, "timeout": 1}},
+					{Name: "10.0.0.2:80", State: upstream.Alive, Since: now.Add(-40 * time.Second), Active: 51, Sessions: 34103, Connect: 0.0009, MaxSessions: 100, Weight: 1, Upload: 1e9, Download: 10e9},
+					{Name: "web.internal:80/10.0.0.3:80", State: upstream.Alive, Untested: true, Since: began, Backup: true, Weight: 1},
 				},
 			},
 			{
 				Name: "db", Balance: "first", Active: 1, Ended: map[string]uint64{},
 				Ports:   []proxy.Port{{Name: "127.0.0.1:5432"}},
-				Targets: []proxy.Target{{Name: "unix:/run/postgresql/.s.PGSQL.5432", State: upstream.Alive, Since: began, Active: 1, Sessions: 1, Connect: 0.00005}},
+				Targets: []proxy.Target{{Name: "unix:/run/postgresql/.s.PGSQL.5432", State: upstream.Alive, Since: began, Active: 1, Sessions: 1, Connect: 0.00005, Weight: 1, Upload: 999, Download: 1234}},
 			},
 		},
 	}
@@ -75,6 +75,8 @@ func troubled() *proxy.Snapshot {
 		{Kind: "pipe", Problem: "pipe2: too many open files", Since: now.Add(-2 * time.Second), Last: now},
 	}
 	web := &s.Apps[0]
+	web.Limits = &proxy.Limits{MaxSessions: 1000, MaxSessionsPerSource: 20, SessionsPerSecond: 500, SessionsPerSecondPerSource: 5,
+		BytesPerSecond: &proxy.BytesPerSecond{Upload: 1000000, Download: 2000000}}
 	web.Ports[0].Problem = "accept: too many open files"
 	web.Refused = map[string]uint64{"denied": 12, "max_sessions_per_source": 3456, "sessions_per_second": 0}
 	web.Targets[0].State, web.Targets[0].Since, web.Targets[0].Active = upstream.Dead, now.Add(-250*time.Second), 0
@@ -110,6 +112,7 @@ func wide() *proxy.Snapshot {
 	web.Targets[1].Active, web.Targets[1].MaxSessions = 99999, 100000
 	web.Targets[0].Name = "unix:/run/\x1b[31mevil\n.sock"
 	web.Targets[0].Active = 1000000
+	web.Targets[0].Sessions, web.Targets[0].Upload, web.Targets[0].Download = 1<<40, 1<<62, 1<<62
 	return s
 }
 
@@ -121,6 +124,7 @@ func TestText(t *testing.T) {
 		"healthy":          {healthy(), Options{Program: "1.2.3", Width: 80, Before: earlier()}},
 		"healthy-first":    {healthy(), Options{Program: "1.2.3", Width: 80}},
 		"healthy-colour":   {healthy(), Options{Program: "1.2.3", Width: 80, Colour: true, Before: earlier()}},
+		"healthy-118":      {healthy(), Options{Program: "1.2.3", Width: 118, Before: earlier()}},
 		"healthy-60":       {healthy(), Options{Program: "0.0.0+33.cefcdc42d28e", Width: 60, Before: earlier()}},
 		"one-app":          {troubled(), Options{Width: 80, Apps: []string{"db"}}},
 		"troubled":         {troubled(), Options{Program: "1.2.3", Width: 80}},
@@ -195,6 +199,11 @@ func TestFigures(t *testing.T) {
 	for r, want := range map[float64]string{-1: "-", 0: "0 B/s", 999: "999 B/s", 999.6: "1.0 kB/s", 1234: "1.2 kB/s", 99.6e3: "100 kB/s", 1.25e9: "1.2 GB/s", 9e18: "9000 PB/s"} {
 		if got := bytesRate(r); got != want {
 			t.Errorf("%g bytes a second: %s, want %s", r, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{0: "0", 999999: "999999", 1000000: "1.0 M", 1 << 63: "9223 P"} {
+		if got := total(n); got != want {
+			t.Errorf("total %d: %s, want %s", n, got, want)
 		}
 	}
 	var ports []proxy.Port

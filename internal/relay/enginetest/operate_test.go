@@ -44,7 +44,8 @@ func TestEndTarget(t *testing.T) {
 	})
 }
 
-// A sample brings the meter up to date while a session is open; and when it is over, every byte has been counted once.
+// A sample brings the counters of the app and of the target up to date while a session is open; and when it is over, every
+// byte has been counted once.
 // Those of PROXY headers are none of the session's.
 func TestMeter(t *testing.T) {
 	m := meter.NewApp()
@@ -66,7 +67,8 @@ func TestMeter(t *testing.T) {
 			if gotUp > total[0] || gotDown > total[1] {
 				r.Fatalf("%d bytes up and %d down, of %v", gotUp, gotDown, total)
 			}
-			return gotUp == total[0] && gotDown == total[1]
+			to := r.targets()[0].Condition()
+			return gotUp == total[0] && gotDown == total[1] && to.Upload == up && to.Download == down
 		})
 		if n := m.Active(); n != 1 {
 			r.Errorf("%d sessions are active", n)
@@ -81,6 +83,9 @@ func TestMeter(t *testing.T) {
 		r.expectCause(relay.ClientClosed)
 		if gotUp, gotDown := m.Bytes(); gotUp != total[0] || gotDown != total[1] {
 			r.Errorf("%d bytes up and %d down, want %v", gotUp, gotDown, total)
+		}
+		if to := r.targets()[0].Condition(); to.Upload != up || to.Download != 2*down {
+			r.Errorf("%d bytes to the target and %d from it, want %d and %d", to.Upload, to.Download, up, 2*down)
 		}
 		if n := m.Active(); n != 0 {
 			r.Errorf("%d sessions are active", n)

@@ -9,19 +9,14 @@ func (r *runner) settle(to *side, n int64) {
 	to.pumped, to.taken = true, n
 }
 
-// sample adds to the route's meter what the session has relayed since the last call.
+// sample counts what the session has relayed since the last call.
 func (r *runner) sample() {
-	m := r.route.Meter
-	if m == nil {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.target == nil {
 		return
 	}
-	m.Uploaded(0, r.target.unmetered(r.client))
-	m.Downloaded(0, r.client.unmetered(r.target))
+	r.session.AddBytes(0, r.target.unmetered(r.client), r.client.unmetered(r.target))
 }
 
 // unmetered is how many bytes were written to the side since the last call. The caller holds the session's mu.

@@ -68,21 +68,14 @@ func (l *loop) sweep(from int, f func(*loop, *sessionHot), done chan struct{}) {
 	close(done)
 }
 
-// sample adds to the route's meter what the session has moved. On the path of a byte the flow's own count is enough.
+// sample counts what the session has moved since the last one. On the path of a byte the flow's own count is enough.
 func (l *loop) sample(s *sessionHot) {
-	m := l.cold(s).Route().Meter
-	if m == nil {
-		return
-	}
-	if n := s.flow[client].unmetered(); n > 0 {
-		m.Uploaded(l.shard, n)
-	}
-	if n := s.flow[target].unmetered(); n > 0 {
-		m.Downloaded(l.shard, n)
+	if s.Phase == session.Relaying {
+		l.cold(s).AddBytes(l.shard, s.flow[client].unmetered(), s.flow[target].unmetered())
 	}
 }
 
-// news is how many bytes were moved since the last call.
+// unmetered is how many bytes were moved since the last call.
 func (f *flow) unmetered() int64 {
 	n := f.moved - f.metered
 	f.metered += n

@@ -33,6 +33,19 @@ func (s *Session) Leave(now int64) {
 	}
 }
 
+// AddBytes counts bytes of a session that is Relaying, or was: for the app, on a shard of its meter, and for the target. Engines
+// count for themselves while bytes move, and call it when a sample is taken and when the session ends.
+func (s *Session) AddBytes(shard int, up, down int64) {
+	if up == 0 && down == 0 {
+		return
+	}
+	if m := s.route.Meter; m != nil {
+		m.Uploaded(shard, up)
+		m.Downloaded(shard, down)
+	}
+	s.attempts[0].target.Moved(up, down)
+}
+
 // Account leaves and reports the session, all sockets of which are closed. The engine has filled in the port, the peer as
 // Client, and the bytes; the rest is filled in here. What is left of s and its state is memory for the next Begin.
 func (s *Session) Account(r *relay.Record, now int64) {
