@@ -45,7 +45,7 @@ func TestManyHostsThatFailAreToldBriefly(t *testing.T) {
 				}
 			}
 		}
-		logged := s.Log.Count(func(l harness.Line) bool {
+		lookupFailed := func(l harness.Line) bool {
 			if !strings.Contains(l.Message, "name lookup failed") {
 				return false
 			}
@@ -53,8 +53,9 @@ func TestManyHostsThatFailAreToldBriefly(t *testing.T) {
 				t.Errorf("a line of %d bytes", len(l.Raw))
 			}
 			return true
-		})
-		if events != 1 || logged != 1 {
+		}
+		harness.Eventually(t, "the failure is logged", func() bool { return s.Log.Count(lookupFailed) > 0 })
+		if logged := s.Log.Count(lookupFailed); events != 1 || logged != 1 {
 			t.Errorf("%d events and %d lines, want 1 of each", events, logged)
 		}
 		if n := len(s.ask(http.MethodGet, "/api/v1/status").body); n > 20*bound {

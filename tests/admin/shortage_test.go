@@ -95,9 +95,7 @@ func TestWithoutDescriptors(t *testing.T) {
 		if m[`tcp_proxy_shortages_total{kind="connect"}`] < clients || m[`tcp_proxy_shortages{kind="connect"}`] != 1 {
 			t.Errorf("metrics: %g in all, %g last", m[`tcp_proxy_shortages_total{kind="connect"}`], m[`tcp_proxy_shortages{kind="connect"}`])
 		}
-		if n := s.Log.Count(harness.Warning("connect failed for a local reason")); n == 0 {
-			t.Error("nothing in the log")
-		}
+		harness.Eventually(t, "it is in the log", func() bool { return s.Log.Count(harness.Warning("connect failed for a local reason")) > 0 })
 
 		restore()
 		harness.Eventually(t, "it is over", func() bool {

@@ -30,9 +30,7 @@ func TestFailOverThroughTheList(t *testing.T) {
 			}
 		}
 		for _, address := range dead {
-			if n := p.Log.Count(harness.Warning(address)); n != 1 {
-				t.Errorf("%d warnings about %s, want 1", n, address)
-			}
+			warnings(t, p, address, 1)
 		}
 	})
 }
@@ -58,9 +56,7 @@ func TestFailOverOfACrowd(t *testing.T) {
 			t.Errorf("%d of 40 sessions came to the live target", n)
 		}
 		p.Records(40)
-		if n := p.Log.Count(harness.Warning(dead)); n != 1 {
-			t.Errorf("%d warnings about the dead target, want 1", n)
-		}
+		warnings(t, p, dead, 1)
 	})
 }
 
@@ -125,9 +121,7 @@ func TestDeadTargetsAreTheLastResort(t *testing.T) {
 			if target == b {
 				want = 2
 			}
-			if n := p.Log.Count(harness.Warning(target.Address)); n != want {
-				t.Errorf("%d warnings about %s, want %d", n, target.Address, want)
-			}
+			warnings(t, p, target.Address, want)
 		}
 	})
 }
@@ -185,9 +179,7 @@ func TestConnectTimeout(t *testing.T) {
 		if second := p.Records(2)[1]; second.Attempts != 1 {
 			t.Errorf("%d attempts after the target was found dead, want 1", second.Attempts)
 		}
-		if n := p.Log.Count(harness.Warning(hole)); n != 1 {
-			t.Errorf("%d warnings about the dead target, want 1", n)
-		}
+		warnings(t, p, hole, 1)
 	})
 }
 

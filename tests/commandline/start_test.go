@@ -137,6 +137,7 @@ func TestUnresolvableTarget(t *testing.T) {
 					t.Fatalf("%q, %v", name, err)
 				}
 			}
+			harness.Eventually(t, "the failure is logged", func() bool { return p.Log.Count(harness.Warning(nowhere)) > 0 })
 			if n := p.Log.Count(harness.Warning(nowhere)); n != 1 {
 				t.Errorf("%d warnings about %s, want 1", n, nowhere)
 			}

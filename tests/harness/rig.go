@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Rig is the environment of one test: a loopback address that nobody else uses, and the proxies, targets and clients on
@@ -134,36 +138,39 @@ func (r *Rig) DialFrom(host, address string) *Conn {
 // the address of the client.
 func (r *Rig) ExpectRefusal(address string) (client string) {
 	r.T.Helper()
-	client = r.Address()
-	r.expectRefusal(client, address)
-	return client
+	return r.ExpectRefusalFrom(r.Host, address)
 }
 
 // ExpectRefusalFrom is ExpectRefusal for a client on a host of the rig.
 func (r *Rig) ExpectRefusalFrom(host, address string) (client string) {
 	r.T.Helper()
-	_, port, err := net.SplitHostPort(r.Address())
-	if err != nil {
-		r.T.Fatal(err)
-	}
-	client = net.JoinHostPort(host, port)
-	r.expectRefusal(client, address)
-	return client
-}
-
-func (r *Rig) expectRefusal(client, address string) {
-	r.T.Helper()
-	local, err := net.ResolveTCPAddr("tcp", client)
-	if err != nil {
-		r.T.Fatal(err)
-	}
-	dialer := net.Dialer{LocalAddr: local, Timeout: Timeout}
+	dialer := net.Dialer{Timeout: Timeout, Control: func(_, _ string, raw syscall.RawConn) error {
+		var err error
+		if e := raw.Control(func(fd uintptr) { client, err = bindTo(int(fd), host) }); e != nil {
+			return e
+		}
+		return err
+	}}
 	switch c, err := dialer.Dial("tcp", address); {
 	case err == nil:
 		r.adopt(c).ExpectReset()
 	case !errors.Is(err, syscall.ECONNRESET):
-		r.T.Fatalf("connect: %v, want a reset", err)
+		r.T.Fatalf("connect from %s: %v, want a reset", client, err)
 	}
+	return client
+}
+
+// bindTo binds a TCP socket to an IPv4 host and a port that the kernel chooses: unlike a port of our own choice, that one
+// has no earlier connection in TIME-WAIT. It returns the address.
+func bindTo(socket int, host string) (string, error) {
+	if err := unix.Bind(socket, &unix.SockaddrInet4{Addr: netip.MustParseAddr(host).As4()}); err != nil {
+		return "", err
+	}
+	name, err := unix.Getsockname(socket)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(host, strconv.Itoa(name.(*unix.SockaddrInet4).Port)), nil
 }
 
 // adopt sets the deadline of a connection, and closes it at the end of the test.
