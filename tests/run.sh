@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 deadline=10m
 
-# Two packages at a time, those that take longest first. With more, or with tests/e2e beside them, two processors are not
-# enough: the whole takes no less time, and peers with time-outs of a second starve.
-parallel=2
-tests=5
+# Two packages at a time, those that take longest first, and five tests of each: most wait for a time-out or a probe. With
+# more packages, or with tests/e2e beside them, two processors are not enough: peers with time-outs of a second starve.
+packages_at_a_time=2
+tests_at_a_time=5
 long=(tests/behaviour tests/admin tests/traffic tests/page tests/commandline)
 
 # The race detector needs a C compiler with the headers of the C library. All else is tested without it, too.
@@ -58,6 +58,6 @@ run() { # a command, as a part that may fail
   wait "$part" || failed=1
 }
 e2e() { cd tests/e2e && exec go test -count=1 -timeout "$deadline"; }
-run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p "$parallel" -parallel "$tests" -timeout "$deadline" "${packages[@]}"
+run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p "$packages_at_a_time" -parallel "$tests_at_a_time" -timeout "$deadline" "${packages[@]}"
 run e2e
 exit "$failed"

@@ -124,7 +124,7 @@ func unpack(release, folder string) error {
 		return err
 	}
 	cache = filepath.Join(cache, "tcp-proxy-tests")
-	archive := filepath.Join(cache, release+"-1.tar")
+	archive := filepath.Join(cache, release+"-2.tar")
 	if _, err := os.Stat(archive); err != nil {
 		if err := os.MkdirAll(cache, 0o755); err != nil {
 			return err
@@ -134,7 +134,7 @@ func unpack(release, folder string) error {
 			return err
 		}
 		fresh := archive + ".new"
-		cmd := exec.Command("mmdebstrap", "--quiet", "--variant=apt", "--include=systemd,systemd-sysv,dbus,procps,rpm",
+		cmd := exec.Command("mmdebstrap", "--quiet", "--variant=apt", "--include=systemd,systemd-sysv,dbus,procps,rpm,make,git,netcat-openbsd",
 			"--format=tar", release, fresh, site)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("mmdebstrap %s: %w\n%s", release, err, out)

@@ -38,8 +38,9 @@ var base string
 
 var machines atomic.Int32
 
-// boot starts a machine on a copy of a root file system, and waits until systemd is done with starting.
-func boot(t *testing.T, lower string) *machine {
+// boot starts a machine on a copy of a root file system, and waits until systemd is done with starting. The options are those
+// of systemd-nspawn(1).
+func boot(t *testing.T, lower string, options ...string) *machine {
 	t.Helper()
 	name := fmt.Sprintf("%s-%d", filepath.Base(base), machines.Add(1))
 	m := &machine{T: t, folder: filepath.Join(base, name)}
@@ -55,7 +56,7 @@ func boot(t *testing.T, lower string) *machine {
 	m.must(unix.Mount("overlay", m.root, "overlay", 0, layers))
 	t.Cleanup(func() { m.check(unix.Unmount(m.root, unix.MNT_DETACH)) })
 	m.tidy(name)
-	m.start(name)
+	m.start(name, options)
 	return m
 }
 
@@ -109,7 +110,7 @@ func cgroupRoot() (string, error) {
 }
 
 // start boots the machine in a cgroup of its own: in a shared one, two machines would end each other's services.
-func (m *machine) start(name string) {
+func (m *machine) start(name string, options []string) {
 	m.Helper()
 	root, err := cgroupRoot()
 	m.must(err)
@@ -123,8 +124,9 @@ func (m *machine) start(name string) {
 	m.must(err)
 	defer console.Close()
 
-	nspawn := exec.Command("systemd-nspawn", "--quiet", "--boot", "--directory="+m.root, "--machine="+name, "--private-network",
-		"--register=no", "--keep-unit", "--console=pipe", "--kill-signal=SIGRTMIN+3")
+	options = append([]string{"--quiet", "--boot", "--directory=" + m.root, "--machine=" + name, "--private-network",
+		"--register=no", "--keep-unit", "--console=pipe", "--kill-signal=SIGRTMIN+3"}, options...)
+	nspawn := exec.Command("systemd-nspawn", options...)
 	nspawn.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	nspawn.Stdout, nspawn.Stderr = console, console
 	nspawn.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: int(fd.Fd())}
@@ -214,15 +216,21 @@ func childNamed(pid int, name string) int {
 	return 0
 }
 
+// command prepares a command in the machine. The end of the context kills it.
+func (m *machine) command(ctx context.Context, command ...string) *exec.Cmd {
+	enter := []string{"-t", strconv.Itoa(m.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"}
+	cmd := exec.CommandContext(ctx, "nsenter", append(enter, command...)...)
+	cmd.Env = []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_COLORS=0"}
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
 // try runs a command in the machine and returns its output and its exit code.
 func (m *machine) try(command ...string) (stdout, stderr string, code int) {
 	m.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Timeout)
 	defer cancel()
-	enter := []string{"-t", strconv.Itoa(m.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"}
-	cmd := exec.CommandContext(ctx, "nsenter", append(enter, command...)...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_COLORS=0"}
-	cmd.WaitDelay = time.Second
+	cmd := m.command(ctx, command...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
