@@ -34,7 +34,7 @@ func (d *decoder) checkPorts(doc *document) {
 			return false
 		}
 		if other := taken.take(r); other != nil {
-			d.report(r.at, "%v is taken by %v%s, %s at %v", r, other, other.ofApp(r), other.at.path, d.placeOf(other.at))
+			d.report(r.at, "%v is taken by %v%s, %v", r, other, other.ofApp(r), d.refer(other.at, r.at))
 		}
 		return true
 	}
@@ -92,7 +92,7 @@ func (d *decoder) checkOnDead(doc *document) {
 		d.report(at, `on_dead "close" needs probes to find a target dead: probe.when must be "always", not %q`, s.Probe.When)
 	}
 	if bad(doc.Defaults) {
-		wrong(node{member(&d.source.root, "defaults"), "defaults"}, doc.Defaults)
+		wrong(node{member(&d.files.root, "defaults"), "defaults"}, doc.Defaults)
 		return
 	}
 	for i := range doc.Apps {

@@ -1,5 +1,5 @@
 // Package config is the configuration: its types and defaults, the decoding and checking of a file, and its JSON Schema.
-// Only Load does I/O, and nothing opens sockets.
+// Only Load and Sum do I/O, and nothing opens sockets.
 //
 // A configuration is plain data: every type below is comparable or a slice of comparable values, so two configurations, or
 // two parts of them, are equal exactly if == or slices.Equal says so.
@@ -24,7 +24,7 @@ type Config struct {
 	Admin        Admin
 	Apps         []App
 
-	source   *source // nil in a Config built by hand
+	files    *files  // nil in a Config built by hand
 	elements [][]int // per app and port: the element of the file's "ports" that it came from
 }
 

@@ -16,10 +16,11 @@ import (
 // decoder converts a syntax tree to Go values. It collects problems and continues: a bad value leaves its destination
 // unchanged, and the configuration is discarded in the end.
 type decoder struct {
-	source   *source
+	files    *files
 	problems problems
 	guesses  int       // how many keys were unknown
 	defaults *Settings // what an app starts from; complete before the first app is decoded
+	badApps  bool      // merge has found no apps, and has reported why
 }
 
 // node is a value in the file, with its path.
@@ -47,16 +48,15 @@ func (d *decoder) report(n node, format string, args ...any) {
 	}
 }
 
-// placeOf returns the place of a value as an argument of report.
-func (d *decoder) placeOf(n node) fmt.Stringer { return lazyPlace{d.source, n.StartOffset} }
-
-// lazyPlace is a place that is computed by String.
-type lazyPlace struct {
-	source *source
-	offset int
+// refer returns the path and the place of another value, as an argument of report about n.
+func (d *decoder) refer(other, n node) fmt.Stringer {
+	return reference{d.files, other.path, other.StartOffset, n.StartOffset}
 }
 
-func (s lazyPlace) String() string { return s.source.place(s.offset).String() }
+// placeOf returns only the place.
+func (d *decoder) placeOf(other, n node) fmt.Stringer {
+	return reference{d.files, "", other.StartOffset, n.StartOffset}
+}
 
 func (d *decoder) reportType(n node, want string) {
 	d.report(n, "must be %s, not %s", want, kindOf(n))
@@ -149,8 +149,7 @@ func (d *decoder) object(n node, into any) (given []string, ok bool) {
 				given = append(given, suggestion)
 			}
 		case members[f] != nil:
-			first := &members[f].Name
-			d.report(node{&m.Name, n.path}, "duplicate key %s: %s is already at %v", quote(key), quote(text(first)), d.placeOf(node{Value: first}))
+			d.reportDuplicate(node{&m.Name, n.path}, node{Value: &members[f].Name})
 		default:
 			members[f] = m
 			given = append(given, known[f].key)
@@ -163,6 +162,11 @@ func (d *decoder) object(n node, into any) (given []string, ok bool) {
 		}
 	}
 	return given, true
+}
+
+// reportDuplicate reports a key that an object has already.
+func (d *decoder) reportDuplicate(name, first node) {
+	d.report(name, "duplicate key %s: %s is already at %v", quote(text(name.Value)), quote(text(first.Value)), d.placeOf(first, name))
 }
 
 // unknown reports an unknown key, and returns the known key of which it may be a misspelling, or "".

@@ -7,8 +7,8 @@ var docs = map[string]string{
 	"engine": "How bytes are copied between the two sockets of a session. \"loop\" runs one event loop for each processor. " +
 		"\"copy\" runs one goroutine for each direction; it is slower, and is the reference for the behaviour of both.",
 	"drain_timeout": "How long open sessions may go on after the proxy was asked to stop. 0s ends them at once.",
-	"reload": "When the proxy re-reads the file. \"signal\": on SIGHUP or \"tcp-proxy reload\". " +
-		"\"auto\": also when the file changes.",
+	"reload": "When the proxy re-reads its configuration. \"signal\": on SIGHUP or \"tcp-proxy reload\". " +
+		"\"auto\": also when its file changes, or a file of its directory.",
 	"log":       "What is logged, and in which format.",
 	"log.level": "Entries below this level are dropped. \"warn\" is an alias of \"warning\".",
 	"log.format": "\"journal\" writes to the systemd journal, with fields; \"text\" is for people, \"json\" for programs. " +
@@ -21,7 +21,7 @@ var docs = map[string]string{
 	"admin.listen": "Where the admin API listens: the absolute path of a unix socket, which its owner and group can use, or an IP " +
 		"address with a port number, which is read-only. A port number alone is refused. Without any address there is no admin API.",
 
-	"defaults": "Settings for every app that does not set its own, wherever this key stands in the file. An app that sets " +
+	"defaults": "Settings for every app that does not set its own, wherever this key stands, also in another file of a directory. An app that sets " +
 		"part of an object, such as one key of keepalive, changes only that part; a list replaces the whole list.",
 
 	"apps": "The apps. Each is a named set of ports and targets with one policy.",

@@ -47,9 +47,13 @@ func newDocument() document {
 func (d *decoder) document() document {
 	doc := newDocument()
 	d.defaults = &doc.Defaults
-	root := node{Value: &d.source.root}
+	root := node{Value: &d.files.root}
 	given, ok := d.object(root, &doc)
-	if ok && !has(given, "apps") {
+	switch {
+	case !ok || d.badApps || has(given, "apps"):
+	case d.files.directory:
+		d.report(root, `none of its files has "apps"`)
+	default:
 		d.report(root, `has no "apps"`)
 	}
 	return doc

@@ -116,27 +116,27 @@ func more(n int) string {
 	return fmt.Sprintf("%d more errors", n)
 }
 
-// Errorf returns an error at a path such as "apps[0].ports[2]" or "max_workers". If the file does not contain the path, the
+// Errorf returns an error at a path such as "apps[0].ports[2]" or "max_workers", in which apps are numbered as in Apps; in
+// the error they are numbered by file. If the file does not contain the path, the
 // place is that of the nearest enclosing value. Without a file there is no place. The format may contain one %w.
 func (c *Config) Errorf(path, format string, args ...any) Error {
 	err := fmt.Errorf(format, args...)
 	e := Error{Path: path, Text: sanitize.Text(err.Error(), maxText), cause: errors.Unwrap(err)}
-	if c.source != nil {
-		at := c.source.place(c.source.locate(path))
-		e.File, e.Line, e.Column = c.source.name, at.line, at.column
+	if c.files != nil {
+		cause := e.cause
+		e = c.files.at(c.files.locate(path), path, e.Text)
+		e.cause = cause
 	}
 	return e
 }
 
 // More returns the error that stands for n more after MaxErrors.
 func (c *Config) More(n int) Error {
-	if c.source == nil {
+	if c.files == nil {
 		return Error{Text: "and " + more(n), rest: n}
 	}
-	return c.source.more(n)
+	return c.files.more(n)
 }
-
-func (s *source) more(n int) Error { return Error{File: s.name, Text: "and " + more(n), rest: n} }
 
 // PortPath returns the path of Apps[app].Ports[port] in the file, such as "apps[0].ports[1]". All ports of a range have the
 // path of the range.

@@ -53,6 +53,12 @@ func FuzzParse(f *testing.F) {
 
 func checkPlaces(t *testing.T, data string, errs Errors) {
 	t.Helper()
+	checkPlacesIn(t, "f.json", data, errs)
+}
+
+// checkPlacesIn checks the errors of one file.
+func checkPlacesIn(t *testing.T, file, data string, errs Errors) {
+	t.Helper()
 	lines := strings.Split(strings.TrimPrefix(data, "\uFEFF"), "\n")
 	last := Error{}
 	for _, e := range errs {
@@ -62,7 +68,7 @@ func checkPlaces(t *testing.T, data string, errs Errors) {
 			}
 			continue
 		}
-		if e.File != "f.json" || e.Text == "" || !utf8.ValidString(e.Error()) || strings.ContainsAny(e.Error(), "\n\x00") {
+		if e.File != file || e.Text == "" || !utf8.ValidString(e.Error()) || strings.ContainsAny(e.Error(), "\n\x00") {
 			t.Fatalf("bad error %#v", e)
 		}
 		if e.Line < 1 || e.Line > len(lines) || e.Column < 1 || e.Column > utf8.RuneCountInString(lines[e.Line-1])+1 {

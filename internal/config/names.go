@@ -43,9 +43,9 @@ func (d *decoder) checkNames(apps []app) {
 		case !taken:
 			seen[a.Name] = a
 		case has(a.given, "name"):
-			d.report(at, "the name %q is taken by %s at %v", a.Name, first.at.path, d.placeOf(first.at))
+			d.report(at, "the name %q is taken by %v", a.Name, d.refer(first.at, at))
 		default:
-			d.report(at, `has no "name", and its default name %q is taken by %s at %v`, a.Name, first.at.path, d.placeOf(first.at))
+			d.report(at, `has no "name", and its default name %q is taken by %v`, a.Name, d.refer(first.at, at))
 		}
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// source is the text of a configuration and its syntax tree, which map a path to its line and column. It does not change
-// after parsing, and is safe for concurrent use.
+// source is the text of a file and its syntax tree. It does not change after parsing, and is safe for concurrent use.
 type source struct {
 	name   string
+	base   int    // the offset of its first byte among all files; its own methods take offsets from its first byte
+	values int    // how many keys and values it may have; scan subtracts those that it has
 	data   []byte // UTF-8 without a byte order mark
 	padded []byte // data and a newline
 	root   hujson.Value
@@ -42,10 +43,11 @@ func (p place) advance(text []byte) place {
 	return p
 }
 
-// newSource returns a source with a copy of data.
+// newSource returns a source with a copy of data without a byte order mark.
 func newSource(name string, data []byte) *source {
+	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	padded := append(append(make([]byte, 0, len(data)+1), data...), '\n')
-	s := &source{name: name, data: padded[:len(data):len(data)], padded: padded}
+	s := &source{name: name, values: maxValues, data: padded[:len(data):len(data)], padded: padded}
 	s.marks = sync.OnceValue(func() []place { return findMarks(s.data) })
 	return s
 }
@@ -77,31 +79,6 @@ func (s *source) place(offset int) place {
 		i--
 	}
 	return marks[i].advance(s.data[marks[i].offset:offset])
-}
-
-// locate returns the offset of the value at a path, or of the nearest enclosing value in the source.
-func (s *source) locate(path string) int {
-	at := &s.root
-	for path != "" {
-		var next *hujson.Value
-		if index, ok := strings.CutPrefix(path, "["); ok {
-			index, path, _ = strings.Cut(index, "]")
-			next = element(at, index)
-		} else {
-			path = strings.TrimPrefix(path, ".")
-			end := strings.IndexAny(path, ".[")
-			if end < 0 {
-				end = len(path)
-			}
-			next = member(at, path[:end])
-			path = path[end:]
-		}
-		if next == nil {
-			break
-		}
-		at = next
-	}
-	return at.StartOffset
 }
 
 func element(v *hujson.Value, index string) *hujson.Value {

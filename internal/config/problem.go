@@ -3,8 +3,6 @@ package config
 import (
 	"cmp"
 	"slices"
-
-	"tcp-proxy/internal/sanitize"
 )
 
 // problem is an Error whose place is still an offset.
@@ -14,7 +12,7 @@ type problem struct {
 	text   string
 }
 
-// problems collects problems of a source: the first MaxErrors by place, and the number of all, so that memory is bounded
+// problems collects problems of a configuration: the first MaxErrors by place, and the number of all, so that memory is bounded
 // however many there are.
 type problems struct {
 	kept  []problem // fewer than 2*MaxErrors
@@ -41,18 +39,4 @@ func (ps *problems) add(p problem) {
 func (ps *problems) sort() {
 	slices.SortStableFunc(ps.kept, func(a, b problem) int { return cmp.Compare(a.offset, b.offset) })
 	ps.kept = ps.kept[:min(len(ps.kept), MaxErrors)]
-}
-
-// report converts problems to Errors.
-func (s *source) report(ps *problems) Errors {
-	ps.sort()
-	errs := make(Errors, len(ps.kept), len(ps.kept)+1)
-	for i, p := range ps.kept {
-		at := s.place(p.offset)
-		errs[i] = Error{File: s.name, Line: at.line, Column: at.column, Path: p.path, Text: sanitize.Text(p.text, maxText)}
-	}
-	if rest := ps.count - len(errs); rest > 0 {
-		errs = append(errs, s.more(rest))
-	}
-	return errs
 }

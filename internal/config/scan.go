@@ -25,6 +25,7 @@ type scanError struct {
 func (s *source) scan() *scanError {
 	var open []int
 	values := 1
+	defer func() { s.values -= values }()
 	for i := 0; i < len(s.data); i++ {
 		switch c := s.data[i]; c {
 		case '"':
@@ -58,7 +59,7 @@ func (s *source) scan() *scanError {
 			}
 			open = open[:len(open)-1]
 		}
-		if values > maxValues {
+		if values > s.values {
 			return &scanError{problem{offset: i, text: fmt.Sprintf("exceeds the limit of %d keys and values", maxValues)}, i, true}
 		}
 	}

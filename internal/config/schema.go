@@ -70,9 +70,29 @@ func marshal(v any) ([]byte, error) {
 // Schema returns the JSON Schema (draft 2020-12) of a configuration without comments and trailing commas. It refuses no
 // configuration that Parse accepts, if the keys are in lower case.
 func Schema() []byte {
+	return format(rootSchema("Configuration of tcp-proxy"))
+}
+
+// DirectorySchema returns the same for each file of a configuration directory, in which apps may be missing.
+func DirectorySchema() []byte {
+	root := rootSchema("File of a configuration directory of tcp-proxy")
+	root.Required = nil
+	for _, p := range root.Properties {
+		if p.key == "apps" {
+			p.schema.MinItems = 0
+		}
+	}
+	return format(root)
+}
+
+func rootSchema(title string) *schema {
 	root := objectSchema(entries())
 	root.Dialect = "https://json-schema.org/draft/2020-12/schema"
-	root.Title = "Configuration of tcp-proxy"
+	root.Title = title
+	return root
+}
+
+func format(root *schema) []byte {
 	text, err := marshal(root)
 	if err != nil {
 		panic(err) // it has no value that cannot be marshalled

@@ -61,7 +61,12 @@ var beyondParse = map[string]string{
 
 func compiledSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	return compiled(t, Schema())
+}
+
+func compiled(t *testing.T, text []byte) *jsonschema.Schema {
+	t.Helper()
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +93,26 @@ func validate(t *testing.T, schema *jsonschema.Schema, data []byte) error {
 		t.Fatal(err)
 	}
 	return schema.Validate(document)
+}
+
+// The schema of a file in a directory takes files without apps, and otherwise what the schema of a configuration takes.
+func TestDirectorySchema(t *testing.T) {
+	whole, file := compiledSchema(t), compiled(t, DirectorySchema())
+	for _, text := range []string{`{}`, `{"log": {"level": "debug"}}`, `{"apps": []}`} {
+		if validate(t, file, []byte(text)) != nil || validate(t, whole, []byte(text)) == nil {
+			t.Errorf("%s: %v as a file of a directory, %v as a configuration", text, validate(t, file, []byte(text)), validate(t, whole, []byte(text)))
+		}
+	}
+	for _, text := range []string{`{"apps": [{}]}`, `{"x": 1}`, `[]`} {
+		if validate(t, file, []byte(text)) == nil {
+			t.Errorf("%s is a file of a directory", text)
+		}
+	}
+	for name, data := range testFiles(t, "valid") {
+		if _, beyond := beyondParse[name]; !beyond && validate(t, file, data) != nil {
+			t.Errorf("%s: %v", name, validate(t, file, data))
+		}
+	}
 }
 
 func TestSchemaAcceptsWhatIsValid(t *testing.T) {

@@ -25,8 +25,8 @@ func (d *decoder) targets(n node) []Target {
 			continue
 		}
 		if first, ok := seen[t.Address.key()]; ok {
-			d.report(e, `%v is already a target, %s at %v: to give it more sessions, set a "weight"`,
-				t.Address, first.path, d.placeOf(first))
+			d.report(e, `%v is already a target, %v: to give it more sessions, set a "weight"`,
+				t.Address, d.refer(first, e))
 			continue
 		}
 		seen[t.Address.key()] = e
