@@ -110,7 +110,7 @@ func (d *Daemon) Run(signals Signals) error {
 		return errors.Join(fmt.Errorf("start: %w", err), d.server.Stop(atOnce))
 	}
 	size := proxy.SizeOf(d.cfg)
-	d.log.Info("ready: "+size.String(), logging.Fields{"workers": size.Workers, "engine": size.Engine})
+	d.log.Info("ready: "+size.String(), withFiles(logging.Fields{"workers": size.Workers, "engine": size.Engine}, d.cfg))
 	d.notifyReady()
 
 	serving, cancel := context.WithCancel(context.Background())

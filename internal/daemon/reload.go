@@ -229,16 +229,24 @@ func (d *Daemon) activate(p prepared, r *reload) (proxy.Changes, error) {
 	d.cfg, d.refused = p.cfg, nil
 	d.watchFile()
 	size := proxy.SizeOf(p.cfg)
-	fields := logging.Fields{
+	fields := withFiles(logging.Fields{
 		"workers": size.Workers,
 		"changes": changes.String(),
 		"took":    time.Since(r.begun).Round(time.Microsecond).String(),
-	}
+	}, p.cfg)
 	if n := d.throttle.forget(); n > 0 {
 		fields[logging.LeftOutKey] = n
 	}
 	d.log.Info("reloaded: "+size.String(), fields)
 	return changes, nil
+}
+
+// withFiles adds the number of files to the fields, if the configuration was read from a directory.
+func withFiles(fields logging.Fields, cfg *config.Config) logging.Fields {
+	if _, ok := cfg.FromDirectory(); ok {
+		fields["files"] = len(cfg.Files())
+	}
+	return fields
 }
 
 // refuse records and logs why the last reload was refused, and returns that error. If the file has changed but has the same
@@ -280,16 +288,16 @@ func problems(err error) []error {
 	return []error{err}
 }
 
-// watchFile begins or ends watching the configuration file, as the active configuration says.
+// watchFile begins or ends watching the configuration file or directory, as the active configuration says.
 func (d *Daemon) watchFile() {
 	wanted := d.cfg.Reload == config.ReloadAuto
 	switch {
 	case !wanted:
 		d.unwatchFile()
 	case d.watch == nil:
-		f, err := watch.Open(d.source.File, config.MaxSize)
+		f, err := watch.Open(d.source.File, watch.Content{Sum: config.Sum, Part: config.IsFile})
 		if err != nil {
-			d.log.Error("watching the configuration file failed; its changes need a manual reload", logging.Fields{logging.ErrorKey: err})
+			d.log.Error("watching the configuration failed; its changes need a manual reload", logging.Fields{logging.ErrorKey: err})
 			return
 		}
 		d.watch = f
@@ -301,7 +309,7 @@ func (d *Daemon) unwatchFile() {
 		return
 	}
 	if err := d.watch.Close(); err != nil {
-		d.log.Warn("closing the watch on the configuration file failed", logging.Fields{logging.ErrorKey: err})
+		d.log.Warn("closing the watch on the configuration failed", logging.Fields{logging.ErrorKey: err})
 	}
 	d.watch = nil
 }

@@ -10,15 +10,30 @@ import (
 // mostLinks is the limit of symbolic links in resolving a path, as in path_resolution(7).
 const mostLinks = 40
 
+// kind is where a path leads.
+type kind int
+
+const (
+	none    kind = iota // nowhere, or to something that is neither of the others
+	regular             // to a regular file
+	folder              // to a directory
+)
+
 // walk resolves a path as the kernel does (path_resolution(7)). It calls at for each directory entry that the resolution uses,
 // before it reads the entry; so if at watches the directory, no change in between is missed. It ends at the first entry that
-// is missing, or at the file, which it returns if it is regular.
-func walk(path string, at func(directory, name string)) (file string) {
+// is missing, or at the end of the path, of which it returns the path without links.
+func walk(path string, at func(directory, name string)) (end string, k kind) {
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return ""
+		return "", none
 	}
-	here, rest := "/", parts(path)
+	return walkFrom("/", path, at)
+}
+
+// walkFrom is walk for a path relative to here, a directory without links in its path.
+func walkFrom(here, path string, at func(directory, name string)) (end string, k kind) {
+	rest := parts(path)
+	k = folder
 	for links := 0; len(rest) > 0; {
 		name := rest[0]
 		next := filepath.Join(here, name)
@@ -28,11 +43,11 @@ func walk(path string, at func(directory, name string)) (file string) {
 		info, err := os.Lstat(next)
 		switch {
 		case err != nil:
-			return ""
+			return "", none
 		case info.Mode()&fs.ModeSymlink != 0:
 			to, err := os.Readlink(next)
 			if links++; err != nil || links > mostLinks {
-				return ""
+				return "", none
 			}
 			if filepath.IsAbs(to) {
 				here = "/"
@@ -40,11 +55,13 @@ func walk(path string, at func(directory, name string)) (file string) {
 			rest = append(parts(to), rest[1:]...)
 			continue
 		case len(rest) == 1 && info.Mode().IsRegular():
-			return next
+			return next, regular
+		case !info.IsDir():
+			k = none
 		}
 		here, rest = next, rest[1:]
 	}
-	return ""
+	return here, k
 }
 
 // parts splits a path into its names.

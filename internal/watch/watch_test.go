@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// content reads regular files of at most 1,000 bytes, and of a directory those with the name *.part.
+var content = Content{Sum: sumOf, Part: func(name string) bool { return strings.HasSuffix(name, ".part") }}
+
+func sumOf(path string) [sha256.Size]byte {
+	data, err := linux.ReadRegular(path, 1000)
+	paths, _ := filepath.Glob(filepath.Join(path, "*.part"))
+	for _, path := range paths {
+		sum := sumOf(path)
+		data = append(append(data, path...), sum[:]...)
+	}
+	return sha256.Sum256(fmt.Append(data, err))
+}
+
 // expectChange waits for the next value.
 func expectChange(t *testing.T, f *File, what string) {
 	t.Helper()
@@ -38,7 +52,7 @@ func expectNone(t *testing.T, f *File, what string) {
 
 func watched(t *testing.T, path string) *File {
 	t.Helper()
-	f, err := Open(path, 1000)
+	f, err := Open(path, content)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +75,46 @@ func must(t *testing.T, errs ...error) {
 }
 
 func write(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }
+
+// The files of a directory, which may come and go, and the directory itself.
+func TestADirectory(t *testing.T) {
+	dir := t.TempDir()
+	path, outside := filepath.Join(dir, "conf.d"), filepath.Join(dir, "outside")
+	f := watched(t, path)
+	part := func(name string) string { return filepath.Join(path, name+".part") }
+	must(t, os.Mkdir(path, 0o755))
+	expectChange(t, f, "a directory that appears")
+	must(t, write(part("one"), "1"))
+	expectChange(t, f, "a file that appears")
+	must(t, write(part("two"), "2"))
+	expectChange(t, f, "a second file")
+	must(t, write(part("one"), "11"))
+	expectChange(t, f, "writing in place")
+	must(t, write(filepath.Join(path, "two.new"), "22"), os.Rename(filepath.Join(path, "two.new"), part("two")))
+	expectChange(t, f, "a rename over a file")
+	must(t, write(filepath.Join(path, "other"), "x"), os.Mkdir(filepath.Join(path, "sub"), 0o755))
+	expectNone(t, f, "what is not part of the content")
+	must(t, write(outside, "3"), os.Symlink(outside, part("link")))
+	expectChange(t, f, "a link")
+	must(t, write(outside, "33"))
+	expectChange(t, f, "writing behind a link")
+	must(t, os.Remove(outside))
+	expectChange(t, f, "a link that leads nowhere")
+	must(t, write(outside, "333"))
+	expectChange(t, f, "a link that leads somewhere again")
+	must(t, os.Remove(part("one")), os.Remove(part("link")))
+	expectChange(t, f, "files that are gone")
+	must(t, os.Link(part("two"), outside+"2"), write(outside+"2", "222"))
+	expectChange(t, f, "writing by another path")
+	must(t, os.RemoveAll(path), write(path, "a file now"))
+	expectChange(t, f, "a file in place of the directory")
+	must(t, write(path, "another content"))
+	expectChange(t, f, "writing the file")
+	must(t, os.Remove(path), os.Mkdir(path, 0o755), write(part("one"), "1"))
+	expectChange(t, f, "a directory in place of the file")
+	must(t, write(part("one"), "2"))
+	expectChange(t, f, "writing in the new directory")
+}
 
 func TestAFileThatIsWrittenOrReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json")
@@ -257,9 +311,9 @@ func TestOverflow(t *testing.T) {
 	dir := t.TempDir()
 	path, one, two := filepath.Join(dir, "config.json"), filepath.Join(dir, "one"), filepath.Join(dir, "two")
 	must(t, write(path, "one"), write(one, ""))
-	f := newFile(path, 1000, inotify)
+	f := newFile(path, content, inotify)
 	f.follow()
-	f.known = f.sum()
+	f.known = content.Sum(path)
 	for range most/4 + 1 { // two events for each rename
 		must(t, os.Rename(one, two), os.Rename(two, one))
 	}
@@ -274,13 +328,13 @@ func TestCloseAtAnyTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json")
 	meanwhile(t, func(i int) error { return write(path, fmt.Sprint(i)) })
 	for range 50 {
-		f, err := Open(path, 1000)
+		f, err := Open(path, content)
 		must(t, err)
 		must(t, f.Close())
 	}
 	inotify, err := linux.NewInotify()
 	must(t, err)
-	f := newFile(path, 1000, inotify)
+	f := newFile(path, content, inotify)
 	f.add, f.again = func(string, uint32) (int, error) { return 0, unix.ENOSPC }, time.Nanosecond // it does nothing but look
 	f.start()
 	for range 3 {
@@ -294,7 +348,7 @@ func TestWhatCannotBeWatched(t *testing.T) {
 	inotify, err := linux.NewInotify()
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "config.json")
-	f := newFile(path, 1000, inotify)
+	f := newFile(path, content, inotify)
 	f.add, f.again = func(string, uint32) (int, error) { return 0, unix.ENOSPC }, 10*time.Millisecond
 	f.start()
 	defer f.Close()
