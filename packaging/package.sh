@@ -31,6 +31,7 @@ done
 self=$stage/$(go env GOHOSTARCH)/tcp-proxy
 [ -x "$self" ] || { self=$stage/self; go build -trimpath -buildvcs=false -o "$self" ./cmd/tcp-proxy; }
 "$self" schema >"$stage"/schema.json
+"$self" schema --directory >"$stage"/schema-directory.json
 for shell in bash zsh fish; do
 	"$self" completion $shell >"$stage"/completion.$shell
 done

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/sanitize"
 )
 
 func newCheck() *cobra.Command {
@@ -32,10 +34,20 @@ func newCheck() *cobra.Command {
 			}
 			size := proxy.SizeOf(cfg)
 			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "%s is valid: %s, engine %s, %d workers\n", s.file, size, size.Engine, size.Workers)
-			for _, app := range cfg.Apps {
-				summarize(out, app)
+			unread, directory := cfg.FromDirectory()
+			files := ""
+			if directory {
+				files = countFiles(len(cfg.Files())) + ", "
 			}
+			fmt.Fprintf(out, "%s is valid: %s%s, engine %s, %d workers\n", s.file, files, size, size.Engine, size.Workers)
+			for i, app := range cfg.Apps {
+				file := ""
+				if directory {
+					file = " in " + sanitize.Text(filepath.Base(cfg.FileOf(i)), maxName)
+				}
+				summarize(out, app, file)
+			}
+			noteUnread(out, unread)
 			noteEphemeral(out, cfg)
 			return nil
 		},
@@ -45,18 +57,41 @@ func newCheck() *cobra.Command {
 	return cmd
 }
 
-// summarize prints three lines about an app: its name, its ports, and its targets.
-func summarize(out io.Writer, app config.App) {
-	const shown = 8
-	ports := make([]string, 0, shown)
-	for _, p := range app.Ports[:min(shown, len(app.Ports))] {
+const (
+	mostShown = 8   // names in a list, before the number of the others
+	maxName   = 255 // of a file, in bytes: NAME_MAX
+)
+
+func countFiles(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}
+
+// noteUnread prints the names of what is in the configuration directory, but is not read.
+func noteUnread(out io.Writer, unread []string) {
+	if len(unread) == 0 {
+		return
+	}
+	names := make([]string, 0, mostShown)
+	for _, name := range unread[:min(mostShown, len(unread))] {
+		names = append(names, sanitize.Text(name, maxName))
+	}
+	fmt.Fprintf(out, "note: not read, because the name does not end in .json: %s\n", list(names, len(unread)))
+}
+
+// summarize prints three lines about an app: its name with the end of that line, its ports, and its targets.
+func summarize(out io.Writer, app config.App, end string) {
+	ports := make([]string, 0, mostShown)
+	for _, p := range app.Ports[:min(mostShown, len(app.Ports))] {
 		ports = append(ports, p.String())
 	}
-	targets := make([]string, 0, shown)
-	for _, t := range app.Targets[:min(shown, len(app.Targets))] {
+	targets := make([]string, 0, mostShown)
+	for _, t := range app.Targets[:min(mostShown, len(app.Targets))] {
 		targets = append(targets, t.Address.String())
 	}
-	fmt.Fprintf(out, "%s (%s)\n  ports    %s\n  targets  %s\n", app.Name, app.Balance,
+	fmt.Fprintf(out, "%s (%s)%s\n  ports    %s\n  targets  %s\n", app.Name, app.Balance, end,
 		list(ports, len(app.Ports)), list(targets, len(app.Targets)))
 }
 

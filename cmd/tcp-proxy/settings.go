@@ -16,7 +16,7 @@ import (
 	"tcp-proxy/internal/proxy"
 )
 
-// settings are the flags about the configuration: its file, and values that override the file.
+// settings are the flags about the configuration: its file or directory, and values that override it.
 type settings struct {
 	file  string
 	flags *pflag.FlagSet
@@ -25,13 +25,14 @@ type settings struct {
 const (
 	configFile  = "config-file" // the flag
 	defaultFile = "config.json"
-	// packagedConfig is the configuration of the packaged service.
-	packagedConfig = "/etc/tcp-proxy/config.json"
+	// packagedConfig is the configuration of the packaged service, packagedDirectory the place for one of several files.
+	packagedConfig    = "/etc/tcp-proxy/config.json"
+	packagedDirectory = "/etc/tcp-proxy/conf.d"
 )
 
 func (s *settings) addTo(cmd *cobra.Command) {
 	s.flags = cmd.Flags()
-	s.flags.StringVar(&s.file, configFile, defaultFile, "the configuration file")
+	s.flags.StringVar(&s.file, configFile, defaultFile, "the configuration: a file, or a directory whose *.json files make one")
 	for _, o := range overrides {
 		usage, words := o.usage, config.Words(o.key)
 		if len(words) > 0 {
@@ -51,8 +52,11 @@ func (s *settings) loadFirst() (*config.Config, error) {
 		return cfg, err
 	}
 	text := fmt.Sprintf("there is no %s here: name yours with --%s", s.file, configFile)
-	if _, err := os.Stat(packagedConfig); err == nil {
-		text += ", such as " + packagedConfig
+	for _, packaged := range []string{packagedConfig, packagedDirectory} {
+		if _, err := os.Stat(packaged); err == nil {
+			text += ", such as " + packaged
+			break
+		}
 	}
 	return nil, failure{exitConfig, errors.New(text)}
 }

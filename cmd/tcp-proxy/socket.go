@@ -7,9 +7,9 @@ import (
 	"tcp-proxy/internal/config"
 )
 
-// If the command line does not say which proxy to connect to, the unix socket in the first of these files that has one is
+// If the command line does not say which proxy to connect to, the unix socket in the first of these configurations that has one is
 // used, otherwise usualSocket, the one of the packages.
-var usualConfigs = []string{defaultFile, packagedConfig}
+var usualConfigs = []string{defaultFile, packagedConfig, packagedDirectory}
 
 const usualSocket = "/run/tcp-proxy/admin.sock"
 
@@ -18,7 +18,7 @@ type remote struct{ socket, file string }
 
 func (r *remote) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.socket, "socket", "", "the admin socket of the proxy (default: the one in the configuration, else "+usualSocket+")")
-	cmd.Flags().StringVar(&r.file, configFile, "", "the configuration of the running proxy (default: "+defaultFile+", else "+packagedConfig+")")
+	cmd.Flags().StringVar(&r.file, configFile, "", "the configuration of the running proxy, a file or a directory (default: "+defaultFile+", else "+packagedConfig+", else "+packagedDirectory+")")
 }
 
 // client makes a client of the running proxy.

@@ -16,7 +16,7 @@ var unfit = []struct {
 }{
 	{"a FIFO", "is a pipe or FIFO, not a regular file", func(path string) error { return syscall.Mkfifo(path, 0o600) }},
 	{"a device", "is a device, not a regular file", func(path string) error { return os.Symlink("/dev/full", path) }},
-	{"a directory", "is a directory, not a regular file", func(path string) error { return os.Mkdir(path, 0o700) }},
+	{"an empty directory", "is a directory without a configuration file", func(path string) error { return os.Mkdir(path, 0o700) }},
 	{"a huge file", "is larger than 16 MiB", func(path string) error {
 		file, err := os.Create(path)
 		if err != nil {
