@@ -63,7 +63,7 @@ func newRoot() *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newRun("run"), newCheck(), newSchema(), newStatus(), newReload(), newDrain(true), newDrain(false),
-		newSessions(), newClose(),
+		newSessions(), newClose(), newLogLevel(),
 		newVersion(), newCompletion())
 	return root
 }

@@ -31,6 +31,9 @@ type Node interface {
 	DrainTarget(app, target string, on bool) error
 	Sessions(context.Context, proxy.SessionQuery) proxy.Sessions
 	CloseSession(ctx context.Context, id uint64) error
+	LogLevel() proxy.LogLevel
+	SetLogLevel(level string, d time.Duration, by string) error
+	ResetLogLevel(by string)
 }
 
 // Server is the admin API of a node. Make it with New, give it addresses with Prepare, any number of times, and Close it.

@@ -21,6 +21,7 @@ const (
 	Warn  = logrus.WarnLevel
 	Info  = logrus.InfoLevel
 	Debug = logrus.DebugLevel
+	Trace = logrus.TraceLevel
 )
 
 // Fields are the fields of an entry. Errors and texts are written as one line of bounded length.
@@ -56,7 +57,8 @@ var ErrStalled = errors.New("the log does not accept entries: those still queued
 // is safe for concurrent use. Make it with New; Close ends it.
 type Logger struct {
 	sink    sink
-	level   atomic.Uint32 // a Level
+	level   atomic.Uint32 // the Level in force
+	levels  levels
 	queue   chan *entry
 	bytes   atomic.Int64 // approximate size of the queued entries
 	lost    lost
@@ -91,6 +93,7 @@ func newLogger(to sink, level Level) *Logger {
 		wake:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
 	}
+	l.levels.configured = level
 	l.level.Store(uint32(level))
 	go l.run()
 	return l
@@ -105,15 +108,6 @@ func Discard() *Logger {
 
 // Enabled reports whether entries of a level are written.
 func (l *Logger) Enabled(level Level) bool { return level <= Level(l.level.Load()) }
-
-// SetLevel sets the lowest level that is written, by its name.
-func (l *Logger) SetLevel(name string) error {
-	level, err := parseLevel(name)
-	if err == nil {
-		l.level.Store(uint32(level))
-	}
-	return err
-}
 
 // Error is Log with the level Error.
 func (l *Logger) Error(message string, fields Fields) { l.Log(Error, message, fields) }
@@ -163,6 +157,9 @@ func (l *Logger) add(e *entry) {
 // not all are in flushMost, it returns ErrStalled; the goroutine then goes on until all are written.
 func (l *Logger) Close() error {
 	l.closing.Do(func() {
+		l.levels.mu.Lock()
+		l.stopOverride()
+		l.levels.mu.Unlock()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.closed = true

@@ -51,7 +51,8 @@ func (s *Server) Snapshot() Snapshot {
 // logState returns the state of the log.
 func (s *Server) logState() Log {
 	lost, problem := s.log.Lost()
-	l := Log{Lost: lost}
+	level := s.LogLevel()
+	l := Log{Lost: lost, Level: level.Level, Configured: level.Configured, Until: level.Until}
 	if problem != nil {
 		l.Problem = sanitize.Text(problem.Error(), maxText)
 	}

@@ -74,6 +74,10 @@ type Reloads struct {
 type Log struct {
 	Lost    uint64 `json:"entries_lost"`      // entries that were dropped; throttled ones do not count
 	Problem string `json:"problem,omitempty"` // why it accepts no entries now; empty: it does
+
+	Level      string    `json:"level"`                      // as in LogLevel
+	Configured string    `json:"configured_level,omitempty"` // as in LogLevel
+	Until      time.Time `json:"level_until,omitzero"`       // as in LogLevel
 }
 
 // Shortage is a time in which this machine lacks something that sessions need: descriptors, memory, local ports. It
@@ -197,7 +201,8 @@ const (
 	EventRefusals       = "refusals"
 	EventReloaded       = "reloaded"
 	EventReloadRefused  = "reload_refused"
-	EventDraining       = "draining" // the server drains, or no longer drains
+	EventDraining       = "draining"  // the server drains, or no longer drains
+	EventLogLevel       = "log_level" // an operator has set it, or it is the configured one again
 	EventStopping       = "stopping"
 	EventStarted        = "started"
 )

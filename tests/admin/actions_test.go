@@ -147,7 +147,7 @@ func TestActionsOverTCP(t *testing.T) {
 		before := s.status()
 		for _, path := range []string{
 			"/api/v1/reload", "/api/v1/drain", "/api/v1/undrain", "/api/v1/status", "/metrics", "/", "/nowhere",
-			"/api/v1/sessions", "/api/v1/sessions/1/close",
+			"/api/v1/sessions", "/api/v1/sessions/1/close", "/api/v1/log-level/debug", "/api/v1/log-level/reset",
 			"/api/v1/apps/web/targets/" + url.PathEscape(target.Address) + "/drain",
 			"/api/v1/apps/web/targets/" + url.PathEscape(target.Address) + "/undrain",
 		} {
@@ -196,6 +196,8 @@ func TestWhoMay(t *testing.T) {
 		{0o660, nobody, nobody, nil, "status", 1, "only root and the group root may use it"},
 		{0o666, nobody, nobody, []uint32{group}, "drain", 1, "permission denied for user 65534: only root, the user of the service and members of its group root may do this"},
 		{0o666, nobody, nobody, []uint32{group}, "close 1", 1, "permission denied for user 65534"},
+		{0o666, nobody, nobody, []uint32{group}, "log-level debug", 1, "permission denied for user 65534"},
+		{0o666, nobody, nobody, nil, "log-level", 0, "as configured"},
 		{0o666, nobody, nobody, nil, "sessions", 0, "0 sessions open"},
 		{0o660, nobody, 0, nil, "close 1", 1, "session 1: it has ended, or there never was one"},
 		{0o666, nobody, nobody, []uint32{group}, "reload", 1, "permission denied for user 65534"},

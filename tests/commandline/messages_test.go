@@ -102,6 +102,12 @@ func TestUsageMessages(t *testing.T) {
 		{"close 1 2", "close needs one SESSION: its number, as tcp-proxy sessions shows it"},
 		{"close -- -1", `"-1" is no session: write its number, as tcp-proxy sessions shows it`},
 		{"close web", `"web" is no session: write its number, as tcp-proxy sessions shows it`},
+		{"log-level loud", `the level must be "trace", "debug", "info", "warning" or "error", not "loud"`},
+		{"log-level debug info", "log-level takes one LEVEL"},
+		{"log-level --for 10m", "--for needs a LEVEL"},
+		{"log-level debug --reset", "--reset takes no LEVEL"},
+		{"log-level debug --for 2d", `--for must be a duration such as "10m", from 1s to 24h, not "2d"`},
+		{"log-level debug --for 25h", `--for must be a duration such as "10m", from 1s to 24h, not "25h"`},
 		{"completion", "completion needs the name of one shell: bash, zsh or fish"},
 		{"help check run", "help takes the name of one command"},
 		{"completion bash zsh", "completion needs the name of one shell: bash, zsh or fish"},
@@ -110,7 +116,7 @@ func TestUsageMessages(t *testing.T) {
 		t.Run(c.arguments, func(t *testing.T) {
 			arguments := strings.Fields(c.arguments)
 			about := "tcp-proxy "
-			if slices.Contains([]string{"run", "check", "schema", "status", "help", "drain", "undrain", "sessions", "close", "version", "completion"}, arguments[0]) {
+			if slices.Contains([]string{"run", "check", "schema", "status", "help", "drain", "undrain", "sessions", "close", "log-level", "version", "completion"}, arguments[0]) {
 				about += arguments[0] + " "
 			}
 			expect(t, harness.Run(t, arguments...), exitUsage, "tcp-proxy: "+c.want, "\nTry '"+about+"--help'.\n")

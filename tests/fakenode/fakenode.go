@@ -31,6 +31,7 @@ type Node struct {
 	reloads  proxy.Reloads
 	happened []proxy.Event
 	sessions []proxy.Session
+	level    proxy.LogLevel
 }
 
 // New makes a node with that many apps, each with that many targets.
@@ -38,6 +39,7 @@ func New(apps, targets int) *Node {
 	n := &Node{
 		started: time.Now().Round(0), apps: apps, targets: targets,
 		stage: proxy.Serving, drained: map[[2]string]time.Time{},
+		level:   proxy.LogLevel{Level: "info"},
 		reloads: proxy.Reloads{Succeeded: 1, LastSuccess: time.Now().Round(0)},
 	}
 	n.happen(proxy.Event{Kind: proxy.EventStarted, Text: "accepting on every port"})
@@ -159,6 +161,37 @@ func (n *Node) CloseSession(_ context.Context, id uint64) error {
 	return fmt.Errorf("session %d: %w", id, proxy.ErrNoSession)
 }
 
+// LogLevel implements admin.Node.
+func (n *Node) LogLevel() proxy.LogLevel {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.level
+}
+
+// SetLogLevel implements admin.Node.
+func (n *Node) SetLogLevel(word string, d time.Duration, by string) error {
+	level, d, err := proxy.CheckLogLevel(word, d)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.level = proxy.LogLevel{Level: level, Configured: "info"}
+	if d > 0 {
+		n.level.Until = time.Now().Add(d).Round(0)
+	}
+	n.happen(proxy.Event{Kind: proxy.EventLogLevel, Text: "log level is " + level, Reason: "set by " + by})
+	return nil
+}
+
+// ResetLogLevel implements admin.Node.
+func (n *Node) ResetLogLevel(by string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.level = proxy.LogLevel{Level: "info"}
+	n.happen(proxy.Event{Kind: proxy.EventLogLevel, Text: "log level is info again, as configured", Reason: "set by " + by})
+}
+
 // happen adds an event. The caller holds mu, but in New.
 func (n *Node) happen(e proxy.Event) {
 	e.Time, e.Number = time.Now().Round(0), uint64(len(n.happened)+1)
@@ -201,6 +234,7 @@ func (n *Node) At(now time.Time) proxy.Snapshot {
 		Engine:  "loop",
 		Workers: proxy.Workers{Max: 100000, Paused: map[string]uint64{proxy.PausedWorkers: 2}},
 		Reloads: n.reloads,
+		Log:     proxy.Log{Level: n.level.Level, Configured: n.level.Configured, Until: n.level.Until},
 		Names: []proxy.Name{
 			{Name: "backend-0.cluster.internal", Addresses: []string{"10.64.0.8"}, Refreshed: now.Add(-12 * time.Second), Expires: now.Add(18 * time.Second)},
 			{Name: "srv:_web._tcp.cluster.internal", Addresses: []string{"10.64.1.8"}, Refreshed: n.started, Expires: n.started,

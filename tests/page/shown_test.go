@@ -97,6 +97,21 @@ func TestTheLogTakesNothing(t *testing.T) {
 	same(t, "problems", texts(tab, "#wrong h2, #wrong li"), []string{"Nothing is wrong."})
 }
 
+// The head says which level the log has, while an operator has set another than the configured one.
+func TestLogLevelOfAnOperator(t *testing.T) {
+	s := calm()
+	s.Log = proxy.Log{Level: "debug", Configured: "info", Until: night.Add(10 * time.Minute)}
+	tab := desktop(t, serve(t, s))
+	const always = "version 1.2.3 · up 2 d 4 h · engine loop"
+	same(t, "head", texts(tab, "#node"), []string{always + " · log level debug until 1 Mar 03:22:00, not info"})
+	s.Log.Level, s.Log.Until = "error", time.Time{}
+	tab = desktop(t, serve(t, s))
+	same(t, "head", texts(tab, "#node"), []string{always + " · log level error, not info"})
+	s.Log = proxy.Log{Level: "info"}
+	tab = desktop(t, serve(t, s))
+	same(t, "head", texts(tab, "#node"), []string{always})
+}
+
 // An answer that is old is a problem, although nothing says that its name fails.
 func TestAnOldAnswer(t *testing.T) {
 	s := calm()

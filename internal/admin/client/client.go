@@ -139,6 +139,38 @@ func (c *Client) CloseSession(ctx context.Context, id uint64) error {
 	return err
 }
 
+// LogLevel asks for the level of the log.
+func (c *Client) LogLevel(ctx context.Context) (proxy.LogLevel, error) {
+	return c.logLevel(ctx, http.MethodGet, "/api/v1/log-level")
+}
+
+// SetLogLevel sets the level of the log for a time, or, if that is 0, for as long as the proxy decides. It returns what is in
+// force then.
+func (c *Client) SetLogLevel(ctx context.Context, level string, d time.Duration) (proxy.LogLevel, error) {
+	path := "/api/v1/log-level/" + url.PathEscape(level)
+	if d > 0 {
+		path += "?for=" + d.String()
+	}
+	return c.logLevel(ctx, http.MethodPost, path)
+}
+
+// ResetLogLevel puts the configured level of the log in force.
+func (c *Client) ResetLogLevel(ctx context.Context) (proxy.LogLevel, error) {
+	return c.logLevel(ctx, http.MethodPost, "/api/v1/log-level/reset")
+}
+
+func (c *Client) logLevel(ctx context.Context, method, path string) (level proxy.LogLevel, err error) {
+	_, body, err := c.do(ctx, method, path)
+	if err != nil {
+		return level, err
+	}
+	if err := json.Unmarshal(body, &level); err != nil {
+		return level, fmt.Errorf("the response from %s is not a log level: %w", c.at, err)
+	}
+	level.Level, level.Configured = sanitize.Text(level.Level, sanitize.Limit), sanitize.Text(level.Configured, sanitize.Limit)
+	return level, nil
+}
+
 // Drain makes the node report not ready; with on false, ready again.
 func (c *Client) Drain(ctx context.Context, on bool) error {
 	_, _, err := c.do(ctx, http.MethodPost, "/api/v1/"+verb(on))

@@ -12,7 +12,7 @@ const looks = new Map(Object.entries({
   shortage: ['grave', 'grave'], shortage_over: ['alive', 'fine'],
   accept_failing: ['grave', 'grave'], accept_resumed: ['alive', 'fine'],
   refusals: ['partly', 'partly'], reloaded: ['alive', 'calm'], reload_refused: ['grave', 'grave'],
-  draining: ['draining', 'calm'], stopping: ['down', 'calm'], started: ['alive', 'calm'],
+  log_level: ['alive', 'calm'], draining: ['draining', 'calm'], stopping: ['down', 'calm'], started: ['alive', 'calm'],
 }));
 
 export class Events {

@@ -18,14 +18,14 @@ export class Status {
 
   // show shows the head of an answer.
   show(model, problems) {
-    const { state, engine, started, hostname, program_version: version } = model.answer;
+    const { state, engine, started, hostname, program_version: version, log } = model.answer;
     const stage = find('stage');
     stage.hidden = false;
     text(stage, state);
     attribute(stage, 'class', `badge ${state}`);
     const up = moment(started);
     text(find('host'), hostname ? ` on ${hostname}` : '');
-    const facts = [version && `version ${version}`, up !== null && `up ${span(model.age(up))}`, `engine ${engine}`];
+    const facts = [version && `version ${version}`, up !== null && `up ${span(model.age(up))}`, `engine ${engine}`, levelOf(log)];
     text(find('node'), facts.filter(Boolean).join(' · '));
     this.#name = `${hostname ? `${hostname} · ` : ''}tcp-proxy ${location.host}`;
     this.#title = `${problems > 0 ? `(${problems}) ` : ''}${this.#name}`;
@@ -52,4 +52,11 @@ export class Status {
     text(find('gone-text'), `For ${span((Date.now() - since) / 1000)} now: ${problem}.${was} ${again}`);
     this.#timer = setTimeout(() => this.#count(), 1000);
   }
+}
+
+// levelOf is the level of the log while an operator has set another than the configured one.
+function levelOf(log) {
+  if (!log?.configured_level) return '';
+  const until = moment(log.level_until);
+  return `log level ${log.level}${until === null ? '' : ` until ${clock(until)}`}, not ${log.configured_level}`;
 }

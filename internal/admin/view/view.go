@@ -133,6 +133,9 @@ func (p *painter) node() {
 	for _, x := range s.Shortages {
 		p.para("", red, shortage(&x)+" for "+p.ago(x.Since)+": "+x.Problem)
 	}
+	if s.Log.Configured != "" {
+		p.para("", yellow, logLevel(s))
+	}
 	if s.Log.Problem != "" {
 		p.para("", red, fmt.Sprintf("The log does not accept entries, %d lost: %s", s.Log.Lost, s.Log.Problem))
 	}
@@ -150,6 +153,15 @@ func (p *painter) identity() string {
 		width = max(10, p.Width-length(text))
 	}
 	return text + cut(clean(p.s.Hostname), width)
+}
+
+// logLevel says that an operator has set the level of the log.
+func logLevel(s *proxy.Snapshot) string {
+	until := ""
+	if !s.Log.Until.IsZero() {
+		until = ", for another " + span(s.Log.Until.Sub(s.Taken))
+	}
+	return fmt.Sprintf("The log level is %s%s; the configured level is %s.", s.Log.Level, until, s.Log.Configured)
 }
 
 // shortage says what fails because the machine lacks something.
