@@ -88,6 +88,14 @@ func families(version string) []family {
 			give(float64(failing), a.Name)
 		})),
 
+		gauge("systemd_socket_info", "app port address", "Always 1, for each socket of systemd that a port uses; the labels are the port as in the configuration, and where the socket listens.",
+			ofApps(func(a *proxy.App, give giver) {
+				for _, p := range a.Ports {
+					if p.Systemd {
+						give(1, a.Name, p.Name, p.Address)
+					}
+				}
+			})),
 		gauge("target_up", "app target", "1 if the target is alive or untested, 0 if it is dead, draining or down.", ofTargets(func(app string, t *proxy.Target, give giver) {
 			give(oneIf(t.State == upstream.Alive), app, t.Name)
 		})),

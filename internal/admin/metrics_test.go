@@ -63,6 +63,7 @@ func seriesOf(f *dto.MetricFamily) map[string]float64 {
 func TestMetricsAreWhatTheySay(t *testing.T) {
 	s := fakenode.New(4, 11).Snapshot()
 	s.Apps[0].Targets[0].MaxSessions = 7
+	s.Apps[0].Ports[0].Systemd = true
 	found := scrape(t, &s)
 	described := map[string]bool{}
 	for _, m := range Metrics() {
@@ -117,7 +118,7 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 		Apps: []proxy.App{{
 			Name: `a"\` + "\n", Active: 5, Upload: 1 << 60, Download: 7, Sources: 9, Connect: h.Read(),
 			Ended: map[string]uint64{"client_closed": 6, "new": 7}, Refused: map[string]uint64{"denied": 8},
-			Ports: []proxy.Port{{Name: "1"}, {Name: "2", Problem: "no"}},
+			Ports: []proxy.Port{{Name: "1"}, {Name: "2", Problem: "no"}, {Name: "systemd:web", Address: "[::]:3", Systemd: true}},
 			Targets: []proxy.Target{
 				{Name: "t", State: upstream.Alive, Active: 1, Sessions: 2, MaxSessions: 3, Connect: 0.0015, Upload: 12, Download: 34,
 					Failures: map[string]uint64{"refused": 4}, Probe: &proxy.Probe{Passed: 5, Failed: 6}},
@@ -135,8 +136,9 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 		"connect_seconds":        {app: 3},
 		"session_seconds":        {app: 0},
 		"limited_sources":        {app: 9},
-		"ports":                  {app: 2},
+		"ports":                  {app: 3},
 		"ports_failing":          {app: 1},
+		"systemd_socket_info":    {app + ",port=systemd:web,address=[::]:3": 1},
 		"target_untested":        {app + ",target=t": 0, app + ",target=new": 1, app + ",target=dead": 0, app + ",target=down": 0, app + ",target=drained": 0},
 		"target_up":              {app + ",target=t": 1, app + ",target=new": 1, app + ",target=dead": 0, app + ",target=down": 0, app + ",target=drained": 0},
 		"target_disabled":        {app + ",target=t": 0, app + ",target=new": 0, app + ",target=dead": 0, app + ",target=down": 1, app + ",target=drained": 1},

@@ -47,6 +47,8 @@ type New struct {
 	Key      Key
 	Index    int // of its port in Wanted.Ports
 	Listener net.Listener
+	// Inherited is set if the socket is one that the service manager has passed.
+	Inherited bool
 }
 
 // Prepare listens on the wanted ports that are not open. If it cannot listen on some, the error is Failures, with at most one
@@ -122,7 +124,7 @@ func (p *Plan) listen(index int, asked config.Port, stale []Socket) error {
 		if err != nil {
 			return err
 		}
-		p.New = append(p.New, New{key, index, l})
+		p.New = append(p.New, New{key, index, l, len(sockets) > 0})
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/listen"
 	"tcp-proxy/internal/sanitize"
 	"tcp-proxy/internal/upstream"
 )
@@ -32,12 +33,7 @@ func (s *Server) Snapshot() Snapshot {
 	if s.cfg != nil { // there is none before Start
 		snapshot.Engine = s.cfg.Engine
 	}
-	apps, ports := s.apps, map[*app][]Port{}
-	for _, p := range s.ports {
-		problem, _ := s.failing.Load(p.Port)
-		text, _ := problem.(string)
-		ports[p.app] = append(ports[p.app], Port{Name: p.Name(), Problem: sanitize.Text(text, maxText)})
-	}
+	apps, ports := s.apps, s.portsOf()
 	s.mu.Unlock()
 	snapshot.Apps = make([]App, len(apps))
 	for i, a := range apps {
@@ -46,6 +42,31 @@ func (s *Server) Snapshot() Snapshot {
 	}
 	snapshot.Taken = time.Now()
 	return snapshot
+}
+
+// portsOf returns the ports of each app, unsorted. The caller holds mu.
+func (s *Server) portsOf() map[*app][]Port {
+	ports := make(map[*app][]Port, len(s.apps))
+	for key, p := range s.ports {
+		problem := s.problemOf(p)
+		if !p.Inherited {
+			if key.Index > 0 {
+				continue // it belongs to the first socket of the port
+			}
+			for i := 1; problem == "" && s.ports[listen.Key{Port: key.Port, Index: i}] != nil; i++ {
+				problem = s.problemOf(s.ports[listen.Key{Port: key.Port, Index: i}])
+			}
+		}
+		ports[p.app] = append(ports[p.app], Port{Name: p.Name(), Address: p.Address(), Systemd: p.Inherited, Problem: problem})
+	}
+	return ports
+}
+
+// problemOf returns why accepting on a port fails, or "".
+func (s *Server) problemOf(p *port) string {
+	problem, _ := s.failing.Load(p.Port)
+	text, _ := problem.(string)
+	return sanitize.Text(text, maxText)
 }
 
 // logState returns the state of the log.
@@ -86,7 +107,7 @@ func sortPorts(ports []Port, asked []config.Port) []Port {
 		position[p.String()] = i - len(asked)
 	}
 	slices.SortFunc(ports, func(a, b Port) int {
-		return cmp.Or(cmp.Compare(position[a.Name], position[b.Name]), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(position[a.Name], position[b.Name]), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Address, b.Address))
 	})
 	return ports
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"time"
 
 	"tcp-proxy/internal/logging"
@@ -80,6 +81,9 @@ func recordFields(r *relay.Record) logging.Fields {
 		"bytes_up":      r.Upload,
 		"bytes_down":    r.Download,
 		"cause":         string(r.Cause),
+	}
+	if strings.HasPrefix(r.Port, "systemd:") { // the other names are addresses
+		fields["port_address"] = r.Address
 	}
 	if r.Peer != "" {
 		fields["peer"] = r.Peer
@@ -166,16 +170,37 @@ func (s *Server) acceptFailing(p *relay.Port, err error) {
 	s.failing.Store(p, err.Error())
 	s.acceptPauses.Add(1)
 	app := p.Route.Load().App
-	s.log.Throttled(portState, p.Name(), logging.Error, text, logging.Fields{"app": app, "port": p.Name(), logging.ErrorKey: err})
-	s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name(), Text: text, Reason: err.Error()})
+	fields := portFields(p)
+	fields[logging.ErrorKey] = err
+	s.log.Throttled(portState, p.String(), logging.Error, text, fields)
+	s.history.note(Event{Kind: EventAcceptFailing, App: app, Port: p.Name(), Text: text + onSocket(p), Reason: err.Error()})
 }
 
 func (s *Server) acceptResumed(p *relay.Port, after time.Duration) {
 	const text = "accepting connections again"
 	s.failing.Delete(p)
 	app := p.Route.Load().App
-	s.log.Throttled(portState, p.Name(), logging.Info, text, logging.Fields{"app": app, "port": p.Name(), "after": after.String()})
-	s.history.note(Event{Kind: EventAcceptResumed, App: app, Port: p.Name(), Text: text})
+	fields := portFields(p)
+	fields["after"] = after.String()
+	s.log.Throttled(portState, p.String(), logging.Info, text, fields)
+	s.history.note(Event{Kind: EventAcceptResumed, App: app, Port: p.Name(), Text: text + onSocket(p)})
+}
+
+// portFields names a port in a log entry.
+func portFields(p *relay.Port) logging.Fields {
+	fields := logging.Fields{"app": p.Route.Load().App, "port": p.Name()}
+	if p.Inherited {
+		fields["port_address"] = p.Address()
+	}
+	return fields
+}
+
+// onSocket tells the sockets of one port of systemd apart.
+func onSocket(p *relay.Port) string {
+	if !p.Inherited {
+		return ""
+	}
+	return " (the socket of systemd on " + p.Address() + ")"
 }
 
 func (s *Server) poolFull(max int) {

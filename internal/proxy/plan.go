@@ -92,6 +92,7 @@ func (p *plan) listen(ctx context.Context) error {
 	for _, n := range p.sockets.New {
 		a := p.owners[n.Index]
 		added := &port{Port: relay.NewPort(n.Key.Port.String(), n.Listener), app: a, at: n.Key.Port}
+		added.Inherited = n.Inherited
 		added.Route.Store(a.route)
 		p.added[n.Key] = added
 		if err := linux.Control(n.Listener, listen.Accepted(n.Listener, a.route.Keepalive)); err != nil {
@@ -204,6 +205,15 @@ func (p *plan) swap() (kept []keptPort, stale map[listen.Key]*port) {
 	}
 	s.ports = ports
 	return kept, stale
+}
+
+// logInherited logs the sockets of the service manager that ports use from now on.
+func (p *plan) logInherited() {
+	for _, n := range p.sockets.New {
+		if n.Inherited {
+			p.server.log.Info("port uses a socket of systemd", portFields(p.added[n.Key].Port))
+		}
+	}
 }
 
 // close closes a removed port.

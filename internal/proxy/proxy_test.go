@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -404,7 +405,9 @@ func TestApplyUnderLoad(t *testing.T) {
 	}
 }
 
-func TestInheritedSockets(t *testing.T) {
+func TestInheritedSockets(t *testing.T) { eachEngine(t, inheritedSockets) }
+
+func inheritedSockets(t *testing.T, engine string) {
 	ip := ownAddress()
 	serveName(t, "tcp", ip+":8", "eight")
 	var inherited []listen.Inherited
@@ -424,11 +427,11 @@ func TestInheritedSockets(t *testing.T) {
 	inherited = append(inherited, listen.Inherited{Name: "unix", Listener: l})
 
 	var logState bytes.Buffer
-	log, err := logging.New(&logState, config.Log{Level: "info", Format: "text"})
+	log, err := logging.New(&logState, config.Log{Level: "debug", Format: "text"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const apps = `{"apps": [
+	apps := `{"engine": "` + engine + `", "apps": [
 		{"name": "by-name", "ports": ["systemd:web"], "targets": ["IP:8"]},
 		{"name": "by-address", "ports": ["IP:3", "unix:PATH"], "targets": ["IP:8"]}]}`
 	s, err := New(t.Context(), parse(t, ip, strings.ReplaceAll(apps, "PATH", path)), log, inherited)
@@ -442,15 +445,37 @@ func TestInheritedSockets(t *testing.T) {
 		reaches(t, "tcp", ip+":"+port, "eight")
 	}
 	reaches(t, "unix", path, "eight")
+	a := s.Snapshot().Apps
+	if want := []Port{{Name: "systemd:web", Address: ip + ":1", Systemd: true}, {Name: "systemd:web", Address: ip + ":2", Systemd: true}}; !slices.Equal(a[0].Ports, want) {
+		t.Errorf("by name: %+v", a[0].Ports)
+	}
+	if want := []Port{{Name: ip + ":3", Address: ip + ":3", Systemd: true}, {Name: "unix:" + path, Address: "unix:" + path, Systemd: true}}; !slices.Equal(a[1].Ports, want) {
+		t.Errorf("by address: %+v", a[1].Ports)
+	}
+	if got := s.Status().String(); !strings.HasPrefix(got, "2 apps, 3 ports, ") {
+		t.Errorf("a port with two sockets is not one port: %s", got)
+	}
+	testkit.Eventually(t, "the sessions have ended", func() bool { return s.workers.Busy() == 0 })
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"port uses a socket of systemd" app=by-name port="systemd:web" port_address="` + ip + `:1"`,
+		`"port uses a socket of systemd" app=by-name port="systemd:web" port_address="` + ip + `:2"`,
+		`"port uses a socket of systemd" app=by-address port="` + ip + `:3" port_address="` + ip + `:3"`,
+		`port="systemd:web" port_address="` + ip + `:1" session=`,
+		`port="systemd:web" port_address="` + ip + `:2" session=`,
+	} {
+		if !strings.Contains(logState.String(), want) {
+			t.Errorf("the log does not have %s:\n%s", want, &logState)
+		}
 	}
 	if got := logState.String(); strings.Count(got, "no app uses the inherited socket") != 1 || !strings.Contains(got, "unused") {
 		t.Errorf("about unused inherited sockets: %s", got)
 	}
 
 	// An inherited socket that is no longer used stays open. Its connections are served when it is used again.
-	if _, err := s.Apply(parse(t, ip, `{"apps": [{"name": "by-address", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
+	if _, err := s.Apply(parse(t, ip, `{"engine": "`+engine+`", "apps": [{"name": "by-address", "ports": ["IP:3"], "targets": ["IP:8"]}]}`)); err != nil {
 		t.Fatal(err)
 	}
 	waiting, err := net.Dial("tcp", ip+":1")
@@ -466,7 +491,7 @@ func TestInheritedSockets(t *testing.T) {
 		t.Errorf("the waiting connection got %v", err)
 	}
 
-	_, err = s.Apply(parse(t, ip, `{"apps": [{"name": "a", "ports": ["systemd:nobody"], "targets": ["IP:8"]}]}`))
+	_, err = s.Apply(parse(t, ip, `{"engine": "`+engine+`", "apps": [{"name": "a", "ports": ["systemd:nobody"], "targets": ["IP:8"]}]}`))
 	if err == nil || !strings.Contains(err.Error(), "no socket of that name") {
 		t.Errorf("a name that systemd does not know: %v", err)
 	}

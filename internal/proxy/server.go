@@ -159,6 +159,7 @@ func (s *Server) activate(p *plan) {
 	if err := p.commit(); err != nil {
 		s.log.Warn("closing a removed port failed", logging.Fields{logging.ErrorKey: err})
 	}
+	p.logInherited()
 	s.guardTargets(p.apps)
 	p.startProbing(before)
 }

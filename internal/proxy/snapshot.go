@@ -134,9 +134,11 @@ type BytesPerSecond struct {
 	Download int `json:"download,omitempty"`
 }
 
-// Port is a listening socket.
+// Port is a listening socket. What a port took over from earlier ports, in a reload, is no socket of its own here.
 type Port struct {
 	Name    string `json:"name"`
+	Address string `json:"address"`           // where it listens: IP:PORT, or "unix:" and a path
+	Systemd bool   `json:"systemd,omitempty"` // systemd has made the socket and passed it
 	Problem string `json:"problem,omitempty"` // why accepting fails; empty: it does not
 }
 

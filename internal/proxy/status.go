@@ -20,7 +20,12 @@ func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status := Status{Sessions: s.workers.Busy()}
-	status.Apps, status.Ports, status.Workers = len(s.apps), len(s.ports), s.workers.Max()
+	status.Apps, status.Workers = len(s.apps), s.workers.Max()
+	for key := range s.ports {
+		if key.Index == 0 { // a port may have several sockets
+			status.Ports++
+		}
+	}
 	for _, a := range s.apps {
 		for _, t := range a.targets.All() {
 			status.Targets++

@@ -12,6 +12,7 @@ type Record struct {
 	Route    *Route // the policy that it went by
 	App      string
 	Port     string
+	Address  string // where the port listens
 	Client   string // IP:PORT, or "unix:"; by the PROXY header, if it names one
 	Peer     string // who connected, if that is another: the sender of the PROXY header
 	Target   string // the last one tried; empty if none was

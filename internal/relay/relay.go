@@ -25,6 +25,7 @@ import (
 	"tcp-proxy/internal/admit"
 	"tcp-proxy/internal/linux"
 	"tcp-proxy/internal/meter"
+	"tcp-proxy/internal/sanitize"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -64,21 +65,45 @@ type Engine interface {
 
 // Port is one listening socket and where its connections go. Make it with NewPort.
 type Port struct {
-	Listener net.Listener
-	Route    atomic.Pointer[Route] // never nil once the port is open; a session keeps the one that it was accepted with
+	Listener  net.Listener
+	Inherited bool                  // the service manager has made the socket and passed it; set before the port is open
+	Route     atomic.Pointer[Route] // never nil once the port is open; a session keeps the one that it was accepted with
 
-	name atomic.Pointer[string]
+	name    atomic.Pointer[string]
+	address string
 }
 
 // NewPort makes a port of a listening socket, without a route.
 func NewPort(name string, l net.Listener) *Port {
 	p := &Port{Listener: l}
+	if l != nil { // tests have ports that are never opened
+		p.address = addressOf(l.Addr())
+	}
 	p.Rename(name)
 	return p
 }
 
+func addressOf(a net.Addr) string {
+	text := sanitize.Text(a.String(), sanitize.Limit)
+	if a.Network() == "unix" {
+		return "unix:" + text
+	}
+	return text
+}
+
 // Name returns the port as the configuration gives it.
 func (p *Port) Name() string { return *p.name.Load() }
+
+// Address returns where the port listens: IP:PORT, or "unix:" and a path.
+func (p *Port) Address() string { return p.address }
+
+// String returns the name, and for an inherited socket also the address, which the name need not tell.
+func (p *Port) String() string {
+	if !p.Inherited {
+		return p.Name()
+	}
+	return p.Name() + " (" + p.address + ")"
+}
 
 // Rename changes the name: another configuration gives the same socket in other words. Sessions have the name of their
 // port at the time that they are reported.

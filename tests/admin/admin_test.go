@@ -146,10 +146,13 @@ type app struct {
 	Refused  map[string]uint64 `json:"sessions_refused"`
 	Upload   int64             `json:"bytes_upload"`
 	Download int64             `json:"bytes_download"`
-	Ports    []struct {
-		Name, Problem string
-	} `json:"ports"`
-	Targets []target `json:"targets"`
+	Ports    []port            `json:"ports"`
+	Targets  []target          `json:"targets"`
+}
+
+type port struct {
+	Name, Address, Problem string
+	Systemd                bool
 }
 
 type target struct {

@@ -93,6 +93,71 @@ func TestReloadCommand(t *testing.T) {
 	})
 }
 
+// A port that a reload gives to another app, or whose app has another name, is counted once: for the app that has it now.
+func TestReloadMovesPorts(t *testing.T) {
+	harness.EachEngine(t, func(t *testing.T, engine string) {
+		r := harness.New(t, engine)
+		target := r.Identify("here")
+		first, second, third := r.Address(), r.Address(), r.Address()
+		app := func(name string, ports ...any) harness.App {
+			return harness.App{Name: name, Ports: ports, Targets: harness.To(target)}
+		}
+		s := see(r, harness.Config{Apps: []harness.App{app("web", first, second), app("db", third)}})
+		config := s.config
+		for _, step := range []map[string][]any{
+			{"web": {first}, "db": {third, second}},
+			{"site": {first}, "db": {third, second}},
+			{"web": {third, second}, "db": {first}},
+		} {
+			config.Apps = nil
+			for _, name := range []string{"web", "site", "db"} {
+				if ports := step[name]; ports != nil {
+					config.Apps = append(config.Apps, app(name, ports...))
+				}
+			}
+			s.Reload(config)
+			harness.Eventually(t, fmt.Sprintf("the status has %v", step), func() bool {
+				shown := map[string][]any{}
+				for _, a := range s.status().Apps {
+					for _, p := range a.Ports {
+						shown[a.Name] = append(shown[a.Name], p.Name)
+						if p.Address != p.Name {
+							t.Errorf("%s listens at %s", p.Name, p.Address)
+						}
+					}
+				}
+				return fmt.Sprint(shown) == fmt.Sprint(step)
+			})
+			harness.Eventually(t, fmt.Sprintf("the metrics have %v", step), func() bool {
+				m, all := s.scrape(), 0.0
+				for series, n := range m {
+					if strings.HasPrefix(series, "tcp_proxy_ports{") {
+						all += n
+					}
+				}
+				for name, ports := range step {
+					if m.of("ports", "app", name) != float64(len(ports)) {
+						return false
+					}
+				}
+				return all == 3
+			})
+			for name, ports := range step {
+				for _, port := range ports {
+					client := r.Dial(port.(string))
+					if _, err := client.Name(); err != nil {
+						t.Fatal(err)
+					}
+					client.Close()
+					if record := s.RecordOf(client); record.App != name || record.Port != port {
+						t.Errorf("the record of a session at %s has app %q and port %q", port, record.App, record.Port)
+					}
+				}
+			}
+		}
+	})
+}
+
 // A listening socket that a reload keeps for a port in other words has the new name, in the status and in the log.
 func TestReloadRenamesPorts(t *testing.T) {
 	harness.EachEngine(t, func(t *testing.T, engine string) {
@@ -106,22 +171,27 @@ func TestReloadRenamesPorts(t *testing.T) {
 		early := r.Dial(own)
 		earlyServer := target.Accept()
 		last := own
-		for _, port := range []string{own, every, own, every4, every} {
-			if port != last {
-				config.Apps[0].Ports = []any{port}
+		for _, asked := range []string{own, every, own, every4, every} {
+			if asked != last {
+				config.Apps[0].Ports = []any{asked}
 				s.Reload(config)
-				last = port
+				last = asked
 			}
-			harness.Eventually(t, "the status has no port but "+port, func() bool {
+			harness.Eventually(t, "the status has no port but "+asked, func() bool {
 				shown := s.status().Apps[0].Ports
-				return len(shown) > 0 && !slices.ContainsFunc(shown, func(p struct{ Name, Problem string }) bool { return p.Name != port })
+				return len(shown) > 0 && !slices.ContainsFunc(shown, func(p port) bool { return p.Name != asked })
 			})
+			at := map[string]string{own: own, every: "[::]:" + number, every4: every4}[asked]
+			if shown := s.status().Apps[0].Ports; len(shown) != 1 || shown[0].Address != at || shown[0].Systemd {
+				t.Errorf("the port %s is shown as %+v", asked, shown)
+			}
+			harness.Eventually(t, "the metrics count one port", func() bool { return s.scrape().of("ports", "app", s.status().Apps[0].Name) == 1 })
 			client := r.Dial(own)
 			server := target.Accept()
 			client.Close()
 			server.Close()
-			if record := s.RecordOf(client); record.Port != port {
-				t.Errorf("the log has port %q, want %q", record.Port, port)
+			if record := s.RecordOf(client); record.Port != asked {
+				t.Errorf("the log has port %q, want %q", record.Port, asked)
 			}
 		}
 		shown := harness.Run(t, "status", "--socket", s.socket).Stdout

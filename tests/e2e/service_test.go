@@ -239,8 +239,9 @@ func TestSocketActivation(t *testing.T) {
 				m.target("127.0.0.1:5101", "a")
 				m.install("")
 				m.run("systemctl", "stop", "tcp-proxy")
-				m.write("/etc/tcp-proxy/config.json",
-					configure(engine, `"127.0.0.1:80", "[::1]:81", "unix:/run/web.sock", "systemd:named", "127.0.0.1:5001"`, `"127.0.0.1:5101"`))
+				m.write("/etc/tcp-proxy/config.json", strings.Replace(
+					configure(engine, `"127.0.0.1:80", "[::1]:81", "unix:/run/web.sock", "systemd:named", "127.0.0.1:5001"`, `"127.0.0.1:5101"`),
+					"{", `{"admin": {"listen": ["unix:/run/tcp-proxy/admin.sock"]}, `, 1))
 				m.drop("tcp-proxy.socket", "[Socket]\nListenStream=\nListenStream=127.0.0.1:80\nListenStream=[::1]:81\nListenStream=/run/web.sock\n")
 				m.write("/etc/systemd/system/other.socket",
 					"[Socket]\nListenStream=127.0.0.1:82\nListenStream=[::1]:82\nFileDescriptorName=named\nService=tcp-proxy.service\n")
@@ -252,6 +253,11 @@ func TestSocketActivation(t *testing.T) {
 				addresses := []string{"127.0.0.1:80", "[::1]:81", "/run/web.sock", "127.0.0.1:82", "[::1]:82"}
 				for _, address := range append(addresses, "127.0.0.1:5001") {
 					m.reaches(address, "a")
+				}
+				status := m.run("tcp-proxy", "status")
+				const want = "  ports 127.0.0.1:80 (systemd), [::1]:81 (systemd), unix:/run/web.sock (systemd), systemd:named (127.0.0.1:82, [::1]:82), 127.0.0.1:5001\n"
+				if !strings.Contains(status, want) {
+					m.Errorf("the status does not show %q:\n%s", want, status)
 				}
 				clients := make([]*loop, len(addresses))
 				// An open session would be cut by a restart, so each client comes through an app that lets it finish.

@@ -166,6 +166,22 @@ func TestUntestedTargets(t *testing.T) {
 	same(t, "rows", rows(tab, 2), []string{"web 5001, 5002 | 2 of 3 alive, 1 untested", "10.0.0.3:80 | untested", "cache unix:/run/cache.sock | untested", "unix:/run/redis.sock | untested"})
 }
 
+// A port whose sockets systemd has made is shown once, with their addresses.
+func TestSocketsOfSystemd(t *testing.T) {
+	s := calm()
+	s.Apps[0].Ports = []proxy.Port{
+		{Name: "5001", Address: "[::]:5001"}, {Name: "5002", Address: "[::]:5002", Systemd: true},
+		{Name: "systemd:web", Address: "0.0.0.0:80", Systemd: true}, {Name: "systemd:web", Address: "[::]:80", Systemd: true},
+	}
+	const all = "5001, 5002 (systemd: [::]:5002), systemd:web (0.0.0.0:80, [::]:80)"
+	tab := desktop(t, serve(t, s))
+	same(t, "row", rows(tab, 1)[:1], []string{"web " + all})
+	tab.Click(`tr[data-key="app web"] [data-does=more]`)
+	same(t, "details", texts(tab, `tr[data-key="details app web"] [data-fact=Ports]`), []string{"Ports " + all})
+	s.Apps[0].Ports[3].Problem = "too many open files"
+	same(t, "problem", texts(desktop(t, serve(t, s)), "#wrong li"), []string{"web does not accept on 1 of 3 ports. systemd:web (0.0.0.0:80, [::]:80): too many open files. show"})
+}
+
 // A proxy that has just begun has nothing to tell.
 func TestEmpty(t *testing.T) {
 	tab := desktop(t, serve(t, proxy.Snapshot{Version: proxy.SnapshotVersion, Taken: night, State: proxy.Starting}))

@@ -50,7 +50,7 @@ function fill(list, pairs) {
 }
 
 function ofApp(app) {
-  const ports = app.ports.slice(0, mostPorts).map((p) => (p.problem ? `${p.name} (does not accept: ${p.problem})` : p.name));
+  const ports = app.ports.slice(0, mostPorts).map((p) => (p.problem ? `${p.label} (does not accept: ${p.problem})` : p.label));
   if (app.ports.length > mostPorts) ports.push(`and ${count(app.ports.length - mostPorts)} more`);
   return [
     ['Ports', ports.join(', ')],

@@ -142,9 +142,22 @@ function median(values) {
   return known.length === 0 ? null : known[Math.floor(known.length / 2)];
 }
 
-// distinct gives one of the sockets of each port: one on which accepting fails, if there is one.
+// distinct gives each port once: with the problem of one of its sockets, and a label that has the addresses of those that
+// systemd has made.
 function distinct(sockets) {
   const ports = new Map();
-  for (const socket of sockets) if (socket.problem || !ports.has(socket.name)) ports.set(socket.name, socket);
-  return [...ports.values()];
+  for (const socket of sockets) {
+    const port = ports.get(socket.name) ?? { ...socket, addresses: [] };
+    port.problem ||= socket.problem;
+    if (socket.systemd) port.addresses.push(socket.address);
+    ports.set(port.name, port);
+  }
+  return [...ports.values()].map((port) => ({ ...port, label: labelOf(port) }));
+}
+
+function labelOf({ name, addresses, systemd }) {
+  if (!systemd) return name;
+  const at = addresses.join(', ');
+  if (name.startsWith('systemd:')) return `${name} (${at})`;
+  return at === name ? `${name} (systemd)` : `${name} (systemd: ${at})`;
 }

@@ -97,7 +97,7 @@ function* ofApp(app, model) {
     const where = app.ports.length === 1 ? '' : ` on ${count(app.broken.length)} of ${of(app.ports.length, 'port')}`;
     yield {
       key: `port ${app.name}`, level: grave, since: null, find,
-      what: `${app.name} does not accept${where}.`, why: `${port.name}: ${sentence(port.problem)}`,
+      what: `${app.name} does not accept${where}.`, why: `${port.label}: ${sentence(port.problem)}`,
     };
   }
   if (app.limiting !== null && model.age(app.limiting) < lately) {

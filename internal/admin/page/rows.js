@@ -43,7 +43,7 @@ export class Row {
     attribute(this.element, 'class', `${item.kind} ${level}`);
     swapIcon(this.icon, app ? iconOf(item, level) : shape(item.state));
     text(this.name, item.name);
-    text(this.aside, app ? some(item.ports.map((p) => p.name)) : asideOf(item, flat));
+    text(this.aside, app ? some(item.ports.map((p) => p.label)) : asideOf(item, flat));
     text(this.state, app ? stateOf(item) : item.state);
     attribute(this.state, 'title', item.state === 'untested' ? untestedMeans : null);
     const age = item.severity > 0 || !app ? model.age(item.since) : null;
@@ -108,7 +108,7 @@ function asideOf(target, flat) {
 }
 
 function whyApp(app, open) {
-  const parts = app.broken.slice(0, 1).map((p) => `${p.name} does not accept: ${p.problem}`);
+  const parts = app.broken.slice(0, 1).map((p) => `${p.label} does not accept: ${p.problem}`);
   if (!open && app.worst?.reason) parts.push(`${app.worst.name}: ${app.worst.reason}`);
   if (!open && app.dead.length > 1) parts.push(`${of(app.dead.length, 'target')} dead`);
   return parts.join(' · ');

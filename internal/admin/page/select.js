@@ -36,7 +36,7 @@ function matcher(query) {
   return (a, t) => {
     if (app !== undefined && a.name.toLowerCase() !== app) return false;
     if (rest.length === 0) return true;
-    a.hay ??= [a.name, a.balance, ...a.ports.map((p) => p.name)].join('\n').toLowerCase();
+    a.hay ??= [a.name, a.balance, ...a.ports.map((p) => p.label)].join('\n').toLowerCase();
     if (t) t.hay ??= [t.name, t.address, t.state, t.reason].join('\n').toLowerCase();
     return rest.every((word) => a.hay.includes(word) || t?.hay.includes(word));
   };

@@ -97,12 +97,39 @@ func count[N int | int64 | uint64](n N, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
+// socketsOf names a port whose sockets systemd has made, with their addresses; ports begins with the first of them. It returns
+// how many there are.
+func socketsOf(ports []proxy.Port) (label string, n int) {
+	name, addresses := ports[0].Name, []string(nil)
+	for _, p := range ports {
+		if !p.Systemd || p.Name != name {
+			break
+		}
+		addresses = append(addresses, p.Address)
+	}
+	switch at := strings.Join(addresses, ", "); {
+	case strings.HasPrefix(name, "systemd:"):
+		label = name + " (" + at + ")"
+	case at == name:
+		label = name + " (systemd)"
+	default:
+		label = name + " (systemd: " + at + ")"
+	}
+	return label, len(addresses)
+}
+
 // ranges names ports, those whose numbers follow each other as a configuration may: 5200-5210.
 func ranges(ports []proxy.Port) []string {
 	var names []string
 	var base, ahead string // of the range that is under way: its first port, and what is before the number
 	var next uint64
-	for i, p := range ports {
+	for i := 0; i < len(ports); i++ {
+		p := ports[i]
+		if p.Systemd {
+			label, n := socketsOf(ports[i:])
+			names, next, i = append(names, label), 0, i+n-1
+			continue
+		}
 		if i > 0 && p.Name == ports[i-1].Name {
 			continue // another socket of the same port
 		}

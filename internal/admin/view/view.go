@@ -205,7 +205,11 @@ func (p *painter) app(a *proxy.App) {
 	p.para("  ports ", plain, strings.Join(ranges(a.Ports), ", "))
 	for _, port := range a.Ports {
 		if port.Problem != "" {
-			p.para("  ", red, fmt.Sprintf("accepting on %s fails: %s", port.Name, port.Problem))
+			name := port.Name
+			if port.Systemd {
+				name, _ = socketsOf([]proxy.Port{port})
+			}
+			p.para("  ", red, fmt.Sprintf("accepting on %s fails: %s", name, port.Problem))
 		}
 	}
 	p.para("  limits ", plain, limits(a.Limits))

@@ -213,6 +213,12 @@ func TestFigures(t *testing.T) {
 	if got := strings.Join(ranges(ports), " "); got != "5001-5003 5005 127.0.0.1:5006-5007 [::1]:5008 unix:/a:5009 unix:/b systemd:7 systemd:8 65535 0" {
 		t.Errorf("ports: %s", got)
 	}
+	ports = []proxy.Port{{Name: "5001"}, {Name: "5002", Address: "[::]:5002", Systemd: true}, {Name: "5003"},
+		{Name: "127.0.0.1:5004", Address: "127.0.0.1:5004", Systemd: true}, {Name: "systemd:a", Address: "0.0.0.0:1", Systemd: true},
+		{Name: "systemd:a", Address: "[::]:1", Systemd: true}, {Name: "systemd:b", Address: "unix:/b", Systemd: true}}
+	if got := strings.Join(ranges(ports), " "); got != "5001 5002 (systemd: [::]:5002) 5003 127.0.0.1:5004 (systemd) systemd:a (0.0.0.0:1, [::]:1) systemd:b (unix:/b)" {
+		t.Errorf("ports: %s", got)
+	}
 	for width, want := range map[int]string{0: "abcdefghij", 10: "abcdefghij", 9: "abcd…ghij", 6: "ab…hij", 3: "a…j"} {
 		if got := cut("abcdefghij", width); got != want {
 			t.Errorf("cut to %d: %s, want %s", width, got, want)

@@ -55,7 +55,7 @@ func (e *Engine) Close(p *relay.Port) error {
 	delete(e.ports, p)
 	e.mu.Unlock()
 	if l == nil {
-		return fmt.Errorf("close port %s: it is not open", p.Name())
+		return fmt.Errorf("close port %s: it is not open", p)
 	}
 	close(l.closing)
 	err := errors.Join(l.ready.Close(), l.Listener.Close())

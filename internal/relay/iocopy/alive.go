@@ -37,13 +37,13 @@ func (e *Engine) progresses(ctx context.Context, l *listening) error {
 		case errors.Is(err, os.ErrClosed):
 			return nil
 		case err != nil:
-			return fmt.Errorf("port %s: %w", l.Name(), err)
+			return fmt.Errorf("port %s: %w", l.Port, err)
 		case !pending || l.rounds.Load() != before || e.workers.Busy() >= e.workers.Max():
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", l.Name(), ctx.Err())
+			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", l.Port, ctx.Err())
 		case <-time.After(proofInterval):
 		}
 	}

@@ -168,7 +168,7 @@ func (r *runner) close() {
 		r.engine.endings.remove(ending)
 	}
 	r.client.Close() // what is still to be sent, the kernel goes on sending
-	r.record.Port = r.port.Name()
+	r.record.Port, r.record.Address = r.port.Name(), r.port.Address()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reported = true

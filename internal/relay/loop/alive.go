@@ -49,7 +49,7 @@ func (e *Engine) progresses(ctx context.Context, x *listener) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", x.port.Name(), ctx.Err())
+			return fmt.Errorf("port %s: a connection is waiting and a worker is free, but nothing accepts it: %w", x.port, ctx.Err())
 		case <-time.After(proofInterval):
 		}
 	}

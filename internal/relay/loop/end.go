@@ -43,7 +43,7 @@ func (l *loop) account(s *sessionHot) {
 	l.reactor.Disarm(s.id)
 
 	l.record = relay.Record{
-		Port: c.port.Name(), Client: s.peerName(),
+		Port: c.port.Name(), Address: c.port.Address(), Client: s.peerName(),
 		Upload: s.flow[client].moved, Download: s.flow[target].moved,
 	}
 	c.Account(&l.record, l.engine.clock())

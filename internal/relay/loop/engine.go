@@ -120,7 +120,7 @@ func (e *Engine) Close(p *relay.Port) error {
 	delete(e.ports, p)
 	e.mu.Unlock()
 	if x == nil {
-		return fmt.Errorf("close port %s: it is not open", p.Name())
+		return fmt.Errorf("close port %s: it is not open", p)
 	}
 	shut := make(chan struct{}, len(e.loops))
 	for _, l := range e.loops {

@@ -62,7 +62,7 @@ func (e *Engine) Control(p *relay.Port, f func(fd int) error) error {
 	defer e.mu.Unlock()
 	x := e.ports[p]
 	if x == nil {
-		return fmt.Errorf("port %s: it is not open", p.Name())
+		return fmt.Errorf("port %s: it is not open", p)
 	}
 	return f(x.fd)
 }
