@@ -158,7 +158,7 @@ func TestOperationsDocQuotesTheJournal(t *testing.T) {
 
 const apiDoc = "../docs/api.md"
 
-// The docs of the API have every field of the status and of the list of sessions, every kind of event, and valid examples.
+// The docs of the API have every field of the status, of the list of sessions and of the configuration, every kind of event, and valid examples.
 func TestAPIDocHasEveryField(t *testing.T) {
 	data, err := os.ReadFile(apiDoc)
 	if err != nil {
@@ -167,10 +167,12 @@ func TestAPIDocHasEveryField(t *testing.T) {
 	doc := string(data)
 	var status proxy.Snapshot
 	var list proxy.Sessions
+	var active admin.Config
 	documents(t, section(t, doc, "The status"), &status)
 	documents(t, section(t, doc, "Open sessions"), &list)
-	if status.Version != proxy.SnapshotVersion || list.Version != proxy.SessionsVersion {
-		t.Errorf("the examples have the versions %d and %d", status.Version, list.Version)
+	documents(t, section(t, doc, "The active configuration"), &active)
+	if status.Version != proxy.SnapshotVersion || list.Version != proxy.SessionsVersion || active.Version != admin.ConfigVersion {
+		t.Errorf("the examples have the versions %d, %d and %d", status.Version, list.Version, active.Version)
 	}
 	source, err := os.ReadFile("../internal/proxy/snapshot.go")
 	if err != nil {

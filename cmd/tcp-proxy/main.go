@@ -62,7 +62,7 @@ func newRoot() *cobra.Command {
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newRun("run"), newCheck(), newSchema(), newStatus(), newReload(), newDrain(true), newDrain(false),
+	root.AddCommand(newRun("run"), newCheck(), newSchema(), newStatus(), newConfig(), newReload(), newDrain(true), newDrain(false),
 		newSessions(), newClose(), newLogLevel(),
 		newVersion(), newCompletion())
 	return root

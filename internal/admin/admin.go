@@ -26,6 +26,7 @@ func Descriptors(addresses int) uint64 { return uint64(addresses) * (2 + maxConn
 type Node interface {
 	Snapshot() proxy.Snapshot
 	Stage() proxy.Stage // that of a Snapshot, at less cost
+	Running() proxy.Running
 	Reload(context.Context) (proxy.Changes, error)
 	Drain(on bool)
 	DrainTarget(app, target string, on bool) error
@@ -43,6 +44,7 @@ type Server struct {
 	log         *logging.Logger
 	version     string
 	renderings  *renderings
+	running     runningConfig
 	lists       *lister            // of sessions
 	leaving     sync.WaitGroup     // for listeners that are being closed
 	overlapping sync.WaitGroup     // for those of them that still accept, for listen.Grace

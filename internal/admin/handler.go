@@ -62,6 +62,7 @@ func (s *Server) routes() *http.ServeMux {
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerLine(w, http.StatusOK, "ok") })
 	get("/readyz", s.readyz)
 	get("/metrics", s.show(metricsView, "text/plain; version=0.0.4; charset=utf-8"))
+	get("/api/v1/config", s.config)
 	get("/api/v1/status", s.show(statusView, "application/json"))
 	get("/api/v1/sessions", s.sessions)
 	post("/api/v1/sessions/{session}/close", s.closeSession)
@@ -153,16 +154,21 @@ func (s *Server) show(v view, kind string) http.HandlerFunc {
 			answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
 			return
 		}
-		r.Context().Value(chargesKey{}).(charges).charge(len(body) / chunk)
-		h := w.Header()
-		h.Set("Content-Type", kind)
-		h.Set("Content-Length", fmt.Sprint(len(body)))
-		h.Set("Vary", "Accept-Encoding")
-		if gzipped {
-			h.Set("Content-Encoding", "gzip")
-		}
-		w.Write(body) // an error means that the client is gone
+		answerText(w, r, kind, body, gzipped)
 	}
+}
+
+// answerText answers with a text of content type kind, which may be gzipped.
+func answerText(w http.ResponseWriter, r *http.Request, kind string, text []byte, gzipped bool) {
+	r.Context().Value(chargesKey{}).(charges).charge(len(text) / chunk)
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Content-Length", fmt.Sprint(len(text)))
+	h.Set("Vary", "Accept-Encoding")
+	if gzipped {
+		h.Set("Content-Encoding", "gzip")
+	}
+	w.Write(text) // an error means that the client is gone
 }
 
 // readyz tells load balancers whether this node takes new connections.

@@ -6,6 +6,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"net"
 	"net/netip"
 	"strconv"
@@ -24,8 +25,11 @@ type Config struct {
 	Admin        Admin
 	Apps         []App
 
-	files    *files  // nil in a Config built by hand
+	files    *files // nil in a Config built by hand
+	sum      [sha256.Size]byte
 	elements [][]int // per app and port: the element of the file's "ports" that it came from
+
+	overrides []Overridden
 }
 
 // The engines: EngineCopy relays with io.Copy and one goroutine for each direction; EngineLoop has one event loop for each

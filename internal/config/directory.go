@@ -157,7 +157,11 @@ func loadDirectory(path string, read func(path string) (*reading, error)) (*Conf
 		}
 		now := r.sum()
 		if now == before {
-			return r.parse(path)
+			c, err := r.parse(path)
+			if err == nil {
+				c.sum = now
+			}
+			return c, err
 		}
 		before = now
 	}

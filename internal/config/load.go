@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -25,7 +26,11 @@ func Load(path string) (*Config, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, data)
+	c, err := Parse(path, data)
+	if err == nil {
+		c.sum = sha256.Sum256(data)
+	}
+	return c, err
 }
 
 // Parse parses the content of a file; name is the file in messages. The error is Errors: the first one if the syntax is

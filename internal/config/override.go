@@ -32,6 +32,7 @@ func (c *Config) Override(path, value string) error {
 	default:
 		panic("override of " + path)
 	}
+	c.overrides = append(c.overrides, Overridden{path, value})
 	return nil
 }
 

@@ -24,6 +24,14 @@ type node struct {
 // Reload implements admin.Node.
 func (n *node) Reload(ctx context.Context) (proxy.Changes, error) { return n.daemon.Reload(ctx) }
 
+// Running implements admin.Node.
+func (n *node) Running() proxy.Running { return *n.daemon.running.Load() }
+
+// nowRunning notes that a configuration is the active one.
+func (d *Daemon) nowRunning(cfg *config.Config) {
+	d.running.Store(&proxy.Running{Config: cfg, File: d.source.File, Since: time.Now()})
+}
+
 // prepareAdmin listens on the addresses of the admin API that are new in a configuration. Its errors have the positions in
 // the file of the addresses that failed.
 func (d *Daemon) prepareAdmin(cfg *config.Config) (*admin.Plan, error) {

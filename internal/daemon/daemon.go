@@ -30,6 +30,7 @@ type Daemon struct {
 	reloadPlan  *admin.Plan   // of New, until Run commits it; nil: there is no reload socket
 	manager     *systemd.Notifier
 	notifyFails atomic.Bool // the last notification failed
+	running     atomic.Pointer[proxy.Running]
 
 	commands chan command  // reloads that other goroutines request
 	ended    chan struct{} // closed when Run takes no more commands
@@ -80,6 +81,7 @@ func New(ctx context.Context, cfg *config.Config, source Source, version string,
 		timeout:  reloadTimeout,
 		throttle: throttle{every: errorsEvery},
 	}
+	d.nowRunning(cfg)
 	seen := &node{daemon: d}
 	d.admin = admin.New(seen, version, log)
 	var err error

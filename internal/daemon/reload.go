@@ -161,6 +161,9 @@ func (d *Daemon) finishReload(p prepared) {
 	if r.changed {
 		if p.cfg != nil && d.refused == nil && proxy.ChangesOf(d.cfg, p.cfg).Nothing() {
 			p.abandon()
+			if p.err == nil {
+				d.nowRunning(p.cfg) // its text differs, such as a comment
+			}
 			return
 		}
 		d.notifyReloading()
@@ -227,6 +230,7 @@ func (d *Daemon) activate(p prepared, r *reload) (proxy.Changes, error) {
 		d.log.Error("changing the log level failed", logging.Fields{logging.ErrorKey: err}) // the configuration was checked
 	}
 	d.cfg, d.refused = p.cfg, nil
+	d.nowRunning(p.cfg)
 	d.watchFile()
 	size := proxy.SizeOf(p.cfg)
 	fields := withFiles(logging.Fields{

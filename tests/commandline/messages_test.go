@@ -108,6 +108,7 @@ func TestUsageMessages(t *testing.T) {
 		{"log-level debug --reset", "--reset takes no LEVEL"},
 		{"log-level debug --for 2d", `--for must be a duration such as "10m", from 1s to 24h, not "2d"`},
 		{"log-level debug --for 25h", `--for must be a duration such as "10m", from 1s to 24h, not "25h"`},
+		{"config web", "config takes no arguments"},
 		{"completion", "completion needs the name of one shell: bash, zsh or fish"},
 		{"help check run", "help takes the name of one command"},
 		{"completion bash zsh", "completion needs the name of one shell: bash, zsh or fish"},
@@ -116,7 +117,7 @@ func TestUsageMessages(t *testing.T) {
 		t.Run(c.arguments, func(t *testing.T) {
 			arguments := strings.Fields(c.arguments)
 			about := "tcp-proxy "
-			if slices.Contains([]string{"run", "check", "schema", "status", "help", "drain", "undrain", "sessions", "close", "log-level", "version", "completion"}, arguments[0]) {
+			if slices.Contains([]string{"run", "check", "schema", "status", "help", "drain", "undrain", "sessions", "close", "log-level", "config", "version", "completion"}, arguments[0]) {
 				about += arguments[0] + " "
 			}
 			expect(t, harness.Run(t, arguments...), exitUsage, "tcp-proxy: "+c.want, "\nTry '"+about+"--help'.\n")
@@ -224,6 +225,7 @@ func TestCompletionOfValues(t *testing.T) {
 		{"check ", nil},
 		{"run ", nil},
 		{"reload ", nil},
+		{"config ", nil},
 		{"version ", nil},
 	} {
 		const noFiles = ":4" // cobra.ShellCompDirectiveNoFileComp

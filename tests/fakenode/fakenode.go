@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/proxy"
 	"tcp-proxy/internal/upstream"
@@ -21,6 +22,9 @@ import (
 // Times have no monotonic part, so that they are what their JSON is.
 type Node struct {
 	Reloaded func() (proxy.Changes, error) // what a reload comes to; nil: nothing has changed
+
+	Config *config.Config // the active one, read from File; nil: a small one
+	File   string
 
 	started       time.Time
 	apps, targets int
@@ -44,6 +48,30 @@ func New(apps, targets int) *Node {
 	}
 	n.happen(proxy.Event{Kind: proxy.EventStarted, Text: "accepting on every port"})
 	return n
+}
+
+// configText is the configuration that every node says it runs.
+const configText = `{
+  // Three of the apps.
+  "admin": {"listen": ["unix:/run/tcp-proxy/admin.sock"]},
+  "apps": [
+    {"name": "web", "ports": [5001, "127.0.0.1:10000"], "targets": ["10.0.0.1:80", "10.0.0.2:80"]},
+    {"name": "database", "ports": [5002], "targets": ["10.0.1.1:80"], "probe": {"send": "AUTH secret\\r\\n", "expect": "+OK"}},
+  ],
+}
+`
+
+// Running implements admin.Node.
+func (n *Node) Running() proxy.Running {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.Config == nil {
+		var err error
+		if n.Config, err = config.Parse("/etc/tcp-proxy/config.json", []byte(configText)); err != nil {
+			panic(err)
+		}
+	}
+	return proxy.Running{Config: n.Config, File: n.File, Since: n.reloads.LastSuccess}
 }
 
 // Set has the node be at a stage.

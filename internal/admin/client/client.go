@@ -133,6 +133,29 @@ type Sessions struct {
 	Body []byte // the list as the proxy has sent it
 }
 
+// Config asks for the active configuration. As for Status, the Body of one in another version is there in spite of the error.
+func (c *Client) Config(ctx context.Context) (s Config, err error) {
+	_, body, err := c.do(ctx, http.MethodGet, "/api/v1/config")
+	if err != nil {
+		return s, err
+	}
+	s.Body = body
+	if err := json.Unmarshal(body, &s.Config); err != nil {
+		return Config{}, fmt.Errorf("the response from %s is not a configuration: %w", c.at, err)
+	}
+	if s.Version != admin.ConfigVersion {
+		return s, fmt.Errorf("the configuration from %s has version %d, but this program knows version %d: use the program that is running, or --json",
+			c.at, s.Version, admin.ConfigVersion)
+	}
+	return s, nil
+}
+
+// Config is the active configuration.
+type Config struct {
+	admin.Config
+	Body []byte // as the proxy has sent it
+}
+
 // CloseSession resets an open session.
 func (c *Client) CloseSession(ctx context.Context, id uint64) error {
 	_, _, err := c.do(ctx, http.MethodPost, fmt.Sprintf("/api/v1/sessions/%d/close", id))
