@@ -69,6 +69,36 @@ func TestActions(t *testing.T) {
 	}
 }
 
+// A page of another site, in the browser of an operator who has forwarded a port to the socket, does no action.
+func TestActionsOfOtherPages(t *testing.T) {
+	a := start(t)
+	for _, c := range []struct {
+		host    string
+		headers []string
+		code    int
+	}{
+		{"localhost:9901", nil, http.StatusNoContent}, // curl
+		{"any.name", nil, http.StatusNoContent},
+		{"localhost:9901", []string{"Origin", "http://localhost:9901", "Sec-Fetch-Site", "same-origin"}, http.StatusNoContent},
+		{"localhost:9901", []string{"Origin", "http://localhost:9901"}, http.StatusNoContent},
+		{"127.0.0.1:9901", []string{"Origin", "http://127.0.0.1:9901"}, http.StatusNoContent},
+		{"lb1.example.net", []string{"Origin", "https://lb1.example.net", "Sec-Fetch-Site", "same-origin"}, http.StatusNoContent},
+		{"localhost:9901", []string{"Origin", "http://evil.example", "Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		{"localhost:9901", []string{"Origin", "http://localhost:8000", "Sec-Fetch-Site", "same-site"}, http.StatusForbidden},
+		{"localhost:9901", []string{"Origin", "http://evil.example"}, http.StatusForbidden},
+		{"localhost:9901", []string{"Origin", "null"}, http.StatusForbidden},
+		{"evil.example:9901", []string{"Origin", "http://evil.example:9901"}, http.StatusForbidden}, // DNS rebinding
+	} {
+		change := []func(*http.Request){host(c.host)}
+		for i := 0; i < len(c.headers); i += 2 {
+			change = append(change, header(c.headers[i], c.headers[i+1]))
+		}
+		if got := a.ask(a.socket, http.MethodPost, "/api/v1/undrain", change...); got.code != c.code {
+			t.Errorf("as %s, with %v: %d %s, want %d", c.host, c.headers, got.code, got.body, c.code)
+		}
+	}
+}
+
 func TestReload(t *testing.T) {
 	a := start(t)
 	one := config.Error{File: "config.json", Line: 3, Column: 5, Path: "apps[0].ports[0]", Text: "0 is no port"}

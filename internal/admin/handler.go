@@ -104,13 +104,17 @@ func isRebinding(r *http.Request) bool {
 	if local == nil || !local.IP.IsLoopback() {
 		return false
 	}
-	host := r.Host
+	return !isPlainHost(r.Host)
+}
+
+// isPlainHost reports whether the Host of a request is localhost, an IP address or nothing.
+func isPlainHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	_, err := netip.ParseAddr(host)
-	return err != nil && host != "" && !strings.EqualFold(host, "localhost")
+	return err == nil || host == "" || strings.EqualFold(host, "localhost")
 }
 
 // only answers other methods than the given one with 405, and bodies that are too long with 413.

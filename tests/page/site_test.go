@@ -24,6 +24,11 @@ type site struct {
 	live   atomic.Pointer[func() proxy.Snapshot] // instead of answer
 	code   atomic.Int64                          // instead of 200
 	polls  atomic.Int64
+
+	sessions atomic.Pointer[[]byte] // the answer about open sessions
+	listCode atomic.Int64           // instead of 200
+	listed   atomic.Int64           // how often they were asked for
+	search   atomic.Pointer[string] // the parameters of the last time
 }
 
 func serve(t testing.TB, s proxy.Snapshot) *site {
@@ -47,6 +52,7 @@ func (s *site) start() {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", page.Handler(http.NotFoundHandler()))
 	mux.HandleFunc("GET /api/v1/status", s.status)
+	mux.HandleFunc("GET /api/v1/sessions", s.answerSessions)
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go s.server.Serve(listener)
 }
@@ -70,6 +76,36 @@ func (s *site) status(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(int(code))
 	}
 	w.Write(body)
+}
+
+func (s *site) answerSessions(w http.ResponseWriter, r *http.Request) {
+	s.listed.Add(1)
+	s.search.Store(&r.URL.RawQuery)
+	w.Header().Set("Content-Type", "application/json")
+	if code := s.listCode.Load(); code != 0 {
+		w.WriteHeader(int(code))
+	}
+	if body := s.sessions.Load(); body != nil {
+		w.Write(*body)
+	}
+}
+
+// searched gives the parameters with which the sessions were asked for last.
+func (s *site) searched() string {
+	if last := s.search.Load(); last != nil {
+		return *last
+	}
+	return ""
+}
+
+// list makes that the list of open sessions from now on.
+func (s *site) list(sessions proxy.Sessions) {
+	s.Helper()
+	body, err := json.Marshal(sessions)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.sessions.Store(&body)
 }
 
 // say makes that the answer from now on.

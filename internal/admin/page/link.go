@@ -10,7 +10,7 @@ import (
 // The lines of a module that link understands. An import or an export of another form is a panic, which tests find.
 var (
 	importLine = regexp.MustCompile(`(?m)^import \{ ([^}]+) \} from '\./([a-z]+)\.js';\n`)
-	exportLine = regexp.MustCompile(`(?m)^export (?:const|class|function) ([A-Za-z]+)`)
+	exportLine = regexp.MustCompile(`(?m)^export (?:const|class|(?:async )?function) ([A-Za-z]+)`)
 	otherLine  = regexp.MustCompile(`(?m)^(?:import|export)\b.*$`)
 )
 

@@ -7,6 +7,7 @@ import { Model } from './model.js';
 import { Names } from './names.js';
 import { Poll } from './poll.js';
 import { problemsOf } from './problems.js';
+import { Sessions } from './sessions.js';
 import { Status } from './status.js';
 import { Table } from './table.js';
 import { View } from './view.js';
@@ -15,7 +16,7 @@ import { Wrong } from './wrong.js';
 const model = new Model();
 const table = new Table(new View());
 const wrong = new Wrong((words) => table.search(words));
-const parts = [new Figures(), new Events(), table, new Names()];
+const parts = [new Figures(), new Events(), table, new Sessions(), new Names()];
 
 function take(answer) {
   model.take(answer);

@@ -63,7 +63,8 @@ export class Poll {
   }
 }
 
-async function get(url) {
+// get asks once, and gives the answer; or an error that says in a few words why there is none.
+export async function get(url) {
   const control = new AbortController();
   const timer = setTimeout(() => control.abort(), patience);
   const response = await fetch(url, { cache: 'no-store', signal: control.signal }).catch(() => {
