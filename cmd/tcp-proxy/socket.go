@@ -8,8 +8,9 @@ import (
 )
 
 // If the command line does not say which proxy to connect to, the unix socket in the first of these configurations that has one is
-// used, otherwise usualSocket, the one of the packages.
-var usualConfigs = []string{defaultFile, packagedConfig, packagedDirectory}
+// used, otherwise usualSocket, the one of the packages. The directory is there only if an administrator has made it, the
+// packaged file also beside it.
+var usualConfigs = []string{defaultFile, packagedDirectory, packagedConfig}
 
 const usualSocket = "/run/tcp-proxy/admin.sock"
 
@@ -18,7 +19,7 @@ type remote struct{ socket, file string }
 
 func (r *remote) addTo(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.socket, "socket", "", "the admin socket of the proxy (default: the one in the configuration, else "+usualSocket+")")
-	cmd.Flags().StringVar(&r.file, configFile, "", "the configuration of the running proxy, a file or a directory (default: "+defaultFile+", else "+packagedConfig+", else "+packagedDirectory+")")
+	cmd.Flags().StringVar(&r.file, configFile, "", "the configuration of the running proxy, a file or a directory (default: "+defaultFile+", else "+packagedDirectory+", else "+packagedConfig+")")
 }
 
 // client makes a client of the running proxy.
