@@ -61,10 +61,7 @@ func readDirectory(path string) (*reading, error) {
 		case len(r.parts) == MaxFiles:
 			return nil, Error{File: path, Text: fmt.Sprintf("has more than %d files: that is the limit of a configuration directory", MaxFiles)}
 		}
-		p, gone := readPart(filepath.Join(path, name))
-		if gone {
-			continue
-		}
+		p := readPart(filepath.Join(path, name))
 		r.parts = append(r.parts, p)
 		if r.size += len(p.data); r.size > MaxSize {
 			return nil, Error{File: path, Text: fmt.Sprintf("its files are larger than 16 MiB in all, the limit of a configuration; %s exceeds it", name)}
@@ -73,23 +70,20 @@ func readDirectory(path string) (*reading, error) {
 	return r, nil
 }
 
-// readPart reads a file of a directory. gone means that it was removed after the directory was read.
-func readPart(path string) (p part, gone bool) {
+// readPart reads a file of a directory.
+func readPart(path string) part {
 	data, err := linux.ReadRegular(path, MaxSize)
 	var unfit *linux.Unfit
 	switch {
 	case err == nil:
-		return part{path: path, data: data}, false
+		return part{path: path, data: data}
 	case errors.As(err, &unfit):
-		return failed(path, unfit.Why+": every *.json of a configuration directory is a regular file of at most 16 MiB", err), false
-	case errors.Is(err, fs.ErrNotExist):
-		to, ok := linux.BrokenLink(path)
-		if !ok {
-			return part{}, true
-		}
-		return failed(path, "is a symbolic link that leads nowhere: "+to+" does not exist", err), false
+		return failed(path, unfit.Why+": every *.json of a configuration directory is a regular file of at most 16 MiB", err)
 	}
-	return failed(path, "cannot be read: "+reason(err), err), false
+	if to, ok := linux.BrokenLink(path); ok {
+		return failed(path, "is a symbolic link that leads nowhere: "+to+" does not exist", err)
+	}
+	return failed(path, "cannot be read: "+reason(err), err) // also if it was removed since: then the next reading differs
 }
 
 func failed(path, text string, cause error) part {

@@ -389,3 +389,35 @@ func watches(t *testing.T) (n int) {
 	}
 	return n
 }
+
+// The number of watches of a directory is bounded too. Beyond that, the files are read from time to time.
+func TestWatchesOfADirectoryAreBounded(t *testing.T) {
+	inotify, err := linux.NewInotify()
+	must(t, err)
+	dir := t.TempDir()
+	part := func(i int) string { return filepath.Join(dir, fmt.Sprint(i, ".part")) }
+	for i := range 3 * mostWatches {
+		must(t, write(part(i), ""))
+	}
+	f := newFile(dir, content, inotify)
+	f.add = func(path string, mask uint32) (int, error) {
+		if len(f.watches) >= mostWatches {
+			return 0, unix.ENOSPC // as beyond /proc/sys/fs/inotify/max_user_watches
+		}
+		return inotify.Add(path, mask)
+	}
+	f.again = 10 * time.Millisecond
+	before := watches(t)
+	f.start()
+	defer f.Close()
+	expectChange(t, f, "the start")
+	if n := watches(t) - before; n != mostWatches {
+		t.Errorf("%d watches, want %d", n, mostWatches)
+	}
+	for i := range 3 * mostWatches {
+		if i%mostWatches == 0 {
+			must(t, write(part(i), "changed"))
+			expectChange(t, f, "a file, watched or not")
+		}
+	}
+}
