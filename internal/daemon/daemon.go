@@ -50,7 +50,7 @@ type Daemon struct {
 // Source is the source of the configuration, and of requests to read it again.
 type Source struct {
 	Read func() (*config.Config, error) // reads it
-	File string                         // the file to watch for changes
+	File string                         // the file or directory to watch for changes
 	// ReloadSocket is the path of a unix socket that takes reloads only, whatever the configuration says; empty: there is none.
 	ReloadSocket string
 }
