@@ -26,12 +26,17 @@ func (s *Server) Snapshot() Snapshot {
 		Log:     s.logState(),
 		Names:   s.names(),
 		Events:  s.history.read(),
+
+		AdminListen: []string{},
 	}
 	snapshot.Shortages, snapshot.Lacked = s.shortages.read()
 	s.mu.Lock()
 	snapshot.Started, snapshot.State = s.started, s.stageLocked()
 	if s.cfg != nil { // there is none before Start
 		snapshot.Engine = s.cfg.Engine
+		for _, a := range s.cfg.Admin.Listen {
+			snapshot.AdminListen = append(snapshot.AdminListen, a.String())
+		}
 	}
 	apps, ports := s.apps, s.portsOf()
 	s.mu.Unlock()

@@ -27,6 +27,7 @@ type Snapshot struct {
 	Taken          time.Time         `json:"taken"`
 	Started        time.Time         `json:"started"` // when the server began to accept
 	State          Stage             `json:"state"`
+	AdminListen    []string          `json:"admin_listen"` // the addresses of the admin API, as in the configuration
 	Engine         string            `json:"engine"`
 	Workers        Workers           `json:"workers"`
 	Reloads        Reloads           `json:"reloads"`

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tcp-proxy/internal/admin"
 	"tcp-proxy/internal/admin/page"
 	"tcp-proxy/internal/proxy"
 )
@@ -24,6 +25,10 @@ type site struct {
 	live   atomic.Pointer[func() proxy.Snapshot] // instead of answer
 	code   atomic.Int64                          // instead of 200
 	polls  atomic.Int64
+
+	active     atomic.Pointer[[]byte] // the answer about the configuration
+	configCode atomic.Int64           // instead of 200
+	configs    atomic.Int64           // how often it was asked for
 
 	sessions atomic.Pointer[[]byte] // the answer about open sessions
 	listCode atomic.Int64           // instead of 200
@@ -52,6 +57,7 @@ func (s *site) start() {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", page.Handler(http.NotFoundHandler()))
 	mux.HandleFunc("GET /api/v1/status", s.status)
+	mux.HandleFunc("GET /api/v1/config", s.answerConfig)
 	mux.HandleFunc("GET /api/v1/sessions", s.answerSessions)
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go s.server.Serve(listener)
@@ -88,6 +94,27 @@ func (s *site) answerSessions(w http.ResponseWriter, r *http.Request) {
 	if body := s.sessions.Load(); body != nil {
 		w.Write(*body)
 	}
+}
+
+func (s *site) answerConfig(w http.ResponseWriter, _ *http.Request) {
+	s.configs.Add(1)
+	w.Header().Set("Content-Type", "application/json")
+	if code := s.configCode.Load(); code != 0 {
+		w.WriteHeader(int(code))
+	}
+	if body := s.active.Load(); body != nil {
+		w.Write(*body)
+	}
+}
+
+// config makes that the active configuration from now on.
+func (s *site) config(c admin.Config) {
+	s.Helper()
+	body, err := json.Marshal(c)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.active.Store(&body)
 }
 
 // searched gives the parameters with which the sessions were asked for last.

@@ -1,5 +1,6 @@
 // The page: asks for the status and shows each answer.
 
+import { Config } from './config.js';
 import { Events } from './events.js';
 import { Figures } from './figures.js';
 import { listen } from './keys.js';
@@ -16,7 +17,7 @@ import { Wrong } from './wrong.js';
 const model = new Model();
 const table = new Table(new View());
 const wrong = new Wrong((words) => table.search(words));
-const parts = [new Figures(), new Events(), table, new Sessions(), new Names()];
+const parts = [new Figures(), new Events(), table, new Sessions(), new Names(), new Config()];
 
 function take(answer) {
   model.take(answer);

@@ -38,7 +38,7 @@ func newAsset(name, kind, policy string, body []byte) asset {
 
 // document is the page.
 var document = sync.OnceValue(func() asset {
-	style, script := "\n"+read("style.css")+read("table.css")+read("sessions.css"), "\n"+link(files, "main")
+	style, script := "\n"+read("style.css")+read("table.css")+read("sessions.css")+read("config.css"), "\n"+link(files, "main")
 	body := read("index.html")
 	for _, inline := range []struct{ mark, tag, text string }{
 		{`<link rel="stylesheet" href="style.css">`, "style", style},

@@ -3,6 +3,7 @@
 import { Keyed, attribute, find, h, text } from './dom.js';
 import { bytes, count, of, span, unknown } from './format.js';
 import { get } from './poll.js';
+import { reach } from './reach.js';
 
 const most = 100; // sessions that are asked for
 const sure = 5000; // ms for which a second click closes
@@ -14,7 +15,7 @@ const columns = [
 ];
 
 export class Sessions {
-  #open = false; #asking = false; #again = false; #note = '';
+  #open = false; #asking = false; #again = false; #note = ''; #answer = {};
   #rows = new Keyed(find('sessions-rows'), () => new Row((id) => this.#close(id)));
 
   constructor() {
@@ -32,7 +33,8 @@ export class Sessions {
   }
 
   // show is called when there is a new status.
-  show() {
+  show(model) {
+    this.#answer = model.answer;
     if (this.#open) this.#ask();
   }
 
@@ -71,7 +73,14 @@ export class Sessions {
     text(find('sessions-note'), [problem, this.#note].filter(Boolean).join(' '));
     find('sessions-table').hidden = sessions.length === 0;
     attribute(find('sessions-table'), 'class', mayClose ? null : 'reads');
+    this.#reach(!mayClose);
     this.#rows.show(sessions.map((session) => ({ ...session, key: String(session.id), mayClose })));
+  }
+
+  // reach says where sessions can be closed.
+  #reach(wanted) {
+    find('sessions-reach').hidden = !wanted;
+    for (const [part, words] of Object.entries(reach(this.#answer))) text(find(`sessions-reach-${part}`), words);
   }
 
   async #close(id) {
