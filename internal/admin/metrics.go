@@ -140,7 +140,7 @@ func families(version string) []family {
 		gauge("name_addresses", "name", "Addresses that the target name resolves to.", ofNames(func(n *proxy.Name, give giver) {
 			give(float64(len(n.Addresses)), n.Name)
 		})),
-		gauge("name_failing", "name", "1 if the last lookup of the name failed, else 0. While it fails, the last addresses are used.", ofNames(func(n *proxy.Name, give giver) {
+		gauge("name_failing", "name", "1 if the last lookup of the name failed, or only a part of the answer can be used, else 0. After a failure the addresses of the last answer are used, if there was one.", ofNames(func(n *proxy.Name, give giver) {
 			give(oneIf(n.Problem != ""), n.Name)
 		})),
 		gauge("name_overdue_seconds", "name", "How long ago the answer in use for the name expired without a new one; 0 if it has not expired.",

@@ -14,6 +14,7 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/resolve"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -123,13 +124,13 @@ func flapping(t *testing.T) {
 	why := errors.New("no route to host")
 	for range flaps {
 		n.targetDead("web", a, why)
-		n.nameChanged(name, why, time.Now())
+		n.nameChanged(resolve.Answer{Name: name, Err: why, Since: time.Now()})
 		n.targetAlive("web", a, "so")
-		n.nameChanged(name, nil, time.Now())
+		n.nameChanged(resolve.Answer{Name: name, Since: time.Now()})
 	}
 	n.targetDead("web", a, why)
 	n.targetDead("web", b, why)
-	n.nameChanged(name, why, time.Now())
+	n.nameChanged(resolve.Answer{Name: name, Err: why, Since: time.Now()})
 	for what, begin := range map[string]string{a.Name: "target is ", name.String(): "name lookup "} {
 		lines := n.lines(what)
 		reported := 0

@@ -9,6 +9,7 @@ import (
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/logging"
+	"tcp-proxy/internal/resolve"
 	"tcp-proxy/internal/sanitize"
 	"tcp-proxy/internal/upstream"
 )
@@ -66,18 +67,30 @@ func (p *plan) stopResolving(apps, kept []*app) {
 	}
 }
 
-// nameChanged is called when looking up a name begins to fail, with the error, and when it works again, with nil.
-func (s *Server) nameChanged(name config.Address, err error, since time.Time) {
-	fields := logging.Fields{"name": name.String()}
-	if err == nil {
-		fields[logging.EventKey], fields["after"] = logging.NameBack, time.Since(since).Round(time.Millisecond).String()
-		s.log.Throttled(nameState, name.String(), logging.Info, "name lookup works again", fields)
-		s.history.note(Event{Kind: EventNameBack, Target: name.String(), Text: "name lookup works again"})
+// nameChanged is called when looking up a name begins to fail, and when it works.
+func (s *Server) nameChanged(a resolve.Answer) {
+	name := a.Name.String()
+	fields := logging.Fields{"name": name}
+	if a.Err == nil {
+		text := "name lookup works again"
+		if a.First {
+			text = "name lookup works; the name has its first addresses"
+		}
+		fields[logging.EventKey], fields["after"] = logging.NameBack, time.Since(a.Since).Round(time.Millisecond).String()
+		s.log.Throttled(nameState, name, logging.Info, text, fields)
+		s.history.note(Event{Kind: EventNameBack, Target: name, Text: text})
 		return
 	}
-	fields[logging.EventKey], fields[logging.ErrorKey] = logging.NameFailing, err
-	s.log.Throttled(nameState, name.String(), logging.Warn, "name lookup failed; keeping the last answer", fields)
-	s.history.note(Event{Kind: EventNameFailing, Target: name.String(), Text: "name lookup failed", Reason: err.Error()})
+	text := "name lookup failed; keeping the last answer"
+	switch {
+	case len(a.Endpoints) == 0:
+		text = "name lookup failed; the name has no address yet, and is no target until a lookup succeeds; retrying"
+	case a.Partial:
+		text = "name lookup is incomplete; using the addresses that are known"
+	}
+	fields[logging.EventKey], fields[logging.ErrorKey] = logging.NameFailing, a.Err
+	s.log.Throttled(nameState, name, logging.Warn, text, fields)
+	s.history.note(Event{Kind: EventNameFailing, Target: name, Text: text, Reason: a.Err.Error()})
 }
 
 // names returns the state of all names of targets.
@@ -96,10 +109,10 @@ func (s *Server) names() []Name {
 			}
 		}
 		if u, ok := badNames[n.Name]; ok {
-			n.Problem, n.Since = u.why, u.since
+			n.Problem, n.Since, n.Partial = u.why, u.since, true
 		}
 		if a.Err != nil {
-			n.Problem, n.Since = sanitize.Text(a.Err.Error(), maxText), a.Since
+			n.Problem, n.Since, n.Partial = sanitize.Text(a.Err.Error(), maxText), a.Since, a.Partial
 		}
 		names[i] = n
 	}

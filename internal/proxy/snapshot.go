@@ -99,7 +99,8 @@ type Name struct {
 	Refreshed time.Time `json:"refreshed,omitzero"` // time of the last answer
 	Expires   time.Time `json:"expires,omitzero"`
 	Overdue   float64   `json:"overdue_seconds,omitempty"` // how long the answer, or that of a host of SRV records, has been expired
-	Problem   string    `json:"problem,omitempty"`         // why the last lookup failed; the addresses are the previous ones
+	Problem   string    `json:"problem,omitempty"`         // why the last lookup failed, or found only a part; the addresses are the previous ones, if there were any
+	Partial   bool      `json:"partial,omitempty"`         // the problem is not that there is no answer: a part is missing or cannot be used
 	Since     time.Time `json:"since,omitzero"`            // since when lookups fail
 }
 

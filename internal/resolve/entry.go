@@ -30,6 +30,7 @@ type entry struct {
 	expires   time.Time
 	asked     bool  // a lookup has ended at least once
 	err       error // of the last lookup
+	partial   bool  // the last lookup failed, but found something
 	failures  int   // consecutive ones
 	slow      bool  // the last lookup took longer than quickTimeout
 
@@ -162,6 +163,7 @@ func (r *Resolver) finish(e *entry, found answer, err error) {
 	now := time.Now()
 	var wait time.Duration
 	e.err = sanitize.Error(err, sanitize.Limit)
+	e.partial = err != nil && !found.empty()
 	if err == nil {
 		e.refreshed, e.failures = now, 0
 		wait = min(max(found.ttl, minTTL), maxTTL)

@@ -33,7 +33,7 @@ func TestTooManyHosts(t *testing.T) {
 		s := newSet("srv:service")
 		r.manyHosts("service", 10*sec, maxHosts+900)
 		r.Subscribe(s, nil)
-		r.expectReports("0s srv:service (0s): its records name 1400 hosts, of which 500 are looked up")
+		r.expectReports("0s srv:service (0s): partial: its records name 1400 hosts, of which 500 are looked up")
 		if n := len(s.All()); n != maxHosts {
 			t.Errorf("%d endpoints", n)
 		}
@@ -157,7 +157,7 @@ func TestHostsWithoutAnAnswer(t *testing.T) {
 		r.expectEndpoints(s, "10.0.0.1:80")
 		r.expectReports()
 		time.Sleep(10 * sec)
-		r.expectReports("11s srv:service (11s): host two: no answer within 1s")
+		r.expectReports("11s srv:service (11s): partial: host two: no answer within 1s")
 		// The same if each answer has other hosts that do not answer.
 		for round := range 3 {
 			r.services("service", 10*sec, "one. 80 0 0", fmt.Sprintf("new-%d. 80 0 0", round))
@@ -221,7 +221,7 @@ func TestOverdue(t *testing.T) {
 			t.Error(got)
 		}
 		time.Sleep(3 * sec)
-		r.expectReports("0s never:80 (0s): no such host")
+		r.expectReports("0s never:80 (0s): no address: no such host")
 		if got := overdue(); fmt.Sprint(got) != "[0s 7s 7s]" {
 			t.Error(got)
 		}

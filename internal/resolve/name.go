@@ -33,6 +33,7 @@ type name struct {
 
 	failing      bool
 	failingSince time.Time
+	failingFirst bool // it had no endpoint when it began to fail
 }
 
 // maxEndpoints is the maximum number of endpoints of a name.
@@ -147,15 +148,16 @@ func (r *Resolver) updateFailure(n *name) {
 		return
 	}
 	n.failing = failing
+	now := time.Now()
 	if failing {
-		if len(n.endpoints) == 0 {
+		if n.failingFirst = len(n.endpoints) == 0; n.failingFirst {
 			r.markChanged(n)
 		}
-		n.failingSince = time.Now()
-		r.report(n.address, r.problem(n), n.failingSince)
-		return
+		n.failingSince = now
 	}
-	r.report(n.address, nil, n.failingSince)
+	a := r.answer(n, now)
+	a.Since, a.First = n.failingSince, !failing && n.failingFirst
+	r.report(a)
 }
 
 // problem describes a failing name on one line of bounded length, however many hosts it has.

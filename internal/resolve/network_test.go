@@ -6,11 +6,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/testkit"
 )
 
@@ -39,7 +37,7 @@ func TestUnansweredZonesOfARealServer(t *testing.T) {
 		unanswered.Add(1)
 		return response{none: true}
 	})
-	r := New(func(config.Address, error, time.Time) {})
+	r := New(func(Answer) {})
 	defer r.Close()
 	r.lookUp = clientOf(s).lookUp
 	names := []string{"srv:_web._tcp.bad.", "web.good.:80"}

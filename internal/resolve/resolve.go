@@ -23,9 +23,9 @@ import (
 	"tcp-proxy/internal/upstream"
 )
 
-// Report is called with an error when a name begins to fail, and with nil when it works again; since is when it began to
-// fail. The text of the error is bounded. It must not block and must not call the Resolver.
-type Report func(name config.Address, err error, since time.Time)
+// Report is called when a name begins to fail, and without Err when it works; Since is when it began to fail then. It must not
+// block and must not call the Resolver.
+type Report func(Answer)
 
 // Resolver passes the addresses of names to the sets of targets that subscribe to them. It is safe for concurrent use.
 type Resolver struct {
@@ -189,8 +189,22 @@ type Answer struct {
 	Refreshed time.Time     // when the last lookup succeeded; zero: never
 	Expires   time.Time     // when the answer expires
 	Overdue   time.Duration // how long ago the answer, or that of one of its hosts, expired; 0: it is up to date
-	Err       error         // why the last lookup failed; nil: it did not. Its text is bounded
+	Err       error         // why the last lookup failed or found only a part; nil: it did not. Its text is bounded
+	Partial   bool          // with Err: there are Endpoints, but not those of a complete answer
 	Since     time.Time     // with Err: when the name began to fail
+	First     bool          // in a Report without Err: the name had no endpoint when it began to fail
+}
+
+// answer returns the state of a name.
+func (r *Resolver) answer(n *name, now time.Time) Answer {
+	a := Answer{
+		Name: n.address, Endpoints: n.endpoints, Refreshed: n.root.refreshed, Expires: n.root.expires, Overdue: n.overdue(now),
+	}
+	if n.failing {
+		a.Err, a.Since = r.problem(n), n.failingSince
+		a.Partial = len(n.endpoints) > 0 && (n.root.err == nil || n.root.partial || n.root.refreshed.IsZero())
+	}
+	return a
 }
 
 // Snapshot returns the state of every name, sorted by name.
@@ -200,13 +214,7 @@ func (r *Resolver) Snapshot() []Answer {
 	now := time.Now()
 	all := make([]Answer, 0, len(r.names))
 	for _, n := range r.names {
-		a := Answer{
-			Name: n.address, Endpoints: n.endpoints, Refreshed: n.root.refreshed, Expires: n.root.expires, Overdue: n.overdue(now),
-		}
-		if n.failing {
-			a.Err, a.Since = r.problem(n), n.failingSince
-		}
-		all = append(all, a)
+		all = append(all, r.answer(n, now))
 	}
 	slices.SortFunc(all, func(a, b Answer) int { return strings.Compare(a.Name.String(), b.Name.String()) })
 	return all

@@ -89,15 +89,28 @@ func TestNameWithoutAnAnswer(t *testing.T) {
 		s := newSet("web:80")
 		r.Subscribe(s, func() { t.Error("something new") })
 		time.Sleep(10 * sec)
-		r.expectReports("0s web:80 (0s): no such host")
+		r.expectReports("0s web:80 (0s): no address: no such host")
 		r.expectEndpoints(s)
 		var tried upstream.Attempts
 		if _, _, err := s.Pick(&tried, netip.Addr{}); !errors.Is(err, upstream.ErrNone) {
 			t.Error(err)
 		}
-		if a := r.Snapshot()[0]; !a.Refreshed.IsZero() || a.Err == nil {
+		if a := r.Snapshot()[0]; !a.Refreshed.IsZero() || a.Err == nil || a.Partial {
 			t.Errorf("%+v", a)
 		}
+	})
+	run(t, func(t *testing.T, r *rig) { // the first answer comes later
+		r.Subscribe(newSet("web:80"), nil)
+		r.expectReports("0s web:80 (0s): no address: no such host")
+		r.addresses("web", sec, "10.0.0.1")
+		time.Sleep(sec)
+		r.expectReports("1s web:80 (0s): works for the first time")
+		r.addresses("web", sec, "")
+		time.Sleep(sec)
+		r.expectReports("2s web:80 (2s): no answer")
+		r.addresses("web", sec, "10.0.0.1")
+		time.Sleep(sec)
+		r.expectReports("3s web:80 (2s): works")
 	})
 }
 
@@ -112,7 +125,7 @@ func TestOneFamilyFails(t *testing.T) {
 			return answer{addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}, ttl: 10 * sec, missing: ipv6}, errors.New("half")
 		})
 		time.Sleep(10 * sec)
-		r.expectReports("10s web:80 (10s): half")
+		r.expectReports("10s web:80 (10s): partial: half")
 		r.expectEndpoints(s, "10.0.0.2:80", "[fd00::1]:80")
 		time.Sleep(sec)
 		r.expectEndpoints(s, "10.0.0.2:80", "[fd00::1]:80")
@@ -295,7 +308,7 @@ func TestTooManyAddresses(t *testing.T) {
 		r.addresses("web", time.Hour, strings.Join(all, " "))
 		s := newSet("web:80")
 		r.Subscribe(s, nil)
-		r.expectReports("0s web:80 (0s): it has 1234 addresses, of which 1000 are used")
+		r.expectReports("0s web:80 (0s): partial: it has 1234 addresses, of which 1000 are used")
 		if n := len(s.All()); n != 1000 {
 			t.Errorf("%d endpoints", n)
 		}

@@ -47,14 +47,21 @@ func run(t *testing.T, test func(t *testing.T, r *rig)) {
 	})
 }
 
-func (r *rig) addReport(name config.Address, err error, since time.Time) {
+func (r *rig) addReport(a Answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	what := "works"
-	if err != nil {
-		what = err.Error()
+	switch {
+	case a.Err != nil && a.Partial:
+		what = "partial: " + a.Err.Error()
+	case a.Err != nil && len(a.Endpoints) == 0:
+		what = "no address: " + a.Err.Error()
+	case a.Err != nil:
+		what = a.Err.Error()
+	case a.First:
+		what = "works for the first time"
 	}
-	r.reports = append(r.reports, fmt.Sprintf("%v %v (%v): %s", r.now(), name, since.Sub(r.begin), what))
+	r.reports = append(r.reports, fmt.Sprintf("%v %v (%v): %s", r.now(), a.Name, a.Since.Sub(r.begin), what))
 }
 
 func (r *rig) now() time.Duration { return time.Since(r.begin) }

@@ -211,7 +211,7 @@ func TestOneFamilyTimesOut(t *testing.T) {
 		r.expectEndpoints(s, "10.0.0.1:80")
 		r.expectReports()
 		time.Sleep(10 * sec)
-		r.expectReports("11s web:80 (11s): no IPv6")
+		r.expectReports("11s web:80 (11s): partial: no IPv6")
 	})
 }
 

@@ -65,7 +65,7 @@ func TestServicesThatFail(t *testing.T) {
 		r.addresses("one.", 10*sec, "10.0.0.1")
 		r.Subscribe(s, nil)
 		r.expectEndpoints(s, "10.0.0.1:80") // what there is
-		r.expectReports("0s srv:service (0s): host two: no such host")
+		r.expectReports("0s srv:service (0s): partial: host two: no such host")
 		r.addresses("two.", 10*sec, "10.0.0.2")
 		time.Sleep(sec)
 		r.expectEndpoints(s, "10.0.0.1:80", "10.0.0.2:80")
@@ -73,7 +73,7 @@ func TestServicesThatFail(t *testing.T) {
 		r.addresses("one.", 0, "")
 		time.Sleep(9 * sec)
 		r.expectEndpoints(s, "10.0.0.1:80", "10.0.0.2:80")
-		r.expectReports("10s srv:service (10s): host one: no answer")
+		r.expectReports("10s srv:service (10s): partial: host one: no answer")
 		r.answer("service", func(context.Context) (answer, error) { return answer{}, errors.New("no records") })
 		r.addresses("one.", 10*sec, "10.0.0.11")
 		time.Sleep(10 * sec)
@@ -93,7 +93,7 @@ func TestServiceWithoutAddresses(t *testing.T) {
 		r.Subscribe(s, func() { t.Error("something new") })
 		synctest.Wait()
 		r.expectEndpoints(s)
-		r.expectReports("0s srv:service (0s): host one: no such host")
+		r.expectReports("0s srv:service (0s): no address: host one: no such host")
 	})
 }
 

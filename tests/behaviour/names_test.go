@@ -107,7 +107,7 @@ func TestANameThatFailsKeepsItsAnswer(t *testing.T) {
 		for round, fail := range []func(){names.Stop, func() { names.Set() }} {
 			expectNames(t, r, p, "a")
 			fail()
-			harness.Eventually(t, "the log says that the name fails", func() bool { return looked(p, target, "name lookup failed") > round })
+			harness.Eventually(t, "the log says that the name fails", func() bool { return looked(p, target, "name lookup failed; keeping the last answer") > round })
 			expectNames(t, r, p, "a", "a")
 			// A reload that changes the app does not forget it either.
 			p.Reload(harness.Config{Apps: []harness.App{{
@@ -137,7 +137,7 @@ func TestANameThatIsNotKnown(t *testing.T) {
 		h := startHosts(r, 1)
 		target := "web.internal:" + h.port
 		p := r.StartApp(harness.App{Targets: []any{target}})
-		if n := looked(p, target, "name lookup failed"); n != 1 {
+		if n := looked(p, target, "name lookup failed; the name has no address yet, and is no target until a lookup succeeds; retrying"); n != 1 {
 			t.Errorf("%d entries that the name is not known, want 1", n)
 		}
 		r.ExpectRefusal(p.Address())
@@ -146,6 +146,9 @@ func TestANameThatIsNotKnown(t *testing.T) {
 		}
 		names.Set(h.named("web.internal", 0)...)
 		goTo(t, r, p, "a")
+		harness.Eventually(t, "the log says that the name is known", func() bool {
+			return looked(p, target, "name lookup works; the name has its first addresses") == 1
+		})
 		if n := looked(p, target, ""); n != 2 {
 			t.Errorf("%d entries about the name, want 2", n)
 		}

@@ -68,7 +68,7 @@ func TestWhatIsWrongWithTheProxy(t *testing.T) {
 	same(t, "problems", texts(tab, "#wrong li"), []string{
 		"All 10,000 workers are busy. New connections wait until a session ends.",
 		"web does not accept on 1 of 2 ports. 5002: accept4: too many open files. show",
-		"db has no live target. None of its targets has an address yet. show",
+		"db has no live target. None of its targets has a usable address yet. show",
 		"db.internal does not resolve. no such host. It has no address yet. since 1 Mar 03:11:00, 1 min",
 		"cache has no live target. unix:/run/redis.sock is down. since 28 Feb 01:12:00, 2 d 2 h show",
 		"The proxy is draining. It keeps serving, but reports not ready, so that load balancers send new connections elsewhere.",
@@ -164,6 +164,18 @@ func TestUntestedTargets(t *testing.T) {
 	same(t, "choices", texts(tab, "#states button"), []string{"all 6", "alive 4", "untested 2", "dead 0", "draining 0", "down 0"})
 	tab.Click(`#states [data-state=untested]`)
 	same(t, "rows", rows(tab, 2), []string{"web 5001, 5002 | 2 of 3 alive, 1 untested", "10.0.0.3:80 | untested", "cache unix:/run/cache.sock | untested", "unix:/run/redis.sock | untested"})
+}
+
+// Of a name that has only a part of its addresses, the page does not say that it does not resolve, nor that an earlier answer is in
+// use.
+func TestNamesKnownInPart(t *testing.T) {
+	s := calm()
+	s.Names[0].Partial, s.Names[0].Problem, s.Names[0].Since = true, "no IPv6", night.Add(-time.Minute)
+	s.Names = append(s.Names, proxy.Name{Name: "sink.internal:80", Partial: true, Problem: "0.0.0.0:80 cannot be a target", Since: night.Add(-time.Minute)})
+	same(t, "problems", texts(desktop(t, serve(t, s)), "#wrong li"), []string{
+		"sink.internal:80 resolves only in part. 0.0.0.0:80 cannot be a target. It has no usable address. since 1 Mar 03:11:00, 1 min",
+		"db.internal resolves only in part. no IPv6. Its other addresses are in use. since 1 Mar 03:11:00, 1 min show",
+	})
 }
 
 // A port whose sockets systemd has made is shown once, with their addresses.

@@ -38,10 +38,12 @@ export function problemsOf(model) {
       continue;
     }
     const some = name.addresses?.length > 0;
-    const kept = some ? 'Its previous addresses stay in use.' : 'It has no address yet.';
+    const kept = name.partial
+      ? some ? 'Its other addresses are in use.' : 'It has no usable address.'
+      : some ? 'Its previous addresses stay in use.' : 'It has no address yet.';
     list.push({
       key: `name ${name.name}`, level: some ? partly : grave, since: moment(name.since), find: some ? name.name : null,
-      what: `${name.name} does not resolve.`, why: `${sentence(name.problem)} ${kept}`,
+      what: name.partial ? `${name.name} resolves only in part.` : `${name.name} does not resolve.`, why: `${sentence(name.problem)} ${kept}`,
     });
   }
   return list.sort((a, b) => b.level - a.level || (b.since ?? Infinity) - (a.since ?? Infinity));
@@ -109,7 +111,7 @@ function* ofApp(app, model) {
 }
 
 function noneWhy(app) {
-  if (app.targets.length === 0) return 'None of its targets has an address yet.';
+  if (app.targets.length === 0) return 'None of its targets has a usable address yet.';
   const kinds = ['dead', 'draining', 'down'].map((state) => [app.targets.filter((t) => t.state === state).length, state]);
   const counts = kinds.filter(([n]) => n > 0).map(([n, state]) => `${count(n)} ${state}`).join(', ');
   const why = app.worst?.reason ? `${app.worst.name}: ${sentence(app.worst.reason)}` : '';

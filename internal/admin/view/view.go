@@ -185,11 +185,16 @@ func (p *painter) names() {
 			}
 			continue
 		}
-		held := "it has no address yet"
-		if len(n.Addresses) > 0 {
-			held = "using its last answer"
+		state := "lookups have failed for %s, it has no address yet"
+		switch some := len(n.Addresses) > 0; {
+		case n.Partial && some:
+			state = "only a part of its answer has been usable for %s"
+		case n.Partial:
+			state = "no address of its answer has been usable for %s"
+		case some:
+			state = "lookups have failed for %s, using its last answer"
 		}
-		p.para("", red, fmt.Sprintf("%s: lookups have failed for %s, %s: %s", n.Name, p.ago(n.Since), held, n.Problem))
+		p.para("", red, n.Name+": "+fmt.Sprintf(state, p.ago(n.Since))+": "+n.Problem)
 	}
 }
 
