@@ -165,7 +165,7 @@ func (c *Config) FromDirectory() (unread []string, ok bool) {
 	return c.files.others, true
 }
 
-// FileOf returns the path of the file that has Apps[app].
+// FileOf returns the path of the file that has Apps[app]. The Config was read from files.
 func (c *Config) FileOf(app int) string {
 	return c.files.list[c.files.find(c.files.locate(fmt.Sprintf("apps[%d]", app)))].name
 }
