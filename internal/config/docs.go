@@ -9,8 +9,9 @@ var docs = map[string]string{
 	"drain_timeout": "How long open sessions may go on after the proxy was asked to stop. 0s ends them at once.",
 	"reload": "When the proxy re-reads its configuration. \"signal\": on SIGHUP or \"tcp-proxy reload\". " +
 		"\"auto\": also when its file changes, or a file of its directory.",
-	"log":       "What is logged, and in which format.",
-	"log.level": "Entries below this level are dropped. \"warn\" is an alias of \"warning\".",
+	"log": "What is logged, and in which format.",
+	"log.level": "Entries below this level are dropped. \"warn\" is an alias of \"warning\". \"tcp-proxy log-level\" sets another level " +
+		"in a running proxy for a while.",
 	"log.format": "\"journal\" writes to the systemd journal, with fields; \"text\" is for people, \"json\" for programs. " +
 		"\"auto\" is \"journal\" if standard error is connected to the journal, else \"text\".",
 	"log.sessions": "Whether each session is logged when it ends. A number N logs one in N sessions that end normally; failures " +

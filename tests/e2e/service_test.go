@@ -366,7 +366,7 @@ func TestJournal(t *testing.T) {
 				m.Errorf("%s=%v, want %s", field, record[field], want)
 			}
 		}
-		for _, field := range []string{"DURATION_USEC", "CONNECT_USEC"} {
+		for _, field := range []string{"DURATION_USEC", "CONNECT_USEC", "SESSION"} {
 			if n, err := strconv.Atoi(fmt.Sprint(record[field])); err != nil || n <= 0 {
 				m.Errorf("%s=%v", field, record[field])
 			}

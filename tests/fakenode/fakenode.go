@@ -15,6 +15,7 @@ import (
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/meter"
 	"tcp-proxy/internal/proxy"
+	"tcp-proxy/internal/relay"
 	"tcp-proxy/internal/upstream"
 )
 
@@ -174,6 +175,23 @@ func (n *Node) SetSessions(sessions ...proxy.Session) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.sessions = sessions
+}
+
+// Crowd gives n sessions in all states, for SetSessions.
+func Crowd(n int) (sessions []proxy.Session) {
+	for i := range n {
+		age := math.Pow(1.02, float64(n-i)) // seconds
+		idle := age / float64(1+i%7)
+		s := proxy.Session{
+			ID: uint64(1000 + 3*i), State: relay.Progresses[i%len(relay.Progresses)], App: appName(i % 5), Port: fmt.Sprint(5001 + i%5),
+			Client: fmt.Sprintf("192.0.2.%d:%d", i%256, 40000+i), Started: time.Now().Add(-time.Duration(age * float64(time.Second))).Round(0), Age: age,
+		}
+		if s.State == relay.Established || s.State == relay.HalfClosed {
+			s.Target, s.Idle, s.Upload, s.Download = targetName(i%5, i%10), &idle, int64(age*100), int64(age*5000)
+		}
+		sessions = append(sessions, s)
+	}
+	return sessions
 }
 
 // CloseSession implements admin.Node.

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tcp-proxy/internal/config"
 	"tcp-proxy/internal/relay"
@@ -258,5 +262,74 @@ func TestSessionsWithHeader(t *testing.T) {
 			r.Errorf("the client is %v by %v", s.Client, s.Peer)
 		}
 		r.finish(client, server)
+	})
+}
+
+// Sessions come and go while others list them and end some: each has one record, with an ID of its own.
+func TestListWhileSessionsComeAndGo(t *testing.T) {
+	eachTCP(t, nil, func(r *rig) {
+		const clients, each = 4, 30
+		done := make(chan struct{})
+		var others, all sync.WaitGroup
+		for range 2 {
+			others.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					for _, s := range r.sessions(3, nil).Oldest {
+						if s.ID%3 == 0 {
+							if err := r.close(s.ID); err != nil && !errors.Is(err, relay.ErrNoSession) {
+								t.Error(err)
+							}
+						}
+					}
+				}
+			})
+		}
+		others.Go(func() {
+			for {
+				c, err := r.target.Accept()
+				if err != nil {
+					return
+				}
+				others.Go(func() {
+					io.Copy(c, c)
+					c.Close()
+				})
+			}
+		})
+		for range clients {
+			all.Go(func() {
+				for range each {
+					c, err := net.Dial("tcp", r.port.Listener.Addr().String())
+					if errors.Is(err, unix.ECONNRESET) { // the session was ended before Dial returned
+						continue
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c.Write([]byte("hello"))
+					c.(stream).CloseWrite()
+					io.Copy(io.Discard, c) // all of it, or a reset
+					c.Close()
+				}
+			})
+		}
+		seen := map[uint64]bool{}
+		for range clients * each {
+			rec := r.record()
+			if rec.ID == 0 || seen[rec.ID] || rec.Cause != relay.ClientClosed && rec.Cause != relay.OperatorReset && rec.Cause != relay.TargetClosed && rec.Cause != relay.ClientReset {
+				t.Errorf("%+v", rec)
+			}
+			seen[rec.ID] = true
+		}
+		all.Wait()
+		close(done)
+		r.target.Close()
+		others.Wait()
 	})
 }

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -64,6 +65,12 @@ func newRig(t *testing.T, e engine, clients, targets string, change func(*relay.
 			t.Error(err)
 		}
 		r.engine.Sample() // harmless by now
+		if found := r.sessions(1, nil); found.Open != 0 {
+			t.Errorf("an engine that has stopped has %d sessions", found.Open)
+		}
+		if err := r.close(1); !errors.Is(err, relay.ErrNoSession) {
+			t.Errorf("close a session of an engine that has stopped: %v", err)
+		}
 		if n := r.workers.Busy(); n != 0 {
 			t.Errorf("%d workers are still busy", n)
 		}

@@ -11,7 +11,8 @@ import (
 )
 
 // nextID gives a session its ID. Each loop counts its own sessions, in steps as wide as there are loops, so that no two give
-// the same.
+// the same. Where a session is, its ID does not say: one that comes from another process keeps it, if the loops then count from
+// above it.
 func (l *loop) nextID() uint64 {
 	l.lastID += uint64(len(l.engine.loops))
 	return l.lastID
@@ -108,6 +109,7 @@ func (l *loop) collect(s *sessionHot, to *relay.Collector) {
 			x.Moved = l.engine.moment(l.lastMoved(s))
 		}
 	})
+	*x = relay.OpenSession{} // it keeps no route and no target
 }
 
 // lastMoved is when a byte was last relayed, by what the loop knows without asking the kernel. A flow that waits for its

@@ -38,7 +38,9 @@ func run(listen string, apps, targets int) error {
 		}
 		address = config.AdminAddress{Network: "tcp", Addr: at}
 	}
-	s := admin.New(fakenode.New(apps, targets), "development", logging.Discard())
+	node := fakenode.New(apps, targets)
+	node.SetSessions(fakenode.Crowd(500)...)
+	s := admin.New(node, "development", logging.Discard())
 	plan, err := s.Prepare([]config.AdminAddress{address})
 	if err != nil {
 		return err
