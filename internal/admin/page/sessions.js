@@ -35,7 +35,7 @@ export class Sessions {
   // show is called when there is a new status.
   show(model) {
     this.#answer = model.answer;
-    if (this.#open) this.#ask();
+    this.#ask();
   }
 
   #toggle() {
@@ -47,7 +47,7 @@ export class Sessions {
     this.#ask();
   }
 
-  // ask asks for the list; if it is being asked for already, once more after that.
+  // ask asks for the list, if it is open; if it is being asked for already, once more after that.
   async #ask() {
     this.#again = this.#asking;
     if (this.#asking || !this.#open) return;
@@ -74,7 +74,7 @@ export class Sessions {
     find('sessions-table').hidden = sessions.length === 0;
     attribute(find('sessions-table'), 'class', mayClose ? null : 'reads');
     this.#reach(!mayClose);
-    this.#rows.show(sessions.map((session) => ({ ...session, key: String(session.id), mayClose })));
+    this.#rows.show(sessions.map((session) => ({ ...session, key: String(session.id) })));
   }
 
   // reach says where sessions can be closed.
@@ -113,14 +113,13 @@ class Row {
     this.element = h('tr', { role: 'row', class: 'session' }, ...columns.map(({ id, title }) => h('td', { class: id, role: 'cell', 'data-title': title || null }, this.cells[id])));
   }
 
-  update({ id, state, app, client, peer, target, age_seconds: age, idle_seconds: idle, bytes_upload: up, bytes_download: down, mayClose }) {
+  update({ id, state, app, client, peer, target, age_seconds: age, idle_seconds: idle, bytes_upload: up, bytes_download: down }) {
     this.id = id;
     const texts = {
       session: String(id), age: span(age), idle: idle === undefined ? unknown : span(idle), up: bytes(up), down: bytes(down),
       step: state.replace('_', ' '), app, client: peer ? `${client} by ${peer}` : client, target: target ?? unknown,
     };
     for (const [name, value] of Object.entries(texts)) text(this.cells[name], value);
-    this.button.hidden = !mayClose;
     this.#label();
   }
 
