@@ -40,7 +40,7 @@ func TestConfigIsShown(t *testing.T) {
 	tab.Click("#config-open")
 	tab.Until("it is shown", `document.querySelectorAll("#config-files pre").length === 2`)
 	same(t, "texts", configTexts(tab), []string{
-		"/etc/tcp-proxy/conf.d, 2 files, active since 1 Mar 00:12:00, 3 h", "The command line overrides max_workers 10000.",
+		"/etc/tcp-proxy/conf.d, 2 files, active since 1 Mar 00:12:00, 3 h", "The command line overrides max_workers: 10000.",
 		"/etc/tcp-proxy/conf.d/a.json", "/etc/tcp-proxy/conf.d/b.json",
 	})
 	if got := tab.Text(`document.querySelector("#config-files pre").textContent`); got != c.Files[0].Text {

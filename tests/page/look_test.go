@@ -113,6 +113,9 @@ func TestPhone(t *testing.T) {
 		}).map((e) => e.outerHTML.slice(0, 100))`, &small)
 		same(t, "too small for a finger", small, []string{})
 		tab.Eval(`document.querySelectorAll("#rows [data-does=more]").forEach((b) => b.click())`, nil)
+		var choices []string
+		tab.Eval(`[...document.querySelectorAll("#states button")].filter((e) => e.checkVisibility()).map((e) => e.innerText.trim())`, &choices)
+		same(t, "choices that have targets", choices, []string{"all 6", "alive 3", "dead 2", "draining 1"})
 		same(t, "a card", texts(tab, `tr[data-key="app cache"]`), []string{"cache unix:/run/cache.sock dead 40 s 200 – – – –"})
 		tab.Eval(`(() => { const sort = document.querySelector("#sort"); sort.value = "name"; sort.dispatchEvent(new Event("change")); })()`, nil)
 		same(t, "sorted by name", texts(tab, "tr.app .label"), []string{"cache", "db", "web"})
@@ -137,6 +140,18 @@ func TestEveryWindow(t *testing.T) {
 	for _, width := range []int{1920, 1440, 1280, 1150, 1024, 901, 900, 820, 721, 720, 600, 414, 360, 320} {
 		tab.Screen(width, 800, width < 500)
 		fits(t, tab, width)
+	}
+}
+
+// The state of an app with untested targets stands in one line, beside its icon, on the screen of a laptop.
+func TestStateInOneLine(t *testing.T) {
+	s := calm()
+	s.Apps[0].Targets[2].Untested = true
+	tab := open(t, serve(t, s), 1280, 800)
+	var heights []float64
+	tab.Eval(`["app web", "target web 10.0.0.1:80"].map((key) => document.querySelector("tr[data-key='" + key + "'] td.state").getBoundingClientRect().height)`, &heights)
+	if heights[0] != heights[1] {
+		t.Errorf("the row of the app is %v high, that of a target %v", heights[0], heights[1])
 	}
 }
 

@@ -45,6 +45,16 @@ func TestPictures(t *testing.T) {
 		{"tablet", trouble(), 820, 1100, "light", nil},
 		{"phone", trouble(), 360, 740, "dark", nil},
 		{"phone-list", trouble(), 360, 740, "light", func(tab *chromium.Tab) { tab.Eval(`document.querySelector("#list").scrollIntoView()`, nil) }},
+		{"first-hour", newcomer(), 1280, 800, "light", nil},
+		{"first-hour-dark", newcomer(), 1280, 800, "dark", nil},
+		{"first-hour-400", newcomer(), 400, 800, "light", nil},
+		{"nothing", nobody(), 1280, 800, "light", nil},
+		{"nothing-400-dark", nobody(), 400, 800, "dark", nil},
+		{"300-targets", crowd(30, 10), 1280, 800, "light", nil},
+		{"300-targets-dark", crowd(30, 10), 1280, 800, "dark", func(tab *chromium.Tab) { tab.Click("#by-target") }},
+		{"300-targets-400", crowd(30, 10), 400, 800, "light", nil},
+		{"long-names", longNames(), 1280, 800, "light", openAll},
+		{"long-names-400-dark", longNames(), 400, 800, "dark", openAll},
 		{"many", crowd(1000, 10), 1440, 900, "light", nil},
 		{"many-targets", crowd(1000, 10), 1440, 900, "light", func(tab *chromium.Tab) {
 			tab.Click("#by-target")
@@ -55,6 +65,8 @@ func TestPictures(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			s := serve(t, p.answer)
 			s.play(p.answer)
+			s.list(listing())
+			s.config(running())
 			s.expects = "Failed to load resource"
 			tab := open(t, s, p.width, p.height)
 			tab.Prefer("prefers-color-scheme", p.scheme)
@@ -73,6 +85,46 @@ func TestPictures(t *testing.T) {
 			tab.Picture(filepath.Join(*pictures, p.name+".png"))
 		})
 	}
+}
+
+// openAll opens every section and the details of every row.
+func openAll(tab *chromium.Tab) {
+	tab.Eval(`document.querySelectorAll("#sessions-open, #config-open, #rows [data-does=more]").forEach((b) => b.click())`, nil)
+	tab.Until("all is shown", `document.querySelector("#sessions-rows tr") && document.querySelector("#config-files pre")`)
+	tab.Eval(`document.querySelector("#sessions").scrollIntoView()`, nil)
+}
+
+// newcomer is the proxy of somebody's first hour: one app, three targets, of which nobody has connected to one yet.
+func newcomer() proxy.Snapshot {
+	s := calm()
+	s.Hostname, s.Started, s.Events, s.Names = "lb1", s.Taken.Add(-2*time.Minute), s.Events[:1], nil
+	s.Reloads = proxy.Reloads{Succeeded: 1, LastSuccess: s.Started}
+	s.Workers = proxy.Workers{Busy: 3, Max: 1000}
+	s.Apps = s.Apps[:1]
+	s.Apps[0].Ended, s.Apps[0].Active = map[string]uint64{"client_closed": 40}, 3
+	s.Apps[0].Targets[2].Untested, s.Apps[0].Targets[2].Sessions, s.Apps[0].Targets[2].Connect = true, 0, 0
+	s.Events[0].Time = s.Started
+	return s
+}
+
+// nobody is a proxy whose only app has a name as its target, which has no address yet.
+func nobody() proxy.Snapshot {
+	s := newcomer()
+	s.Apps[0].Targets, s.Apps[0].Active, s.Apps[0].Ended = []proxy.Target{}, 0, map[string]uint64{}
+	s.Apps[0].Upload, s.Apps[0].Download = 0, 0
+	s.Names = []proxy.Name{{Name: "web.internal:80", Problem: "no such host", Since: s.Started}}
+	s.Workers.Busy = 0
+	return s
+}
+
+// longNames is a proxy whose names are as long as they can be.
+func longNames() proxy.Snapshot {
+	s := trouble()
+	s.Hostname = strings.Repeat("proxy-of-the-department-", 5) + ".example.net"
+	s.Apps[0].Name = strings.Repeat("public-website-of-the-", 3)[:64]
+	s.Apps[0].Targets[0].Name = "backend-with-a-long-name.namespace.svc.cluster.internal:8443/[2001:db8:1234:5678::9abc]:8443"
+	s.Apps[0].Targets[1].Name = "unix:/srv/" + strings.Repeat("d", 90) + "/app.sock"
+	return s
 }
 
 // rounds is how many answers fill the lines.

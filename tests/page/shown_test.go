@@ -160,7 +160,7 @@ func TestUntestedTargets(t *testing.T) {
 	same(t, "looks", strings.Fields(tab.Text(`[...document.querySelectorAll("#rows .target, [data-key='app cache']")].map((r) => r.className.split(" ")[1] + r.querySelector("td.state use").getAttribute("href")).join(" ")`)), []string{
 		"fine#icon-alive", "fine#icon-alive", "untested#icon-untested", "fine#icon-alive", "fine#icon-alive", "untested#icon-untested", "untested#icon-untested",
 	})
-	same(t, "title", []string{tab.Text(`document.querySelector("[data-key='target web 10.0.0.3:80'] td.state [title]").title`)}, []string{"no connect and no probe has succeeded yet"})
+	same(t, "why", texts(tab, "[data-key='target web 10.0.0.3:80'] td.why"), []string{"no connect and no probe has succeeded yet"})
 	same(t, "choices", texts(tab, "#states button"), []string{"all 6", "alive 4", "untested 2", "dead 0", "draining 0", "down 0"})
 	tab.Click(`#states [data-state=untested]`)
 	same(t, "rows", rows(tab, 2), []string{"web 5001, 5002 | 2 of 3 alive, 1 untested", "10.0.0.3:80 | untested", "cache unix:/run/cache.sock | untested", "unix:/run/redis.sock | untested"})

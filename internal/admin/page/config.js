@@ -56,7 +56,7 @@ export class Config {
     const at = moment(since);
     const many = files.length === 1 && files[0].file === file ? '' : `, ${of(files.length, 'file')}`;
     text(find('config-about'), `${file}${many}, active since ${clock(at)}, ${span(this.#model?.age(at) ?? 0)}`);
-    const flags = overrides.map(({ key, value }) => `${key} ${value}`).join(', ');
+    const flags = overrides.map(({ key, value }) => `${key}: ${value}`).join(', ');
     let left = most;
     const shown = files.map(({ file: key, text: whole }) => {
       const part = whole.slice(0, Math.max(0, left));

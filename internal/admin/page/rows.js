@@ -19,7 +19,7 @@ export class Row {
     this.state = h('span');
     this.sessions = new Spark('sessions');
     this.connect = new Spark('connect');
-    this.more = h('button', { type: 'button', class: 'bare', 'data-does': 'more' }, icon('more'));
+    this.more = h('button', { type: 'button', class: 'bare', 'data-does': 'more', title: 'Details' }, icon('more'));
     this.open = h('button', { type: 'button', class: 'bare', 'data-does': 'open' }, icon('chevron'));
     const plain = ['since', 'why', 'sessions', 'fresh', 'download', 'upload', 'connect'];
     this.figures = Object.fromEntries(plain.map((id) => [id, h('span')]));
@@ -45,7 +45,6 @@ export class Row {
     text(this.name, item.name);
     text(this.aside, app ? some(item.ports.map((p) => p.label)) : asideOf(item, flat));
     text(this.state, app ? stateOf(item) : item.state);
-    attribute(this.state, 'title', item.state === 'untested' ? untestedMeans : null);
     const age = item.severity > 0 || !app ? model.age(item.since) : null;
     text(this.figures.since, age === null ? '' : span(age));
     attribute(this.figures.since, 'title', age === null ? null : `since ${clock(item.since)}`);
@@ -116,6 +115,7 @@ function whyApp(app, open) {
 
 function whyTarget(target) {
   const parts = target.reason ? [target.reason] : [];
+  if (target.state === 'untested') parts.push(untestedMeans);
   if (target.retry_in_seconds > 0) parts.push(`next try in ${span(Math.ceil(target.retry_in_seconds))}`);
   return parts.join(' · ');
 }

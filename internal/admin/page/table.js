@@ -122,6 +122,7 @@ export class Table {
     const update = ({ n, on }) => {
       text(number, count(n));
       attribute(element, 'aria-pressed', String(on));
+      attribute(element, 'data-none', n === 0); // left out where there is little room
     };
     return { element, update };
   }
