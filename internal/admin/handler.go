@@ -36,6 +36,9 @@ func (s *Server) handler(unix bool, address *rate.Limiter) http.Handler {
 		switch {
 		case !unix && !reads:
 			answerProblem(w, http.StatusForbidden, Problem{Error: "this address is read-only: actions need a unix socket of the admin API"})
+		case unix && isForwardedRebinding(r):
+			answerProblem(w, http.StatusForbidden, Problem{Error: fmt.Sprintf(
+				"a browser gets no answer for the host name %q over http: use localhost or the IP address", r.Host)})
 		case !unix && isRebinding(r):
 			answerProblem(w, http.StatusForbidden, Problem{Error: fmt.Sprintf(
 				"a loopback address does not answer for the host name %q: use localhost or the IP address", r.Host)})
@@ -105,6 +108,14 @@ func isRebinding(r *http.Request) bool {
 		return false
 	}
 	return !isPlainHost(r.Host)
+}
+
+// isForwardedRebinding is isRebinding for a unix socket, to which an operator has forwarded a port of the machine with the
+// browser. Other clients of a socket may use any name. A browser sends Accept-Encoding with every request, and Sec-Fetch-Site
+// over https, as through a server in front of the socket, where the certificate prevents rebinding. No page can set or remove
+// these headers (Fetch standard, forbidden request-headers; W3C Fetch Metadata).
+func isForwardedRebinding(r *http.Request) bool {
+	return !isPlainHost(r.Host) && r.Header.Get("Accept-Encoding") != "" && r.Header.Get("Sec-Fetch-Site") == ""
 }
 
 // isPlainHost reports whether the Host of a request is localhost, an IP address or nothing.

@@ -180,7 +180,11 @@ func TestStrangeNames(t *testing.T) {
 	}
 	for _, name := range []string{"evil.example", "evil.example:9901", "localhost.evil.example", "127.0.0.1.evil.example"} {
 		a.expect(a.ask(a.tcp, http.MethodGet, "/api/v1/status", host(name)), http.StatusForbidden, name)
-		a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status", host(name)), http.StatusOK, "")
+		a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status", host(name)), http.StatusOK, "") // curl
+		browser, https := header("Accept-Encoding", "gzip, deflate"), header("Sec-Fetch-Site", "same-origin")
+		a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status", host(name), browser), http.StatusForbidden, name) // through a port that is forwarded
+		a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status", host(name), browser, https), http.StatusOK, "")   // through a server with a certificate
+		a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/status", host("localhost:8080"), browser), http.StatusOK, "")
 	}
 }
 
