@@ -62,13 +62,13 @@ func newDrain(on bool) *cobra.Command {
 				if err := c.Drain(cmd.Context(), on); err != nil {
 					return asked(err)
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: "the node is draining: it keeps serving, but reports not ready", false: "the node is ready again"}[on])
+				fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: "the node is draining: it keeps serving, but reports not ready", false: "the node no longer drains"}[on])
 				return nil
 			}
 			if err := c.DrainTarget(cmd.Context(), args[0], args[1], on); err != nil {
 				return asked(err)
 			}
-			does := map[bool]string{true: "gets no new sessions", false: "gets new sessions again"}[on]
+			does := map[bool]string{true: "gets no new sessions", false: "is no longer drained"}[on]
 			fmt.Fprintf(cmd.OutOrStdout(), "%s of %s %s\n", args[1], args[0], does)
 			return nil
 		},
@@ -88,7 +88,7 @@ func newDrain(on bool) *cobra.Command {
 	if !on {
 		cmd.Use = "undrain [APP TARGET]"
 		cmd.Short = "Undo drain"
-		cmd.Long = "Undoes drain: the target gets new sessions again, or, without arguments, the node reports ready."
+		cmd.Long = "Undoes drain: the target gets new sessions again unless it is dead or down, or, without arguments, the node reports ready."
 	}
 	r.addTo(cmd)
 	return cmd

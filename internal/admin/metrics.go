@@ -178,8 +178,8 @@ func families(version string) []family {
 		gauge("last_reload_successful", "", "0 if the last reload was refused, else 1: it was applied, or there was none since the start.", func(s *proxy.Snapshot, give giver) {
 			give(oneIf(s.Reloads.Problem == ""))
 		}),
-		gauge("last_reload_success_timestamp_seconds", "", "When the active configuration was applied.", func(s *proxy.Snapshot, give giver) {
-			give(unixSeconds(s.Reloads.LastSuccess))
+		gauge("last_reload_success_timestamp_seconds", "", "When the active configuration was applied, once it was.", func(s *proxy.Snapshot, give giver) {
+			giveTime(s.Reloads.LastSuccess, give)
 		}),
 		counter("log_entries_lost_total", "", "Log entries lost because the log did not accept them.", func(s *proxy.Snapshot, give giver) {
 			give(float64(s.Log.Lost))
@@ -189,8 +189,8 @@ func families(version string) []family {
 				give(oneIf(s.State == stage), string(stage))
 			}
 		}),
-		gauge("start_timestamp_seconds", "", "When the proxy started to accept connections.", func(s *proxy.Snapshot, give giver) {
-			give(unixSeconds(s.Started))
+		gauge("start_timestamp_seconds", "", "When the proxy started to accept connections, once it has.", func(s *proxy.Snapshot, give giver) {
+			giveTime(s.Started, give)
 		}),
 		gauge("engine_info", "engine", "Always 1; the label is the engine, loop or copy.", func(s *proxy.Snapshot, give giver) { give(1, s.Engine) }),
 		gauge("build_info", "version goversion", "Always 1; the labels are the versions of the program and of Go.", func(_ *proxy.Snapshot, give giver) {
@@ -244,11 +244,11 @@ func perWord(known []string, counts map[string]uint64, f func(word string, n flo
 	}
 }
 
-func unixSeconds(t time.Time) float64 {
-	if t.IsZero() {
-		return 0
+// giveTime gives a time in seconds, unless it has not come yet.
+func giveTime(t time.Time, give giver) {
+	if !t.IsZero() {
+		give(float64(t.UnixMilli()) / 1000)
 	}
-	return float64(t.UnixMilli()) / 1000
 }
 
 func oneIf(yes bool) float64 {

@@ -195,6 +195,16 @@ func TestMetricsHaveTheSnapshot(t *testing.T) {
 	}
 }
 
+// Of what has not happened yet there is no time: a gauge of 0 would be the year 1970.
+func TestMetricsBeforeTheStart(t *testing.T) {
+	found := scrape(t, &proxy.Snapshot{State: proxy.Starting, Engine: "loop"})
+	for _, name := range []string{"start_timestamp_seconds", "last_reload_success_timestamp_seconds"} {
+		if f := found["tcp_proxy_"+name]; f != nil {
+			t.Errorf("%s is %v", name, seriesOf(f))
+		}
+	}
+}
+
 // withEveryCause gives the series of an app's sessions: the causes that the package of the engines has, and those given.
 func withEveryCause(app string, given map[string]float64) map[string]float64 {
 	source, err := os.ReadFile("../relay/cause.go")

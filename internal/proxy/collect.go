@@ -18,6 +18,7 @@ func (s *Server) Snapshot() Snapshot {
 	s.engine.Sample()
 	snapshot := Snapshot{
 		Version: SnapshotVersion,
+		Engine:  s.name,
 		Workers: Workers{Busy: s.workers.Busy(), Max: s.workers.Max(), Paused: map[string]uint64{
 			PausedWorkers: s.workers.Paused(),
 			PausedError:   s.acceptPauses.Load(),
@@ -33,7 +34,6 @@ func (s *Server) Snapshot() Snapshot {
 	s.mu.Lock()
 	snapshot.Started, snapshot.State = s.started, s.stageLocked()
 	if s.cfg != nil { // there is none before Start
-		snapshot.Engine = s.cfg.Engine
 		for _, a := range s.cfg.Admin.Listen {
 			snapshot.AdminListen = append(snapshot.AdminListen, a.String())
 		}

@@ -17,8 +17,19 @@ func (s *Server) Drain(on bool) {
 	if !on {
 		text = "no longer draining: ready"
 	}
+	if stage := s.Stage(); stage == Starting || stage == Stopping {
+		text = map[bool]string{true: "draining", false: "no longer draining"}[on] + "; not ready in any case while " + string(stage)
+	}
 	s.log.Info(text, nil)
 	s.history.note(Event{Kind: EventDraining, Text: text})
+}
+
+// undrained says what a target does that is no longer drained, by its state.
+var undrained = map[upstream.State]string{
+	upstream.Alive:    "target takes new sessions again",
+	upstream.Dead:     "target is no longer drained; it is dead",
+	upstream.Down:     "target is no longer drained; the configuration has it down",
+	upstream.Draining: "target is no longer drained", // and then drained again
 }
 
 // DrainTarget keeps new sessions from a target of an app, while open ones continue, or undoes that. name is the name
@@ -38,14 +49,12 @@ func (s *Server) DrainTarget(appName, name string, on bool) error {
 				continue
 			}
 			found = true
-			before := t.State()
-			t.Drain(on)
-			if t.State() == before && before != upstream.Down {
+			if !t.Drain(on) {
 				continue
 			}
 			text := "target is draining: it takes no new sessions"
 			if !on {
-				text = "target takes new sessions again"
+				text = undrained[t.State()]
 			}
 			s.log.Info(text, logging.Fields{"app": appName, "target": t.Name})
 			s.history.note(Event{Kind: EventTargetDrained, App: appName, Target: t.Name, Text: text})

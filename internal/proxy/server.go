@@ -26,7 +26,8 @@ type Server struct {
 	workers   *admit.Workers
 	engine    relay.Engine
 	inherited []listen.Inherited
-	initial   *plan // prepared by New, until Start
+	name      string // of the engine, which a reload does not change
+	initial   *plan  // prepared by New, until Start
 
 	prober   *probe.Prober
 	resolver *resolve.Resolver
@@ -61,6 +62,7 @@ func New(ctx context.Context, cfg *config.Config, log *logging.Logger, inherited
 		log:       log,
 		workers:   admit.NewWorkers(cfg.MaxWorkers),
 		inherited: inherited,
+		name:      cfg.Engine,
 		ports:     map[listen.Key]*port{},
 		guard:     guard{changed: make(chan struct{}, 1), found: make(chan cycle, 16)},
 	}

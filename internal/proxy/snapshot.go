@@ -25,7 +25,7 @@ type Snapshot struct {
 	Hostname       string            `json:"hostname,omitempty"`        // of this machine; empty: not known
 	ProgramVersion string            `json:"program_version,omitempty"` // of this program; empty: not known
 	Taken          time.Time         `json:"taken"`
-	Started        time.Time         `json:"started"` // when the server began to accept
+	Started        time.Time         `json:"started,omitzero"` // when the server began to accept; zero: it has not yet
 	State          Stage             `json:"state"`
 	AdminListen    []string          `json:"admin_listen"` // the addresses of the admin API, as in the configuration
 	Engine         string            `json:"engine"`
@@ -67,8 +67,8 @@ const (
 type Reloads struct {
 	Succeeded   uint64    `json:"succeeded"`
 	Refused     uint64    `json:"refused"`
-	LastSuccess time.Time `json:"last_success"`
-	Problem     string    `json:"problem,omitempty"` // why the last attempt was refused, the first errors one a line; empty: it was not
+	LastSuccess time.Time `json:"last_success,omitzero"` // zero: the first one is not active yet
+	Problem     string    `json:"problem,omitempty"`     // why the last attempt was refused, the first errors one a line; empty: it was not
 }
 
 // Log is the state of the log.

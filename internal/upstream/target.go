@@ -179,11 +179,13 @@ func (t *Target) Probed(err error) Change {
 	return Unchanged
 }
 
-// Drain keeps new sessions from the target, or undoes that. Open sessions continue.
-func (t *Target) Drain(on bool) {
-	if t.setDrained(on) {
+// Drain keeps new sessions from the target, or undoes that. Open sessions continue. It reports whether that changed anything.
+func (t *Target) Drain(on bool) (changed bool) {
+	changed = t.setDrained(on)
+	if changed {
 		t.changed()
 	}
+	return changed
 }
 
 // Bar keeps all sessions from the target, whose state is dead then, for a reason that no connect or probe can find:

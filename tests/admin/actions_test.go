@@ -189,9 +189,9 @@ func TestWhoMay(t *testing.T) {
 		says     string
 	}{
 		{0o660, 0, 0, nil, "drain", 0, "the node is draining"},
-		{0o660, 0, nobody, nil, "undrain", 0, "ready again"},
+		{0o660, 0, nobody, nil, "undrain", 0, "no longer drains"},
 		{0o660, nobody, 0, nil, "drain", 0, "the node is draining"},
-		{0o660, nobody, nobody, []uint32{group, 0}, "undrain", 0, "ready again"},
+		{0o660, nobody, nobody, []uint32{group, 0}, "undrain", 0, "no longer drains"},
 		{0o660, nobody, nobody, nil, "drain", 1, "only root and the group root may use it"},
 		{0o660, nobody, nobody, nil, "status", 1, "only root and the group root may use it"},
 		{0o666, nobody, nobody, []uint32{group}, "drain", 1, "permission denied for user 65534: only root, the user of the service and members of its group root may do this"},

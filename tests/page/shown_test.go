@@ -171,8 +171,12 @@ func TestUntestedTargets(t *testing.T) {
 func TestNamesKnownInPart(t *testing.T) {
 	s := calm()
 	s.Names[0].Partial, s.Names[0].Problem, s.Names[0].Since = true, "no IPv6", night.Add(-time.Minute)
-	s.Names = append(s.Names, proxy.Name{Name: "sink.internal:80", Partial: true, Problem: "0.0.0.0:80 cannot be a target", Since: night.Add(-time.Minute)})
-	same(t, "problems", texts(desktop(t, serve(t, s)), "#wrong li"), []string{
+	s.Names = append(s.Names, proxy.Name{Name: "sink.internal:80", Partial: true, Problem: "0.0.0.0:80 cannot be a target", Since: night.Add(-time.Minute)},
+		proxy.Name{Name: "new.internal:80"})
+	tab := desktop(t, serve(t, s))
+	same(t, "a name without an answer", texts(tab, "#names li:last-child"), []string{"new.internal:80 no address waiting for the first answer"})
+	same(t, "its look", []string{tab.Text(`document.querySelector("#names li:last-child use").getAttribute("href")`)}, []string{"#icon-untested"})
+	same(t, "problems", texts(tab, "#wrong li"), []string{
 		"sink.internal:80 resolves only in part. 0.0.0.0:80 cannot be a target. It has no usable address. since 1 Mar 03:11:00, 1 min",
 		"db.internal resolves only in part. no IPv6. Its other addresses are in use. since 1 Mar 03:11:00, 1 min show",
 	})
@@ -199,6 +203,10 @@ func TestEmpty(t *testing.T) {
 	tab := desktop(t, serve(t, proxy.Snapshot{Version: proxy.SnapshotVersion, Taken: night, State: proxy.Starting}))
 	same(t, "problems", texts(tab, "#wrong li"), []string{"The proxy is starting. It is not ready yet."})
 	same(t, "texts", texts(tab, "#nothing, #events-none"), []string{"Nothing has happened yet.", "There are no apps."})
+	same(t, "targets", texts(tab, "#figure-targets"), []string{"Targets alive 0 of 0 no target yet"})
+	if head := texts(tab, "#node")[0]; strings.Contains(head, "up") || strings.Contains(head, "engine") {
+		t.Errorf("the head says %q", head)
+	}
 }
 
 func TestManyProblems(t *testing.T) {

@@ -31,13 +31,14 @@ class Line {
   }
 
   update({ name, addresses, refreshed, expires, overdue_seconds: overdue, problem, since, model }) {
-    attribute(this.element, 'class', problem ? 'grave' : 'fine');
-    swapIcon(this.icon, problem || overdue > 0 ? 'partly' : 'alive');
+    const unanswered = !(addresses?.length > 0) && moment(refreshed) === null;
+    attribute(this.element, 'class', problem ? 'grave' : unanswered ? null : 'fine');
+    swapIcon(this.icon, problem || overdue > 0 ? 'partly' : unanswered ? 'untested' : 'alive');
     text(this.name, name);
     const all = addresses ?? [];
     const more = all.length > someAddresses ? ` and ${count(all.length - someAddresses)} more` : '';
     text(this.addresses, all.length > 0 ? `${all.slice(0, someAddresses).join(', ')}${more}` : 'no address');
-    text(this.note, problem ? failing(problem, moment(since), model) : fresh(moment(refreshed), moment(expires), overdue, model));
+    text(this.note, unanswered && !problem ? 'waiting for the first answer' : problem ? failing(problem, moment(since), model) : fresh(moment(refreshed), moment(expires), overdue, model));
   }
 }
 

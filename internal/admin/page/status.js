@@ -25,7 +25,7 @@ export class Status {
     attribute(stage, 'class', `badge ${state}`);
     const up = moment(started);
     text(find('host'), hostname ? ` on ${hostname}` : '');
-    const facts = [version && `version ${version}`, up !== null && `up ${span(model.age(up))}`, `engine ${engine}`, levelOf(log)];
+    const facts = [version && `version ${version}`, up !== null && `up ${span(model.age(up))}`, engine && `engine ${engine}`, levelOf(log)];
     text(find('node'), facts.filter(Boolean).join(' · '));
     this.#name = `${hostname ? `${hostname} · ` : ''}tcp-proxy ${location.host}`;
     this.#title = `${problems > 0 ? `(${problems}) ` : ''}${this.#name}`;

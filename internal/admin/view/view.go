@@ -179,6 +179,9 @@ func shortage(x *proxy.Shortage) string {
 func (p *painter) names() {
 	for _, n := range p.s.Names {
 		if n.Problem == "" {
+			if len(n.Addresses) == 0 && n.Refreshed.IsZero() {
+				p.para("", yellow, n.Name+": waiting for the first answer")
+			}
 			if n.Overdue > 0 {
 				late := span(time.Duration(n.Overdue * float64(time.Second)))
 				p.para("", yellow, fmt.Sprintf("%s: its answer expired %s ago and is used until a new one arrives", n.Name, late))

@@ -70,6 +70,7 @@ func troubled() *proxy.Snapshot {
 	s.Names = append(s.Names, proxy.Name{Name: "srv:_db._tcp.internal", Problem: "no such host", Since: began},
 		proxy.Name{Name: "part.internal:80", Addresses: []string{"10.0.0.5"}, Partial: true, Problem: "no IPv6", Since: now.Add(-time.Minute)},
 		proxy.Name{Name: "sink.internal:80", Partial: true, Problem: "0.0.0.0:80 cannot be a target", Since: now.Add(-time.Minute)},
+		proxy.Name{Name: "new.internal:80"},
 		proxy.Name{Name: "late.internal:80", Addresses: []string{"10.0.0.4"}, Overdue: 432})
 	s.Shortages = []proxy.Shortage{
 		{Kind: "connect", App: "web", Problem: "socket: too many open files", Since: now.Add(-95 * time.Second), Last: now},
