@@ -76,10 +76,30 @@ func (s *Server) routes() *http.ServeMux {
 	post("/api/v1/undrain", s.drain(false))
 	post("/api/v1/apps/{app}/targets/{target}/drain", s.drainTarget(true))
 	post("/api/v1/apps/{app}/targets/{target}/undrain", s.drainTarget(false))
-	pages := page.Handler(http.HandlerFunc(notFound))
-	get("/{$}", pages.ServeHTTP)
-	get("/page/{file}", pages.ServeHTTP)
+	get("/{$}", showPage)
+	get("/page/{file}", showPage)
 	return mux
+}
+
+var pages = page.Handler(http.HandlerFunc(notFound), takesGzip)
+
+// showPage answers with the page or its icon.
+func showPage(w http.ResponseWriter, r *http.Request) {
+	counted := &countedWriter{ResponseWriter: w}
+	pages.ServeHTTP(counted, r)
+	r.Context().Value(chargesKey{}).(charges).charge(counted.bytes / chunk)
+}
+
+// countedWriter counts the bytes of a body.
+type countedWriter struct {
+	http.ResponseWriter
+	bytes int
+}
+
+func (c *countedWriter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.bytes += n
+	return n, err
 }
 
 // notFound answers requests for paths that do not exist.

@@ -62,7 +62,7 @@ func TestReading(t *testing.T) {
 
 func TestCompression(t *testing.T) {
 	a := start(t)
-	for _, path := range []string{"/metrics", "/api/v1/status"} {
+	for _, path := range []string{"/", "/metrics", "/api/v1/status", "/api/v1/config"} {
 		plain := a.ask(a.socket, http.MethodGet, path)
 		squeezed := a.ask(a.socket, http.MethodGet, path, header("Accept-Encoding", "br, gzip;q=0.8"))
 		if plain.header.Get("Content-Encoding") != "" || squeezed.header.Get("Content-Encoding") != "gzip" {

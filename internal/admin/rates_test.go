@@ -1,9 +1,14 @@
 package admin
 
 import (
+	"context"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // A bucket lets its burst through at once and its rate from then on. A large answer makes the next requests wait for all of
@@ -35,4 +40,15 @@ func TestCharges(t *testing.T) {
 		time.Sleep(time.Hour)
 		let(5)
 	})
+}
+
+// The page is larger than a chunk, and costs as much as any other answer of its size.
+func TestPageIsCharged(t *testing.T) {
+	bucket := rate.NewLimiter(0, 10)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	w := httptest.NewRecorder()
+	showPage(w, r.WithContext(context.WithValue(t.Context(), chargesKey{}, charges{bucket})))
+	if want := 10 - w.Body.Len()/chunk; w.Body.Len() < chunk || int(bucket.Tokens()) != want {
+		t.Errorf("%v tokens are left after %d bytes, want %d", bucket.Tokens(), w.Body.Len(), want)
+	}
 }

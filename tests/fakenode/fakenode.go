@@ -57,7 +57,7 @@ const configText = `{
   "admin": {"listen": ["unix:/run/tcp-proxy/admin.sock"]},
   "apps": [
     {"name": "web", "ports": [5001, "127.0.0.1:10000"], "targets": ["10.0.0.1:80", "10.0.0.2:80"]},
-    {"name": "database", "ports": [5002], "targets": ["10.0.1.1:80"], "probe": {"send": "AUTH secret\\r\\n", "expect": "+OK"}},
+    {"name": "database", "ports": [5002], "targets": ["10.0.1.1:80"], "probe": {"send": "AUTH secret\r\n", "expect": "+OK"}},
   ],
 }
 `

@@ -55,7 +55,7 @@ func (s *site) start() {
 	}
 	s.address = listener.Addr().String()
 	mux := http.NewServeMux()
-	mux.Handle("GET /", page.Handler(http.NotFoundHandler()))
+	mux.Handle("GET /", page.Handler(http.NotFoundHandler(), func(*http.Request) bool { return false }))
 	mux.HandleFunc("GET /api/v1/status", s.status)
 	mux.HandleFunc("GET /api/v1/config", s.answerConfig)
 	mux.HandleFunc("GET /api/v1/sessions", s.answerSessions)

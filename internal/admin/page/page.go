@@ -5,6 +5,7 @@ package page
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -27,13 +28,18 @@ const policyFormat = "default-src 'none'; script-src '%s'; style-src '%s'; img-s
 
 // An asset is a file as it is sent.
 type asset struct {
-	name, kind, policy, tag string
-	body                    []byte
+	name, kind, policy string
+	sum                string // of body
+	body, gzipped      []byte
 }
 
 func newAsset(name, kind, policy string, body []byte) asset {
 	sum := sha256.Sum256(body)
-	return asset{name: name, kind: kind, policy: policy, tag: `"` + hex.EncodeToString(sum[:12]) + `"`, body: body}
+	var b bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is valid
+	w.Write(body)                                         // into memory, which cannot fail
+	w.Close()
+	return asset{name: name, kind: kind, policy: policy, sum: hex.EncodeToString(sum[:12]), body: body, gzipped: b.Bytes()}
 }
 
 // document is the page.
@@ -72,23 +78,32 @@ func hashOf(text string) string {
 }
 
 // Handler serves GET and HEAD of the page at /, and of its icon at /page/icon.svg. Requests of other paths go to missing.
-func Handler(missing http.Handler) http.Handler {
+// takesGzip reports whether the client of a request accepts gzip.
+func Handler(missing http.Handler, takesGzip func(*http.Request) bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", missing)
-	mux.Handle("GET /{$}", document())
-	mux.Handle("GET /page/icon.svg", newAsset("icon.svg", "image/svg+xml", "default-src 'none'; frame-ancestors 'none'", []byte(read("icon.svg"))))
+	serve := func(a asset) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, takesGzip(r)) }
+	}
+	mux.Handle("GET /{$}", serve(document()))
+	mux.Handle("GET /page/icon.svg", serve(newAsset("icon.svg", "image/svg+xml", "default-src 'none'; frame-ancestors 'none'", []byte(read("icon.svg")))))
 	return mux
 }
 
-// ServeHTTP sends the file. Browsers keep it, and ask each time whether it is still the same: after an upgrade of the proxy
-// they get the page of the new version.
-func (a asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
+// serve sends the file. Browsers keep it, and ask each time whether it is still the same: after an upgrade of the proxy they
+// get the page of the new version.
+func (a asset) serve(w http.ResponseWriter, r *http.Request, gzipped bool) {
+	h, tag, body := w.Header(), `"`+a.sum+`"`, a.body
+	if gzipped { // another representation has another tag (RFC 9110, 8.8.3.3)
+		h.Set("Content-Encoding", "gzip")
+		tag, body = `"`+a.sum+`-gzip"`, a.gzipped
+	}
+	h.Set("Vary", "Accept-Encoding")
 	h.Set("Content-Type", a.kind)
 	h.Set("Content-Security-Policy", a.policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Etag", a.tag)
-	http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(a.body))
+	h.Set("Etag", tag)
+	http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(body))
 }

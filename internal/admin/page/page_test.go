@@ -1,6 +1,8 @@
 package page
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
 	"io"
@@ -20,7 +22,7 @@ func ask(method, target string, header ...string) *http.Response {
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	Handler(http.NotFoundHandler()).ServeHTTP(w, r)
+	Handler(http.NotFoundHandler(), func(r *http.Request) bool { return r.Header.Get("Accept-Encoding") == "gzip" }).ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -56,6 +58,31 @@ func TestWhatIsServed(t *testing.T) {
 		if post := ask("POST", target); post.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("POST %s: %s", target, post.Status)
 		}
+	}
+}
+
+// A tunnel carries a third of the page, whose tag then differs from that of the plain one.
+func TestGzip(t *testing.T) {
+	plain, squeezed := ask("GET", "/"), ask("GET", "/", "Accept-Encoding", "gzip")
+	if plain.Header.Get("Content-Encoding") != "" || squeezed.Header.Get("Content-Encoding") != "gzip" || squeezed.Header.Get("Vary") != "Accept-Encoding" || plain.Header.Get("Vary") != "Accept-Encoding" {
+		t.Fatalf("%v, %v", plain.Header, squeezed.Header)
+	}
+	short, err := io.ReadAll(squeezed.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(short))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := io.ReadAll(z)
+	if err != nil || string(whole) != bodyOf(t, "/") || len(short) > len(whole)/2 {
+		t.Errorf("%d bytes of %d, %v", len(short), len(whole), err)
+	}
+	t.Logf("%d bytes, %d with gzip", len(whole), len(short))
+	tag := squeezed.Header.Get("Etag")
+	if tag == plain.Header.Get("Etag") || ask("GET", "/", "If-None-Match", tag, "Accept-Encoding", "gzip").StatusCode != http.StatusNotModified {
+		t.Errorf("the tags are %s and %s", tag, plain.Header.Get("Etag"))
 	}
 }
 
