@@ -51,6 +51,10 @@ func (m *mailbox) fetch() bool {
 	return m.left()
 }
 
+// any reports whether there is something to be done. What was posted counts, too: a turn in which commands were left over may
+// have seen the event of the waker, and not have fetched.
+func (m *mailbox) any() bool { return m.left() || m.full.Load() }
+
 // left reports whether there is a command that was taken and is not done.
 func (m *mailbox) left() bool { return m.done < len(m.taken) }
 

@@ -63,7 +63,7 @@ func (r *Reactor) Close() error { return errors.Join(r.mailbox.close(), r.Epoll.
 // Timeout is how long the next turn may wait for events, in milliseconds: until a moment, or until a timer is due. It is
 // 0 if commands or timers are left, and -1 if there is nothing to wait for but events.
 func (r *Reactor) Timeout(until int64) int {
-	if r.mailbox.left() {
+	if r.mailbox.any() {
 		return 0
 	}
 	next := min(until, r.wheel.next())

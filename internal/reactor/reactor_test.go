@@ -107,6 +107,27 @@ func TestPostWakes(t *testing.T) {
 	posting.Wait()
 }
 
+// A command is posted while another one takes its slice, and its event comes in a turn that only does what was left over. The
+// turn after that does not wait.
+func TestPostWhileCommandsAreLeft(t *testing.T) {
+	r := newFake(t)
+	r.step = Slice
+	done := false
+	r.Post(func() { r.Post(func() { done = true }) })
+	r.Post(func() {})
+	for turn := range 3 {
+		timeout := r.Timeout(Never)
+		if timeout != 0 && turn > 0 {
+			t.Fatalf("turn %d waits for %d ms", turn, timeout)
+		}
+		r.Wait(0)
+		r.RunCommands()
+	}
+	if !done {
+		t.Error("the command is not done")
+	}
+}
+
 // What is posted after Close is refused, what was posted before is not done any more, and the waker's number, which may be
 // another descriptor's, is not written to.
 func TestPostIsRefusedAfterClose(t *testing.T) {
