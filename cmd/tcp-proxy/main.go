@@ -30,11 +30,14 @@ type failure struct {
 func (f failure) Error() string { return f.err.Error() }
 func (f failure) Unwrap() error { return f.err }
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() {
+	caught := catchSignals() // before anything else: a signal must not end a process that has just been started
+	os.Exit(run(os.Args[1:], caught))
+}
 
 // run executes the command line and returns the exit code. An error that is not a failure is a usage error of cobra.
-func run(args []string) int {
-	root := newRoot()
+func run(args []string, caught chan os.Signal) int {
+	root := newRoot(caught)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteC()
 	if err == nil {
@@ -50,8 +53,14 @@ func run(args []string) int {
 	return exitUsage
 }
 
-func newRoot() *cobra.Command {
-	root := newRun("tcp-proxy")
+func newRoot(caught chan os.Signal) *cobra.Command {
+	root := newRun("tcp-proxy", caught)
+	running := newRun("run", caught)
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if cmd != root && cmd != running {
+			leaveSignals(caught)
+		}
+	}
 	root.Short = "A layer-4 proxy for Linux"
 	root.Long = "tcp-proxy listens on the ports of each app, picks one of the app's targets for every connection,\n" +
 		"and copies bytes both ways until both sides have finished. Without a command it runs the proxy."
@@ -62,7 +71,7 @@ func newRoot() *cobra.Command {
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newRun("run"), newCheck(), newSchema(), newStatus(), newConfig(), newReload(), newDrain(true), newDrain(false),
+	root.AddCommand(running, newCheck(), newSchema(), newStatus(), newConfig(), newReload(), newDrain(true), newDrain(false),
 		newSessions(), newClose(), newLogLevel(),
 		newVersion(), newCompletion())
 	return root

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ import (
 	"tcp-proxy/internal/systemd"
 )
 
-func newRun(use string) *cobra.Command {
+func newRun(use string, caught chan os.Signal) *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   use,
@@ -28,18 +29,18 @@ func newRun(use string) *cobra.Command {
 			"if it has an error, the proxy logs the error and keeps the current configuration.",
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(*cobra.Command, []string) error { return s.run() },
+		RunE:              func(*cobra.Command, []string) error { return s.run(caught) },
 	}
 	s.addTo(cmd)
 	return cmd
 }
 
-func (s *settings) run() error {
+func (s *settings) run(caught chan os.Signal) error {
 	cfg, err := s.loadFirst()
 	if err != nil {
 		return err
 	}
-	signals, release := onSignals()
+	signals, release := onSignals(caught)
 	defer release()
 	log, err := logging.New(os.Stderr, cfg.Log)
 	if err != nil {
@@ -51,7 +52,7 @@ func (s *settings) run() error {
 	if err != nil {
 		log.Warn("notifying systemd works only in part", logging.Fields{logging.ErrorKey: err})
 	}
-	sockets, err := systemd.Sockets()
+	sockets, stored, err := systemd.Sockets()
 	if err != nil {
 		return failure{exitConfig, err}
 	}
@@ -64,10 +65,24 @@ func (s *settings) run() error {
 	case err != nil:
 		return failure{exitFailure, err}
 	}
+	discard(stored, manager, log)
 	if err := d.Run(signals); err != nil {
 		return failure{exitFailure, fmt.Errorf("tcp-proxy: %w", err)}
 	}
 	return nil
+}
+
+// discard gives up what systemd has stored for another release, which may be the sockets of sessions: their peers are reset.
+func discard(stored systemd.Stored, manager *systemd.Notifier, log *logging.Logger) {
+	names := stored.Names()
+	if len(names) == 0 {
+		return
+	}
+	fields := logging.Fields{"names": strings.Join(names, " ")}
+	if err := stored.Discard(manager); err != nil {
+		fields[logging.ErrorKey] = err
+	}
+	log.Warn("systemd has stored descriptors for another version of tcp-proxy: they are closed", fields)
 }
 
 // reloadSocket returns the path of the socket through which systemctl reload requests a reload: reload.sock in the service's
@@ -84,15 +99,33 @@ func reloadSocket() string {
 // lastResort is the time after the second SIGINT when the process exits in any case.
 const lastResort = 10 * time.Second
 
-// onSignals turns signals into those of a daemon: the first SIGTERM or SIGINT into Stop, a later SIGINT into Hurry, and SIGHUP
+// catchSignals begins to catch the signals of run. The Go runtime ends the process at those that come before.
+func catchSignals() chan os.Signal {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	return signals
+}
+
+// leaveSignals is for commands other than run: the signals do what they do by default, also those that were caught before.
+func leaveSignals(caught chan os.Signal) {
+	signal.Stop(caught)
+	for {
+		select {
+		case sig := <-caught:
+			unix.Kill(os.Getpid(), sig.(unix.Signal)) // it cannot fail
+		default:
+			return
+		}
+	}
+}
+
+// onSignals turns signals that are caught into those of a daemon: the first SIGTERM or SIGINT into Stop, a later SIGINT into Hurry, and SIGHUP
 // into Reload, where several before a reload begins are one. lastResort after Hurry it ends the process. release ends the
 // handling of signals.
-func onSignals() (requests daemon.Signals, release func()) {
+func onSignals(signals chan os.Signal) (requests daemon.Signals, release func()) {
 	stop, stopNow := context.WithCancel(context.Background())
 	hurry, hurryNow := context.WithCancel(context.Background())
 	reload := make(chan struct{}, 1)
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	signal.Ignore(unix.SIGPIPE) // the proxy goes on if the reader of the log is gone
 	go func() {
 		for sig := range signals {

@@ -18,9 +18,10 @@ type Socket struct {
 }
 
 // Sockets returns the sockets that systemd has passed to this process (sd_listen_fds(3)), in its order, and takes their
-// variables out of the environment. Each must be a listening stream socket, of TCP or unix. If one is not, Sockets closes the
-// others, and the error names each that is wrong. Closing a unix listener does not remove its path, which belongs to systemd.
-func Sockets() ([]Socket, error) {
+// variables out of the environment. What comes from systemd's store is set aside. Each other must be a listening stream
+// socket, of TCP or unix. If one is not, Sockets closes the other sockets, and the error names each that is wrong. Closing a unix
+// listener does not remove its path, which belongs to systemd.
+func Sockets() ([]Socket, Stored, error) {
 	count, given := os.Getenv("LISTEN_FDS"), mine("LISTEN_PID") && os.Getenv("LISTEN_PID") != ""
 	n, err := strconv.ParseUint(count, 10, 31)
 	if given && (err != nil || n > most()) {
@@ -28,11 +29,16 @@ func Sockets() ([]Socket, error) {
 	}
 	files := activation.Files(true)
 	if given && (err != nil || int(n) != len(files)) {
-		return nil, fmt.Errorf("sockets from systemd: LISTEN_FDS is %.40q, which is not a number of sockets", count)
+		return nil, Stored{}, fmt.Errorf("sockets from systemd: LISTEN_FDS is %.40q, which is not a number of sockets", count)
 	}
 	sockets := make([]Socket, 0, len(files))
+	var stored Stored
 	var errs []error
 	for _, file := range files {
+		if isStored(file) {
+			stored.files = append(stored.files, file)
+			continue
+		}
 		l, err := listener(file)
 		if err != nil {
 			// It is not closed: if systemd has left a gap, it may be a descriptor of the Go runtime.
@@ -46,9 +52,9 @@ func Sockets() ([]Socket, error) {
 		for _, s := range sockets {
 			s.Listener.Close()
 		}
-		return nil, err
+		return nil, stored, err
 	}
-	return sockets, nil
+	return sockets, stored, nil
 }
 
 // most is the highest number of descriptors that this process can have.

@@ -17,9 +17,12 @@ func init() {
 	// take prints the sockets, or the error, and what is left in the environment; then it answers one connection on
 	// each socket with the socket's name.
 	roles["take"] = func() {
-		sockets, err := Sockets()
+		sockets, stored, err := Sockets()
 		if err != nil {
 			fmt.Println(err)
+		}
+		for _, name := range stored.Names() {
+			fmt.Println("stored:", name)
 		}
 		for _, s := range sockets {
 			fmt.Println(s.Name, s.Listener.Addr().Network())

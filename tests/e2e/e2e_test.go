@@ -30,6 +30,10 @@ var releases = []struct{ name, root string }{{"own", "/"}, {"trixie", ""}}
 var packages string
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(storeVariable); address != "" {
+		store(address)
+		return
+	}
 	if why := cannot(); why != "" {
 		fmt.Println("SKIP: the tests on a booted systemd:", why)
 		return

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,16 +21,22 @@ func (p *Proxy) PID() int { return p.command.Process.Pid }
 // CPU returns the processor time that the process has used.
 func (p *Proxy) CPU() time.Duration {
 	p.t.Helper()
-	stat, err := os.ReadFile(p.proc("stat"))
+	return CPU(p.t, p.PID())
+}
+
+// CPU returns the processor time that a process has used.
+func CPU(t testing.TB, pid int) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	// Fields 14 and 15, counted from the state, field 3, that follows the name in brackets: proc_pid_stat(5).
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	user, err1 := strconv.Atoi(fields[14-3])
 	system, err2 := strconv.Atoi(fields[15-3])
 	if err1 != nil || err2 != nil {
-		p.t.Fatalf("%s: %s", p.proc("stat"), stat)
+		t.Fatalf("process %d: %s", pid, stat)
 	}
 	return time.Duration(user+system) * time.Second / ticks
 }
