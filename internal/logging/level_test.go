@@ -2,6 +2,7 @@ package logging
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,14 +14,14 @@ func TestOverrideLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w stallable
 		log := start(t, &w)
-		ended := 0
+		var ended atomic.Int32
 		override := func(level string, d time.Duration) {
 			t.Helper()
-			if err := log.OverrideLevel(level, d, "uid 0", func() { ended++ }); err != nil {
+			if err := log.OverrideLevel(level, d, "uid 0", func() { ended.Add(1) }); err != nil {
 				t.Fatal(err)
 			}
 		}
-		expect := func(level, configured string, left time.Duration, times int) {
+		expect := func(level, configured string, left time.Duration, times int32) {
 			t.Helper()
 			synctest.Wait()
 			want := LevelState{Level: level, Configured: configured}
@@ -32,8 +33,8 @@ func TestOverrideLevel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got != want || !log.Enabled(inForce) || log.Enabled(inForce+1) || ended != times {
-				t.Errorf("the state is %+v, and %d have ended; want %+v and %d", got, ended, want, times)
+			if got != want || !log.Enabled(inForce) || log.Enabled(inForce+1) || ended.Load() != times {
+				t.Errorf("the state is %+v, and %d have ended; want %+v and %d", got, ended.Load(), want, times)
 			}
 		}
 		expect("info", "", 0, 0)
