@@ -111,6 +111,8 @@ func (d *Daemon) Run(signals Signals) error {
 		cancel()
 		return errors.Join(fmt.Errorf("start: %w", err), d.server.Stop(atOnce))
 	}
+	d.watchFile() // whoever sees that it is ready may change the file
+	defer d.unwatchFile()
 	size := proxy.SizeOf(d.cfg)
 	d.log.Info("ready: "+size.String(), withFiles(logging.Fields{"workers": size.Workers, "engine": size.Engine}, d.cfg))
 	d.notifyReady()
@@ -120,8 +122,6 @@ func (d *Daemon) Run(signals Signals) error {
 	feeding.Go(func() { d.feedWatchdog(serving) })
 	defer feeding.Wait()
 	defer cancel()
-	d.watchFile()
-	defer d.unwatchFile()
 
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
