@@ -55,16 +55,18 @@ func TestConfigCommand(t *testing.T) {
 		t.Errorf("what is shown is no configuration: %+v", result)
 	}
 
+	// A comment changes nothing, but the text is the new one.
+	original = append([]byte("// Ask Carol before you change this.\n"), original...)
+	shown = "// Ask Carol before you change this.\n" + shown
+	s.change(string(original))
+	harness.Eventually(t, "the new text is active", func() bool {
+		got := raw()
+		return got.OnDisk == admin.OnDiskSame && got.Files[0].Text == shown
+	})
 	// A file with an error is not what runs.
 	s.change(string(original) + "?")
 	harness.Eventually(t, "the file on the disk is another one", func() bool { return raw().OnDisk == admin.OnDiskChanged })
 	if got := show(); !strings.Contains(got.Stdout, "\n"+shown) || !strings.Contains(got.Stderr, file+" differs from the active configuration above") {
 		t.Errorf("with an error in the file: %+v", got)
 	}
-	// A comment changes nothing, but the text is the new one.
-	s.change("// Ask Carol before you change this.\n" + string(original))
-	harness.Eventually(t, "the new text is active", func() bool {
-		got := raw()
-		return got.OnDisk == admin.OnDiskSame && got.Files[0].Text == "// Ask Carol before you change this.\n"+shown
-	})
 }
