@@ -456,6 +456,16 @@ func inheritedSockets(t *testing.T, engine string) {
 		t.Errorf("a port with two sockets is not one port: %s", got)
 	}
 	testkit.Eventually(t, "the sessions have ended", func() bool { return s.workers.Busy() == 0 })
+	held, _, err := dial("tcp", ip+":2", len("eight"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := s.Sessions(t.Context(), SessionQuery{Words: []string{ip + ":2"}}).Sessions
+	if len(list) != 1 || list[0].Port != "systemd:web" || list[0].Address != ip+":2" {
+		t.Errorf("the open sessions: %+v", list)
+	}
+	held.Close()
+	testkit.Eventually(t, "it has ended", func() bool { return s.workers.Busy() == 0 })
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -46,10 +46,11 @@ type Session struct {
 	State    relay.Progress `json:"state"`
 	App      string         `json:"app"`
 	Port     string         `json:"port"`
-	Client   string         `json:"client"`           // as in its record
-	Peer     string         `json:"peer,omitempty"`   // who has connected, if that is another
-	Target   string         `json:"target,omitempty"` // it is connected to, or that is being tried; empty: none
-	Started  time.Time      `json:"started"`          // accepted
+	Address  string         `json:"port_address,omitempty"` // where the port listens, if systemd has made its socket
+	Client   string         `json:"client"`                 // as in its record
+	Peer     string         `json:"peer,omitempty"`         // who has connected, if that is another
+	Target   string         `json:"target,omitempty"`       // it is connected to, or that is being tried; empty: none
+	Started  time.Time      `json:"started"`                // accepted
 	Age      float64        `json:"age_seconds"`
 	Idle     *float64       `json:"idle_seconds,omitempty"` // since a byte was relayed, or else since the target was connected; nil: it is not yet
 	Upload   int64          `json:"bytes_upload"`
@@ -107,6 +108,9 @@ func describeSession(s *relay.OpenSession, now time.Time) Session {
 	d := Session{
 		ID: s.ID, State: s.Progress, App: s.Route.App, Port: s.Port.Name(), Client: clientName(s.Client), Target: targetName(s.Target),
 		Started: s.Begun.Round(0), Age: since(s.Begun, now), Upload: s.Upload, Download: s.Download,
+	}
+	if s.Port.Inherited {
+		d.Address = s.Port.Address()
 	}
 	if s.Peer != s.Client {
 		d.Peer = clientName(s.Peer)
@@ -174,7 +178,7 @@ func isTarget(t *upstream.Target, name string) bool {
 func hasWords(s *relay.OpenSession, words [][]byte) bool {
 	var space [512]byte
 	text := strconv.AppendUint(space[:0], s.ID, 10)
-	for _, part := range []string{string(s.Progress), s.Route.App, s.Port.Name(), targetName(s.Target)} {
+	for _, part := range []string{string(s.Progress), s.Route.App, s.Port.String(), targetName(s.Target)} {
 		text = append(append(text, ' '), part...)
 	}
 	text = append(text, ' ')

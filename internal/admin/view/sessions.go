@@ -27,7 +27,7 @@ var sessionColumns = []struct {
 	{"DOWN", true, func(s *proxy.Session) string { return scaled(float64(s.Download), "B") }},
 	{"STATE", false, func(s *proxy.Session) string { return string(s.State) }},
 	{"APP", false, func(s *proxy.Session) string { return s.App }},
-	{"PORT", false, func(s *proxy.Session) string { return s.Port }},
+	{"PORT", false, portOf},
 	{"CLIENT", false, func(s *proxy.Session) string {
 		if s.Peer != "" {
 			return s.Client + " by " + s.Peer
@@ -40,6 +40,15 @@ var sessionColumns = []struct {
 		}
 		return s.Target
 	}},
+}
+
+// portOf is the port of a session, with the address of a socket of systemd.
+func portOf(s *proxy.Session) string {
+	if s.Address == "" {
+		return s.Port
+	}
+	label, _ := socketsOf([]proxy.Port{{Name: s.Port, Address: s.Address, Systemd: true}})
+	return label
 }
 
 // Sessions writes a list of sessions as a table, and below it how many there are.

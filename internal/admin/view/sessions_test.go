@@ -21,6 +21,9 @@ func TestSessions(t *testing.T) {
 	if got := Sessions(&list, Options{}); got != want {
 		t.Errorf("the list is\n%s\nwant\n%s", got, want)
 	}
+	if got := portOf(&proxy.Session{Port: "systemd:web", Address: "0.0.0.0:80"}); got != "systemd:web (0.0.0.0:80)" {
+		t.Errorf("a port of systemd: %s", got)
+	}
 	for line := range strings.Lines(Sessions(&list, Options{Width: 40})) {
 		if length(strings.TrimSuffix(line, "\n")) > 40 {
 			t.Errorf("too wide: %s", line)
