@@ -54,11 +54,11 @@ func probe(when string, d *doctor) *harness.Probe {
 func back(t *testing.T, p *harness.Proxy, target string, want int) {
 	t.Helper()
 	entry := func(l harness.Line) bool {
-		return l.Fields["target"] == target && strings.Contains(l.Message, "alive again")
+		return l.Fields["target"] == target && l.Fields["event"] == "target_back"
 	}
-	harness.Eventually(t, target+" is alive again", func() bool { return p.Log.Count(entry) >= want })
+	harness.Eventually(t, target+" is back", func() bool { return p.Log.Count(entry) >= want })
 	if n := p.Log.Count(entry); n != want {
-		t.Errorf("%d entries that %s is alive again, want %d", n, target, want)
+		t.Errorf("%d entries that %s is back, want %d", n, target, want)
 	}
 }
 
