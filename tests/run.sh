@@ -7,10 +7,11 @@ cd "$(dirname "$0")/.."
 deadline=10m
 
 # Two packages at a time, those that take longest first, and five tests of each: most wait for a time-out or a probe. With
-# more packages, or with tests/e2e beside them, two processors are not enough: peers with time-outs of a second starve.
+# more, two processors are not enough: peers with time-outs of a second starve. tests/e2e runs beside the tests next to the
+# code, which have no such peers.
 packages_at_a_time=2
 tests_at_a_time=5
-long=(tests/behaviour tests/admin tests/traffic tests/page tests/commandline)
+long=(tests/behaviour tests/admin tests/traffic tests/page tests/commandline tests/soak tests/hostile)
 
 # The race detector needs a C compiler with the headers of the C library. All else is tested without it, too.
 race=(-race)
@@ -32,32 +33,46 @@ if [ -z "${TCP_PROXY_BINARY:-}" ]; then
 fi
 
 module=$(go list -m)
-packages=("${long[@]/#/$module/}")
+first=("${long[@]/#/$module/}")
+then=()
 for package in $(go list ./...); do
-  case " ${packages[*]} $module/tests/e2e " in
+  case " ${first[*]} $module/tests/e2e " in
     *" $package "*) ;;
-    *) packages+=("$package") ;;
+    *) then+=("$package") ;;
   esac
 done
 
-echo "Testing ${#packages[@]} packages, and then tests/e2e. Go reports a package when those before it have ended."
+echo "Testing ${#first[@]} packages, then ${#then[@]} packages and tests/e2e. Go reports a package when those before it have ended."
 set -m # each part is a process group of its own, which a signal reaches as a whole
-part=0
+parts=()
 stop() {
   trap '' HUP INT TERM
-  kill -INT -- "-$part" 2>/dev/null || true
+  for part in "${parts[@]}"; do
+    kill -INT -- "-$part" 2>/dev/null || true
+  done
   wait
   exit 130
 }
 trap stop HUP INT TERM
 
 failed=0
-run() { # a command, as a part that may fail
+start() { # a command, as a part
   "$@" &
-  part=$!
-  wait "$part" || failed=1
+  parts+=("$!")
+}
+finish() { # all parts, which may fail
+  for part in "${parts[@]}"; do
+    wait "$part" || failed=1
+  done
+  parts=()
+}
+gotest() {
+  env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p "$packages_at_a_time" -parallel "$tests_at_a_time" -timeout "$deadline" "$@"
 }
 e2e() { cd tests/e2e && exec go test -count=1 -timeout "$deadline"; }
-run env CGO_ENABLED=$cgo go test "${race[@]}" -count=1 -p "$packages_at_a_time" -parallel "$tests_at_a_time" -timeout "$deadline" "${packages[@]}"
-run e2e
+start gotest "${first[@]}"
+finish
+start gotest "${then[@]}"
+start e2e
+finish
 exit "$failed"
