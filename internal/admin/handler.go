@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -81,12 +82,14 @@ func (s *Server) routes() *http.ServeMux {
 	return mux
 }
 
-var pages = page.Handler(http.HandlerFunc(notFound), takesGzip)
+// pages is made for the first who asks: to compress it takes milliseconds, and every start of the program, also as a command,
+// would take them.
+var pages = sync.OnceValue(func() http.Handler { return page.Handler(http.HandlerFunc(notFound), takesGzip) })
 
 // showPage answers with the page or its icon.
 func showPage(w http.ResponseWriter, r *http.Request) {
 	counted := &countedWriter{ResponseWriter: w}
-	pages.ServeHTTP(counted, r)
+	pages().ServeHTTP(counted, r)
 	r.Context().Value(chargesKey{}).(charges).charge(counted.bytes / chunk)
 }
 

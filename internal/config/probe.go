@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // probe decodes an object, on top of the defaults. A probe is either "http" or "send" and "expect": one of them in the app
@@ -89,7 +90,8 @@ func (d *decoder) httpProbe(n node, h *HTTPProbe) {
 // httpPath is the path of an HTTP probe.
 type httpPath string
 
-var httpPathForm = regexp.MustCompile(pathPattern)
+// httpPathForm takes milliseconds to compile: only those who need it do.
+var httpPathForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pathPattern) })
 
 const httpPathText = `"/" and what may follow it in a request line, 1000 bytes at most`
 
@@ -99,7 +101,7 @@ func (d *decoder) httpPath(n node, into *httpPath) {
 	case !ok:
 	case !strings.HasPrefix(s, "/"):
 		d.report(n, `must begin with "/", not as %s does`, quote(s))
-	case !httpPathForm.MatchString(s):
+	case !httpPathForm().MatchString(s):
 		d.report(n, "%s is not a path: it has at most 1000 bytes of ASCII, and a space, a control character, \"#\" or any "+
 			"other character is written as %%20 is", quote(s))
 	default:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -199,5 +200,21 @@ func TestBareCommand(t *testing.T) {
 	if c, err := net.Dial("tcp", port); err == nil {
 		c.Close()
 		t.Error("somebody still listens")
+	}
+}
+
+// What packages prepare before main, every command pays for: here in bytes, as they are the same each time.
+func TestLittleIsPreparedBeforeMain(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), harness.Binary(), "version")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1") // runtime, "Environment Variables"
+	lines := regexp.MustCompile(`(?m)^init (tcp-proxy/\S+) .* ([0-9]+) bytes`).FindAllStringSubmatch(harness.RunCommand(t, cmd).Stderr, -1)
+	if len(lines) == 0 {
+		t.Fatal("the runtime says nothing of the packages")
+	}
+	const most = 1 << 20
+	for _, line := range lines {
+		if n, err := strconv.Atoi(line[2]); err != nil || n > most {
+			t.Errorf("package %s allocates %s bytes before main, at most %d are meant to be", line[1], line[2], most)
+		}
 	}
 }
