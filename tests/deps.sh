@@ -139,6 +139,7 @@ disable() {
         fi
         ;;
       /etc/init.d/*)
+        compgen -G "$root/etc/rc[2-5S].d/S[0-9][0-9]$name" >/dev/null || continue
         ! command -v update-rc.d >/dev/null || update-rc.d "$name" disable >"$log" 2>&1 ||
           echo "$name stays enabled: update-rc.d disable failed" >&2
         ;;

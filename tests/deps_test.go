@@ -45,6 +45,7 @@ case "$*" in
     "$DEPS_ROOT/usr/sbin/policy-rc.d" nginx start; echo "policy $?" >>"$DEPS_ROOT/calls"
     for unit in nginx haproxy redis-server; do
       ln -sf "/lib/systemd/system/$unit.service" "$DEPS_ROOT/etc/systemd/system/multi-user.target.wants/$unit.service"
+      ln -sf "../init.d/$unit" "$DEPS_ROOT/etc/rc2.d/S01$unit"
     done
     [ ! -e "$DEPS_ROOT/broken" ] || exit 100 ;;
 esac`,
@@ -56,6 +57,7 @@ for package; do
   echo "/lib/systemd/system/multi-user.target.wants/$package-static.service"
   echo "/usr/sbin/$package"
   echo "/etc/init.d/$package"
+  echo "/etc/init.d/$package-off"
 done`,
 	"systemctl":   `echo "systemctl $*" >>"$DEPS_ROOT/calls"`,
 	"update-rc.d": `echo "update-rc.d $*" >>"$DEPS_ROOT/calls"`,
@@ -81,7 +83,7 @@ func newMachine(t *testing.T) machine {
 			t.Fatal(err)
 		}
 	}
-	for _, folder := range []string{"usr/sbin", "tmp", "etc/systemd/system/multi-user.target.wants", "etc/init.d"} {
+	for _, folder := range []string{"usr/sbin", "tmp", "etc/systemd/system/multi-user.target.wants", "etc/init.d", "etc/rc2.d"} {
 		if err := os.MkdirAll(filepath.Join(m.root, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
