@@ -23,7 +23,7 @@ const module = "tcp-proxy"
 // lower floors. A package is on the floor of the package above it in the tree.
 var floors = [][]string{
 	{"internal/config", "internal/systemd", "internal/linux", "internal/sanitize", "internal/watch", "internal/ratelimit", "internal/testkit"},
-	{"internal/reactor", "internal/upstream", "internal/admit", "internal/logging", "internal/meter", "internal/proxyproto", "internal/listen"},
+	{"internal/reactor", "internal/upstream", "internal/admit", "internal/logging", "internal/meter", "internal/proxyproto", "internal/listen", "internal/handover"},
 	{"internal/relay", "internal/probe", "internal/resolve"},
 	{"internal/proxy"},
 	{"internal/admin"},
