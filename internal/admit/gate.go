@@ -129,6 +129,21 @@ func (g *Gate) enter(source netip.Addr) Refusal {
 	return ""
 }
 
+// Reenter counts a client that this gate has admitted and that has left, whatever the limits and rates: its session goes on in
+// another engine. The caller calls Leave as after Enter.
+func (g *Gate) Reenter(source netip.Addr) {
+	if g == nil {
+		return
+	}
+	if g.countsSource(source) {
+		now := g.now()
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.sources.enter(keyOf(source), now, 0, 0)
+	}
+	g.open.Add(1)
+}
+
 // Leave ends the count of a client that this gate has admitted.
 func (g *Gate) Leave(source netip.Addr) {
 	if g == nil {

@@ -390,3 +390,30 @@ func BenchmarkGate(b *testing.B) {
 		}
 	}
 }
+
+// A client whose session goes on in another engine counts, whatever the limits and rates are, and those who come later are refused.
+func TestGateReenter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := netip.MustParseAddr("192.0.2.1")
+		g := NewGate(Policy{MaxSessions: 2, MaxSessionsPerSource: 1, SessionsPerSecondPerSource: 1}, nil)
+		expect(t, g, "", a)
+		g.Leave(a)
+		for range 3 {
+			g.Reenter(a)
+		}
+		if g.Open() != 3 {
+			t.Errorf("%d are open", g.Open())
+		}
+		expect(t, g, MaxSessions, a)
+		g.Leave(a)
+		g.Leave(a)
+		time.Sleep(2 * time.Second)
+		expect(t, g, MaxSessionsPerSource, a)
+		g.Leave(a)
+		expect(t, g, "", a)
+		g.Leave(a)
+		time.Sleep(2 * time.Second)
+		empty(t, g)
+		(*Gate)(nil).Reenter(a)
+	})
+}

@@ -68,6 +68,14 @@ func (w *Workers) Request(granted func()) *Waiter {
 	return x
 }
 
+// Reenter takes a worker for a session that goes on in another engine, even if none is free: Release gives it back. While
+// more than max are busy, nobody else gets one.
+func (w *Workers) Reenter() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy++
+}
+
 // Waiter is a request that waits for a worker.
 type Waiter struct {
 	pool    *Workers

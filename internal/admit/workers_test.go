@@ -216,3 +216,23 @@ func TestWorkersRequest(t *testing.T) {
 		w.Release()
 	})
 }
+
+// A session that goes on in another engine has a worker though none is free, and nobody else gets one before there is room.
+func TestWorkersReenter(t *testing.T) {
+	w := NewWorkers(1)
+	for range 3 {
+		w.Reenter()
+	}
+	granted := false
+	if w.Request(func() { granted = true }) == nil {
+		t.Fatal("a worker that there is not")
+	}
+	for want := 2; want > 0; want-- {
+		if w.Release(); w.Busy() != want || granted {
+			t.Errorf("%d are busy, want %d", w.Busy(), want)
+		}
+	}
+	if w.Release(); !granted || w.Busy() != 1 {
+		t.Errorf("%d are busy, granted: %v", w.Busy(), granted)
+	}
+}

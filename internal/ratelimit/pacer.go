@@ -58,3 +58,15 @@ func (p *Pacer) burst() int64 {
 
 // portion is the least that Take permits of a large number.
 func (p *Pacer) portion() int64 { return max(1, min(p.Rate/40, maxPortion)) }
+
+// PacerState is what a Pacer remembers. The zero value is that of a Pacer after a long pause.
+type PacerState struct {
+	Missing int64 // what has flowed and was not yet gained again, in billionths of a byte
+	At      int64 // the time that Missing is for
+}
+
+// State returns what the Pacer remembers, for Restore of another one with the same rate and the same clock.
+func (p *Pacer) State() PacerState { return PacerState{p.bucket.missing, p.bucket.at} }
+
+// Restore makes the Pacer continue from a state.
+func (p *Pacer) Restore(s PacerState) { p.bucket = Bucket{missing: max(0, s.Missing), at: s.At} }

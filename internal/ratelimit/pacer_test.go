@@ -177,3 +177,22 @@ func BenchmarkPacer(b *testing.B) {
 		p.Take(now, 1000)
 	}
 }
+
+// A Pacer that continues from the state of another permits what that would permit.
+func TestPacerContinues(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	one := Pacer{Rate: 12_345}
+	now := int64(1e15)
+	for range 1000 {
+		other := Pacer{Rate: one.Rate}
+		other.Restore(one.State())
+		want := 1 + random.IntN(2000)
+		if a, b := one.Take(now, want), other.Take(now, want); a != b {
+			t.Fatalf("%d and %d bytes are permitted", a, b)
+		}
+		if one != other {
+			t.Fatalf("%+v, %+v", one, other)
+		}
+		now += random.Int64N(int64(50 * time.Millisecond))
+	}
+}

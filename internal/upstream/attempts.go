@@ -1,5 +1,7 @@
 package upstream
 
+import "slices"
+
 // Attempts is the targets that one session has tried, and its position in the queue. The zero value is a session that
 // has tried none. It belongs to the session: it is not safe for concurrent use, and must not be touched while the
 // session waits.
@@ -62,4 +64,15 @@ func (t *Attempts) add(target *Target) {
 			t.set[x.state] = true
 		}
 	}
+}
+
+// Keep returns what another engine needs to continue the attempts of a session, for Set.Continue: the targets that were tried,
+// without those that are given up and may be tried again, and the position in the queue. The session does not wait.
+func (t *Attempts) Keep(givenUp ...*Target) (tried []*Target, ticket uint64) {
+	for _, x := range t.targets {
+		if !slices.Contains(givenUp, x) {
+			tried = append(tried, x)
+		}
+	}
+	return tried, t.ticket
 }

@@ -60,6 +60,19 @@ func (s *Set) Await(tried *Attempts, source netip.Addr, granted func()) *Waiter 
 	return w
 }
 
+// Continue makes t, which is zero, the attempts of a session of which Attempts.Keep has returned this. It keeps its position in
+// the queue; sessions that come later are behind it.
+func (s *Set) Continue(t *Attempts, tried []*Target, ticket uint64) {
+	for _, x := range tried {
+		t.add(x)
+	}
+	t.ticket = ticket
+	q := &s.shared.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.tickets = max(q.tickets, ticket)
+}
+
 // Granted reports whether a slot is reserved for the session, or its wait has ended.
 func (w *Waiter) Granted() bool {
 	w.queue.mu.Lock()

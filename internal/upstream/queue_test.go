@@ -362,3 +362,67 @@ func crowd(t *testing.T, balance string, unrest bool) {
 	none(t, s)
 	s.Retire()
 }
+
+// A session that goes on in another engine takes its slot though there is none, and a waiting one keeps its position.
+func TestGoingOnElsewhere(t *testing.T) {
+	s, taken := fullSet(t, 1)
+	x := taken[0]
+	first, second := wait(t, s, &visit{}), wait(t, s, &visit{})
+	first.waiter.Cancel()
+	second.waiter.Cancel()
+	x.Release()
+	x.Reenter() // the one that is connected
+	x.Reenter() // one beyond the limit
+	if n := x.Sessions(); n != 2 {
+		t.Errorf("%d sessions", n)
+	}
+	again := func(v *visit) *visit {
+		var next visit
+		tried, ticket := v.tried.Keep()
+		s.Continue(&next.tried, tried, ticket)
+		return wait(t, s, &next)
+	}
+	second = again(second)
+	first = again(first)
+	third := wait(t, s, &visit{})
+	for _, v := range []*visit{first, second, third} {
+		if n := v.granted.Load(); n != 0 {
+			t.Error("a slot that there is not")
+		}
+	}
+	x.Release()
+	for i, v := range []*visit{first, second, third} {
+		x.Release()
+		if v.granted.Load() != 1 {
+			t.Errorf("waiting session %d is not the next", i+1)
+		}
+		v.got(t, s)
+	}
+}
+
+// What was tried is not tried again, but for what was given up.
+func TestKeptAttempts(t *testing.T) {
+	s := newSet(20, nil)
+	var before Attempts
+	for range 12 {
+		if _, _, err := s.Pick(&before, noClient); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := before.Last()
+	tried, ticket := before.Keep(last)
+	var after Attempts
+	s.Continue(&after, tried, ticket)
+	if after.Len() != 11 || after.has(last) {
+		t.Errorf("%d were tried", after.Len())
+	}
+	for range 9 {
+		x, _, err := s.Pick(&after, noClient)
+		if err != nil || slices.Contains(tried, x) {
+			t.Errorf("%v, %v", x, err)
+		}
+	}
+	if _, _, err := s.Pick(&after, noClient); !errors.Is(err, ErrNone) {
+		t.Error(err)
+	}
+}

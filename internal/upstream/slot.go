@@ -44,6 +44,13 @@ func (t *Target) Release() {
 	}
 }
 
+// Reenter takes a slot for a session that is connected and goes on in another engine, even if all are taken, and whatever the
+// state of the target. Release gives it back.
+func (t *Target) Reenter() {
+	t.sessions.Add(1)
+	t.updateActive()
+}
+
 // updateKey updates the key of the target in the tree of its priority.
 func (t *Target) updateKey() {
 	if t.priority != nil {
