@@ -72,6 +72,20 @@ func (o *Own) Accepted(n *Origin, app string, peer netip.AddrPort, fd int) (circ
 	return circle
 }
 
+// Through is the names of the apps through which a session has come, its own last.
+func (o *Own) Through(of *Origin) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(of.apps)
+}
+
+// Reaccept records in n what Through has returned, of a session that goes on in another engine.
+func (o *Own) Reaccept(n *Origin, apps []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n.apps = append(n.apps[:0], apps...)
+}
+
 // leadsTo reports whether connecting to an address may have led to an accepted socket.
 func leadsTo(to netip.AddrPort, fd int) bool {
 	local, err := linux.LocalAddr(fd)

@@ -32,6 +32,7 @@ func (s *Session) Pick(now int64) (*upstream.Target, Action) {
 	switch {
 	case err == nil:
 		s.attempts[0] = attempt{t, now, halfOpen}
+		s.waitUntil = 0
 		s.state.Phase = Connecting
 		s.state.until = s.attemptUntil(now)
 		if mayRace(t) {
@@ -77,6 +78,9 @@ func mayRace(t *upstream.Target) bool { return t.Path == "" && strings.IndexByte
 func (s *Session) Await(now int64, granted func()) {
 	s.state.Phase = Waiting
 	s.state.until = s.attemptUntil(now)
+	if s.waitUntil != 0 {
+		s.state.until, s.waitUntil = s.waitUntil, 0
+	}
 	s.waiter = s.route.Targets.Await(&s.tried, s.client, granted)
 }
 

@@ -32,7 +32,8 @@
 //	           └─────── both sides have finished ───▶ Finish
 //
 // The files: admission.go until a target is chosen, connect.go until one is connected, relaying.go until the end,
-// deadline.go for all that time does, account.go for what is given back and reported.
+// deadline.go for all that time does, account.go for what is given back and reported, frozen.go for a session that goes on in
+// another engine.
 package session
 
 import (
@@ -139,6 +140,8 @@ type Session struct {
 	why   error       // what is known beyond the cause
 
 	origin *relay.Origin // memory for what is known of a session from this machine; see CheckCircle
+
+	waitUntil int64 // when the next wait for a slot is given up, which continues one of another engine; 0: it is a wait of its own
 
 	fromHere   bool // it is one
 	admitted   bool // the gate counts it
