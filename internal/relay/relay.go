@@ -6,6 +6,9 @@
 //
 // Urgent data (tcp(7)) is relayed like all other bytes: in its place, and not as urgent.
 //
+// Open sessions of the engine loop can go on in another engine of that kind, in this process or the next (loop.Engine.Freeze and
+// Adopt). Those of copy cannot, since what it has read is on the stacks of goroutines: it has no such method.
+//
 // How a session ends, in any engine:
 //
 //   - If a side finishes (FIN), the engine passes that on, and the other direction goes on until it finishes too. The cause

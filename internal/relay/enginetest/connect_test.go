@@ -43,7 +43,7 @@ func TestConnectTimeout(t *testing.T) {
 		if rec := r.finish(client, server); rec.Attempts != 2 || rec.Connect < 150*time.Millisecond {
 			r.Errorf("record %+v", rec)
 		}
-	})
+	}, resting...)
 }
 
 // The connect time of a target is that of the attempt at it: all that it took to answer, and nothing of the attempts before.
@@ -67,7 +67,7 @@ func TestConnectTimeIsOfOneAttempt(t *testing.T) {
 		if took := x.Condition().ConnectTime; took < pause || took > rec.Connect {
 			r.Errorf("the target took %v, of %v", took, rec.Connect)
 		}
-	})
+	}, resting...)
 }
 
 // A session that connects ends when its client resets, or when it is told to, and that tells nothing of the target.

@@ -160,5 +160,5 @@ func TestSentToOneThatTakesItsTime(t *testing.T) {
 				t.Errorf("record %+v, want 1000 bytes up", rec)
 			}
 		}
-	})
+	}, resting...)
 }

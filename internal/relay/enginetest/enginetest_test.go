@@ -45,7 +45,12 @@ var engines = []engine{
 		start:      func(w *admit.Workers, e relay.Events) (relay.Engine, error) { return loop.New(w, e) },
 		perSession: loop.DescriptorsPerSession,
 	},
+	{name: "restless", start: startRestless, perSession: loop.DescriptorsPerSession},
 }
+
+// resting are the engines for tests that measure the process, or a connect: a connect that is under way begins anew when its
+// session goes on in another engine.
+var resting = []string{"copy", "loop"}
 
 // eachEngine runs a test on every engine, or on those of the given names, each in a process of its own. A test calls it
 // once, and everything that it opens it opens in the function that it gives.

@@ -46,7 +46,7 @@ func TestPoolFull(t *testing.T) {
 		for range waiting {
 			r.expectCause(relay.TargetClosed)
 		}
-	})
+	}, resting...)
 }
 
 func TestCloseUnknownPort(t *testing.T) {

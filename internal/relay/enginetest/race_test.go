@@ -94,7 +94,7 @@ func TestSecondAttemptLoses(t *testing.T) {
 			r.Errorf("%+v", rec)
 		}
 		r.expectLeft(targets, true, true)
-	})
+	}, resting...)
 }
 
 // When one of the two attempts fails, the other goes on.

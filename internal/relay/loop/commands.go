@@ -44,7 +44,10 @@ func (e *Engine) onSessions(f func(*loop, *sessionHot)) []chan struct{} {
 	for n, l := range e.loops {
 		done := make(chan struct{})
 		all[n] = done
-		l.reactor.Post(func() { l.sweep(0, f, done) })
+		l.reactor.Post(func() {
+			l.sweeps++
+			l.sweep(0, f, done)
+		})
 	}
 	return all
 }
@@ -65,6 +68,7 @@ func (l *loop) sweep(from int, f func(*loop, *sessionHot), done chan struct{}) {
 			return
 		}
 	}
+	l.sweeps--
 	close(done)
 }
 

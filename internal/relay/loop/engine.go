@@ -37,6 +37,9 @@ type Engine struct {
 	open     relay.Open
 	recounts recounts
 
+	opening sync.Mutex // held by Open, Close, Freeze, Adopt and Stop; guards what follows
+	frozen  bool       // the loops have ended, and hold nothing
+
 	mu      sync.Mutex // guards what follows
 	ports   map[*relay.Port]*listener
 	numbers []uint32 // of listeners that are closed, to be used again
@@ -46,12 +49,17 @@ type Engine struct {
 // New starts an engine that takes its workers from the pool and reports to events what happens: a loop for each processor
 // that Go uses.
 func New(workers *admit.Workers, events relay.Events) (*Engine, error) {
-	e := &Engine{workers: workers, events: events, base: time.Now(), ports: map[*relay.Port]*listener{}}
+	return NewWithLoops(processors(), workers, events)
+}
+
+// NewWithLoops is New with another number of loops.
+func NewWithLoops(loops int, workers *admit.Workers, events relay.Events) (*Engine, error) {
+	e := &Engine{workers: workers, events: events, base: clockBase(), ports: map[*relay.Port]*listener{}}
 	var err error
 	if e.ephemeral, err = firstEphemeral(); err != nil {
 		return nil, fmt.Errorf("start engine loop: %w", err)
 	}
-	for shard := range processors() {
+	for shard := range loops {
 		l, err := newLoop(e, shard)
 		if err != nil {
 			for _, l := range e.loops {
@@ -80,10 +88,17 @@ var errStopped = errors.New("the engine has stopped")
 
 // Open implements relay.Engine.
 func (e *Engine) Open(p *relay.Port) error {
+	e.opening.Lock()
+	defer e.opening.Unlock()
 	x, err := newListener(p)
 	if err != nil {
 		return err
 	}
+	return e.openListener(x)
+}
+
+// openListener begins to accept from a listener, which is closed after an error. The caller holds opening.
+func (e *Engine) openListener(x *listener) (err error) {
 	e.mu.Lock()
 	x.number = e.next
 	if last := len(e.numbers) - 1; last >= 0 {
@@ -92,7 +107,7 @@ func (e *Engine) Open(p *relay.Port) error {
 	} else {
 		e.next++
 	}
-	e.ports[p] = x
+	e.ports[x.port] = x
 	e.mu.Unlock()
 
 	opened := make(chan error, len(e.loops))
@@ -108,13 +123,20 @@ func (e *Engine) Open(p *relay.Port) error {
 		}
 	}
 	if err != nil {
-		return errors.Join(err, e.Close(p))
+		return errors.Join(err, e.closePort(x.port))
 	}
 	return nil
 }
 
 // Close implements relay.Engine.
 func (e *Engine) Close(p *relay.Port) error {
+	e.opening.Lock()
+	defer e.opening.Unlock()
+	return e.closePort(p)
+}
+
+// closePort is Close. The caller holds opening.
+func (e *Engine) closePort(p *relay.Port) error {
 	e.mu.Lock()
 	x := e.ports[p]
 	delete(e.ports, p)
@@ -122,6 +144,16 @@ func (e *Engine) Close(p *relay.Port) error {
 	if x == nil {
 		return fmt.Errorf("close port %s: it is not open", p)
 	}
+	e.shut(x)
+	err := x.close()
+	e.mu.Lock()
+	e.numbers = append(e.numbers, x.number)
+	e.mu.Unlock()
+	return err
+}
+
+// shut ends accepting from a listener, and returns when no loop does.
+func (e *Engine) shut(x *listener) {
 	shut := make(chan struct{}, len(e.loops))
 	for _, l := range e.loops {
 		l.reactor.Post(func() {
@@ -135,11 +167,6 @@ func (e *Engine) Close(p *relay.Port) error {
 		case <-l.ended:
 		}
 	}
-	err := x.close()
-	e.mu.Lock()
-	e.numbers = append(e.numbers, x.number)
-	e.mu.Unlock()
-	return err
 }
 
 // Wait implements relay.Engine.
@@ -147,18 +174,30 @@ func (e *Engine) Wait(ctx context.Context) error { return e.open.Wait(ctx) }
 
 // Stop implements relay.Engine.
 func (e *Engine) Stop() error {
+	e.opening.Lock()
+	defer e.opening.Unlock()
+	if e.frozen {
+		return nil
+	}
+	e.endLoops()
 	var err error
 	for _, l := range e.loops {
-		l.reactor.Post(func() { l.stopping = true })
-	}
-	for _, l := range e.loops {
-		<-l.ended
 		err = errors.Join(err, l.free())
 	}
 	return err
 }
 
-// clock is the time on the engine's clock, in nanoseconds.
+// endLoops ends every loop after what it was asked before.
+func (e *Engine) endLoops() {
+	for _, l := range e.loops {
+		l.reactor.Post(func() { l.stopping = true })
+	}
+	for _, l := range e.loops {
+		<-l.ended
+	}
+}
+
+// clock is the time on the engine's clock, in nanoseconds: that of CLOCK_MONOTONIC.
 func (e *Engine) clock() int64 { return int64(time.Since(e.base)) }
 
 // choose returns the loop for a session that the loop l has accepted: l itself, or the one with the fewest sessions if l has

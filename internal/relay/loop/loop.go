@@ -21,6 +21,9 @@
 // sockets, is the most that a session holds. A turn moves at most turnBudget bytes of a flow before the other flows have
 // their turn.
 //
+// The sessions of an engine can go on in another one, of this process or of the next: freeze.go, adopt.go, and frozen.go for
+// the values in between.
+//
 // The path of a connection: accept.go, proxyheader.go, connect.go with early.go, relay.go with splice.go and pace.go,
 // end.go. A session's memory and its actions: session.go and sessions.go. Time: deadline.go and late.go. What other
 // goroutines ask of a loop: commands.go and recount.go.
@@ -74,7 +77,8 @@ type loop struct {
 	now      int64  // the engine's clock when the turn began
 	attempts int    // how many more connects may fail at once in this turn
 	yielded  int64  // when the loop last let the scheduler run
-	stopping bool
+	sweeps   int    // walks through the sessions that are not done
+	stopping bool   // the loop ends once they are done
 
 	standstill session.Standstill
 }
@@ -96,7 +100,7 @@ func newLoop(e *Engine, shard int) (*loop, error) {
 // something to do move a bounded amount.
 func (l *loop) run() {
 	defer close(l.ended)
-	for !l.stopping {
+	for !l.stopping || l.sweeps > 0 {
 		l.turn++
 		events := l.reactor.Wait(l.timeout())
 		l.wakeUp()

@@ -1,0 +1,267 @@
+package loop
+
+import (
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tcp-proxy/internal/admit"
+	"tcp-proxy/internal/config"
+	"tcp-proxy/internal/linux"
+	"tcp-proxy/internal/relay"
+	"tcp-proxy/internal/relay/enginetest"
+	"tcp-proxy/internal/relay/session"
+	"tcp-proxy/internal/testkit"
+	"tcp-proxy/internal/upstream"
+)
+
+// The clock of an engine is CLOCK_MONOTONIC, so that times mean the same to another one.
+func TestClockIsMonotonic(t *testing.T) {
+	for range 100 {
+		e := Engine{base: clockBase()}
+		var before, after unix.Timespec
+		unix.ClockGettime(unix.CLOCK_MONOTONIC, &before)
+		now := e.clock()
+		unix.ClockGettime(unix.CLOCK_MONOTONIC, &after)
+		if now < before.Nano()-int64(time.Millisecond) || now > after.Nano()+int64(time.Millisecond) {
+			t.Fatalf("the clock shows %d between %d and %d", now, before.Nano(), after.Nano())
+		}
+		if apart := time.Since(e.moment(now)).Abs(); apart > time.Second {
+			t.Fatalf("a moment is %v away", apart)
+		}
+	}
+}
+
+// A port on which accept fails is one on which it fails in the next engine: that it works again is reported once.
+func TestFailingPortIsAdopted(t *testing.T) {
+	resumed := make(chan time.Duration, 2)
+	events := relay.Events{
+		AcceptFailing: func(*relay.Port, error) {},
+		AcceptResumed: func(_ *relay.Port, after time.Duration) { resumed <- after },
+		Ended:         func(*relay.Record) {},
+	}
+	workers := admit.NewWorkers(1)
+	first, err := New(workers, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := relay.NewPort("port", l)
+	p.Route.Store(&relay.Route{Targets: upstream.NewSet(nil, upstream.Policy{}, nil)})
+	if err := first.Open(p); err != nil {
+		t.Fatal(err)
+	}
+	first.failed(first.ports[p], unix.EMFILE)
+	f, err := first.Freeze()
+	if err != nil || len(f.Ports) != 1 || f.Ports[0].FailingSince.IsZero() {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	since := time.Now().Add(-time.Hour)
+	f.Ports[0].FailingSince = since
+	next, err := New(workers, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := next.Adopt(f); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err == nil { // it has no target, and may be reset as early as in its connect
+			c.Read(make([]byte, 1))
+			c.Close()
+		} else if !errors.Is(err, unix.ECONNRESET) {
+			t.Fatal(err)
+		}
+	}
+	if after := testkit.Receive(t, "accepting is reported to work", resumed); after < time.Hour || after > 2*time.Hour {
+		t.Errorf("accepting failed for %v", after)
+	}
+	if len(resumed) > 0 {
+		t.Error("it is reported twice")
+	}
+	if err := errors.Join(next.Close(p), next.Wait(t.Context()), next.Stop()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A walk through the sessions that has begun goes to its end before they are frozen: nobody waits for the rest of it.
+func TestWalkEndsBeforeTheFreeze(t *testing.T) {
+	s := newStill(t, missing(1)...)
+	s.waiting(10 * sweepStride)
+	visited := 0
+	done := s.engine.onSessions(func(*loop, *sessionHot) {
+		visited++
+		for begun := time.Now(); time.Since(begun) < 100*time.Microsecond; {
+		}
+	})
+	s.reactor.Post(func() { s.stopping = true })
+	s.run()
+	select {
+	case <-done[0]:
+	default:
+		t.Error("it has not ended")
+	}
+	if visited != 10*sweepStride {
+		t.Errorf("%d sessions were visited", visited)
+	}
+	s.engine.End(relay.Stopped)
+	s.reactor.RunCommands()
+}
+
+// toListener is a loop that does not run, whose target listens, and accepts and reads nothing.
+func toListener(t *testing.T) (s *still, target *net.TCPListener) {
+	t.Helper()
+	target = testkit.ListenLow(t, "127.0.0.1")
+	s = newStill(t, config.Target{Weight: 1, Address: config.Address{
+		Network: "tcp", Host: "127.0.0.1", Port: target.Addr().(*net.TCPAddr).AddrPort().Port(),
+	}})
+	return s, target
+}
+
+// frozen is what the loop freezes, which is one session.
+func (s *still) frozen() *FrozenSession {
+	s.Helper()
+	f := &Frozen{}
+	s.settle()
+	s.freeze(f)
+	if len(f.Sessions) != 1 {
+		s.Fatalf("%+v", f.Sessions)
+	}
+	return &f.Sessions[0]
+}
+
+// adopted has the loop take up a session.
+func (s *still) adopted(x *FrozenSession) *sessionHot {
+	s.Helper()
+	x.Reenter()
+	s.engine.workers.Reenter()
+	s.engine.open.Enter()
+	if err := s.adoptSession(x); err != nil {
+		s.Fatal(err)
+	}
+	return s.sessions.At(s.queue[len(s.queue)-1])
+}
+
+// A connect that has succeeded, and of which the loop has not heard, is not given up.
+func TestConnectThatIsEstablishedIsKept(t *testing.T) {
+	s, _ := toListener(t)
+	s.session()
+	if h := s.sessions.At(0); h.Phase != session.Connecting {
+		t.Fatalf("the session is in phase %v", h.Phase)
+	}
+	x, next := s.frozen(), newStill(t)
+	if x.Phase != session.Relaying || x.Target == nil || x.Side[target].FD < 0 {
+		t.Errorf("%+v", x)
+	}
+	next.do(next.adopted(x), session.Abort)
+}
+
+// The memory that pending bytes take is counted, whether they were in a pipe of this loop or are from another.
+func TestPendingBytesAreCounted(t *testing.T) {
+	s, target := toListener(t)
+	s.session()
+	x := s.frozen()
+	x.Flow[client].Pending = make([]byte, 4*bufferSize)
+	s = newStill(t)
+	s.adopted(x)
+	if s.unloaded != 4*bufferSize {
+		t.Errorf("%d bytes are counted", s.unloaded)
+	}
+	x = s.frozen()
+	if n := len(x.Flow[client].Pending); n != 4*bufferSize {
+		t.Errorf("%d bytes are pending", n)
+	}
+	s = newStill(t)
+	h := s.adopted(x)
+	server, err := target.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	server.SetDeadline(time.Now().Add(testkit.Timeout))
+	go io.Copy(io.Discard, server)
+	testkit.Eventually(t, "all is written", func() bool {
+		h.side[1].mark &^= full
+		s.push(h)
+		s.work()
+		return h.flow[client].pending == 0
+	})
+	if s.unloaded != 0 || h.flow[client].moved != 4*bufferSize {
+		t.Errorf("%d bytes are counted, %d were moved", s.unloaded, h.flow[client].moved)
+	}
+	s.do(h, session.Abort)
+}
+
+// What a session from this machine has dialled is known to the next engine: the connection is recognised should it come back.
+func TestDialledConnectionIsKnownAfterAdoption(t *testing.T) {
+	events := enginetest.NoEvents()
+	events.Own = &relay.Own{}
+	workers := admit.NewWorkers(1)
+	first, err := New(workers, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := testkit.ListenLow(t, "127.0.0.1")
+	at := to.Addr().(*net.TCPAddr).AddrPort()
+	p := relay.NewPort("port", l)
+	set := upstream.NewSet([]config.Target{{Weight: 1, Address: config.Address{Network: "tcp", Host: "127.0.0.1", Port: at.Port()}}}, upstream.Policy{}, nil)
+	p.Route.Store(&relay.Route{App: "app", Targets: set})
+	if err := first.Open(p); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	server, err := to.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	known := func() bool {
+		var circle *relay.Dialled
+		err := linux.Control(server, func(fd int) error {
+			circle = events.Own.Accepted(&relay.Origin{}, "app", server.RemoteAddr().(*net.TCPAddr).AddrPort(), fd)
+			return nil
+		})
+		return err == nil && circle != nil
+	}
+	testkit.Eventually(t, "the connection is known", known)
+	f, err := first.Freeze()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known() {
+		t.Error("an engine that was frozen has dialled")
+	}
+	next, err := New(workers, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := next.Adopt(f); err != nil || a.Sessions != 1 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if !known() {
+		t.Error("the connection is not known")
+	}
+	next.End(relay.Stopped)
+	if err := errors.Join(next.Close(p), next.Wait(t.Context()), next.Stop()); err != nil {
+		t.Error(err)
+	}
+	if known() {
+		t.Error("a session that has ended has dialled")
+	}
+}
