@@ -656,6 +656,41 @@ func TestMovesWithoutAPort(t *testing.T) {
 	}, onlyTCP...)
 }
 
+// A port whose socket is lost is an error that names it. Its sessions go on, and so do the other ports.
+func TestMovesWithoutThePortsSocket(t *testing.T) {
+	eachMovable(t, nil, func(r *rig) {
+		client, server := r.session()
+		lost := relay.NewPort("lost", listen(r.T, "tcp"))
+		lost.Route.Store(r.port.Route.Load())
+		if err := r.engine.Open(lost); err != nil {
+			r.Fatal(err)
+		}
+		x := r.engine.(*restless)
+		x.mu.Lock()
+		f, err := x.now.Freeze()
+		if err != nil {
+			r.Fatal(err)
+		}
+		for i := range f.Ports {
+			if p := &f.Ports[i]; p.Port == lost {
+				unix.Close(p.FD)
+				p.FD = -1
+			}
+		}
+		a, err := x.adopt(3, f)
+		x.mu.Unlock()
+		if a.Sessions != 1 || !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), "port lost") {
+			r.Errorf("%+v, %v", a, err)
+		}
+		if err := r.engine.Close(lost); err == nil {
+			r.Error("the port is open")
+		}
+		r.exchange(client, server, 1000)
+		r.finish(client, server)
+		r.finish(r.session())
+	}, onlyTCP...)
+}
+
 // Nothing runs while sessions are frozen, and what is frozen says all that there is to say of them.
 func TestWhatIsFrozen(t *testing.T) {
 	eachMovable(t, func(r *relay.Route) { r.Upload = 1 << 20 }, func(r *rig) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,7 +40,7 @@ type Adopted struct {
 func (e *Engine) Adopt(f *Frozen) (Adopted, error) {
 	e.opening.Lock()
 	defer e.opening.Unlock()
-	if e.frozen {
+	if e.over {
 		return Adopted{}, errStopped
 	}
 	for i := range f.Sessions {
@@ -50,21 +49,22 @@ func (e *Engine) Adopt(f *Frozen) (Adopted, error) {
 		e.open.Enter()
 	}
 	a := e.adoptSessions(f)
-	var err error
-	for _, p := range f.Ports {
-		err = errors.Join(err, e.adoptPort(p))
-	}
+	err := e.adoptPorts(f.Ports)
 	*f = Frozen{}
 	return a, err
 }
 
 // adoptSessions gives each loop its share of the sessions, and waits until it has taken them up.
 func (e *Engine) adoptSessions(f *Frozen) (a Adopted) {
-	slices.SortStableFunc(f.Sessions, func(x, y FrozenSession) int { return cmp.Compare(x.Ticket, y.Ticket) })
+	all := make([]*FrozenSession, len(f.Sessions))
+	for i := range all {
+		all[i] = &f.Sessions[i]
+	}
+	slices.SortStableFunc(all, func(x, y *FrozenSession) int { return cmp.Compare(x.Ticket, y.Ticket) })
 	shares := make([]adoption, len(e.loops))
-	for i := range f.Sessions {
+	for i, x := range all {
 		to := &shares[i%len(shares)]
-		to.left = append(to.left, &f.Sessions[i])
+		to.left = append(to.left, x)
 	}
 	width := uint64(len(e.loops))
 	above := (f.LastID + width - 1) / width * width
@@ -78,12 +78,8 @@ func (e *Engine) adoptSessions(f *Frozen) (a Adopted) {
 		})
 	}
 	a.Sessions = len(f.Sessions)
-	for n, l := range e.loops {
-		select {
-		case <-shares[n].done:
-		case <-l.ended:
-			continue
-		}
+	for n := range e.loops {
+		<-shares[n].done // it does not end meanwhile: Stop and Freeze wait for opening
 		for why, count := range shares[n].lost {
 			if a.Lost == nil {
 				a.Lost = map[Loss]int{}
@@ -218,17 +214,30 @@ func lossOf(err error) Loss {
 	return LostOther
 }
 
-// adoptPort accepts again on a port.
-func (e *Engine) adoptPort(p FrozenPort) error {
-	x := &listener{port: p.Port, fd: p.FD}
-	heirs, err := relay.Inherit(p.FD, p.Port.Listener.Addr().Network() == "unix")
-	if err != nil {
-		return errors.Join(fmt.Errorf("port %s: %w", p.Port, err), x.close())
+// adoptPorts accepts again on ports.
+func (e *Engine) adoptPorts(ports []FrozenPort) (err error) {
+	var all []*listener
+	for _, p := range ports {
+		x, failed := adoptListener(p)
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("port %s: %w", p.Port, failed))
+			continue
+		}
+		all = append(all, x)
 	}
-	x.heirs = heirs
+	return errors.Join(err, e.openListeners(all...))
+}
+
+// adoptListener makes a listener of a frozen port, which is closed after an error.
+func adoptListener(p FrozenPort) (*listener, error) {
+	x := &listener{port: p.Port, fd: p.FD}
+	var err error
+	if x.heirs, err = relay.Inherit(p.FD, p.Port.Listener.Addr().Network() == "unix"); err != nil {
+		return nil, errors.Join(err, x.close())
+	}
 	if !p.FailingSince.IsZero() {
-		x.pause, x.since = time.Duration(1), p.FailingSince
+		x.pause, x.since = firstPause, p.FailingSince
 		x.failing.Store(true)
 	}
-	return e.openListener(x)
+	return x, nil
 }

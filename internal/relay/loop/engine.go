@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,7 @@ type Engine struct {
 	recounts recounts
 
 	opening sync.Mutex // held by Open, Close, Freeze, Adopt and Stop; guards what follows
-	frozen  bool       // the loops have ended, and hold nothing
+	over    bool       // Freeze or Stop was called: the loops have ended, and hold nothing
 
 	mu      sync.Mutex // guards what follows
 	ports   map[*relay.Port]*listener
@@ -83,7 +84,7 @@ var processors = sync.OnceValue(func() int {
 	return n
 })
 
-// errStopped is the error of a call after Stop.
+// errStopped is the error of a call after Stop or Freeze.
 var errStopped = errors.New("the engine has stopped")
 
 // Open implements relay.Engine.
@@ -94,38 +95,57 @@ func (e *Engine) Open(p *relay.Port) error {
 	if err != nil {
 		return err
 	}
-	return e.openListener(x)
+	return e.openListeners(x)
 }
 
-// openListener begins to accept from a listener, which is closed after an error. The caller holds opening.
-func (e *Engine) openListener(x *listener) (err error) {
+// openListeners begins to accept from listeners. One that fails is closed. The caller holds opening.
+func (e *Engine) openListeners(all ...*listener) error {
 	e.mu.Lock()
-	x.number = e.next
-	if last := len(e.numbers) - 1; last >= 0 {
-		x.number = e.numbers[last]
-		e.numbers = e.numbers[:last]
-	} else {
-		e.next++
+	for _, x := range all {
+		x.number = e.nextNumber()
+		e.ports[x.port] = x
 	}
-	e.ports[x.port] = x
 	e.mu.Unlock()
 
-	opened := make(chan error, len(e.loops))
+	opened := make(chan []error, len(e.loops))
 	for _, l := range e.loops {
-		l.reactor.Post(func() { opened <- l.openAcceptor(x) })
+		l.reactor.Post(func() {
+			errs := make([]error, len(all))
+			for i, x := range all {
+				errs[i] = l.openAcceptor(x)
+			}
+			opened <- errs
+		})
 	}
+	errs := make([]error, len(all))
 	for _, l := range e.loops {
+		failed := slices.Repeat([]error{errStopped}, len(all))
 		select {
-		case failed := <-opened:
-			err = errors.Join(err, failed)
+		case failed = <-opened:
 		case <-l.ended:
-			err = errors.Join(err, errStopped)
+		}
+		for i := range errs {
+			errs[i] = errors.Join(errs[i], failed[i])
 		}
 	}
-	if err != nil {
-		return errors.Join(err, e.closePort(x.port))
+	var err error
+	for i, x := range all {
+		if errs[i] != nil {
+			err = errors.Join(err, errs[i], e.closePort(x.port))
+		}
 	}
-	return nil
+	return err
+}
+
+// nextNumber is a number for a listener. The caller holds mu.
+func (e *Engine) nextNumber() uint32 {
+	if last := len(e.numbers) - 1; last >= 0 {
+		n := e.numbers[last]
+		e.numbers = e.numbers[:last]
+		return n
+	}
+	e.next++
+	return e.next - 1
 }
 
 // Close implements relay.Engine.
@@ -152,12 +172,14 @@ func (e *Engine) closePort(p *relay.Port) error {
 	return err
 }
 
-// shut ends accepting from a listener, and returns when no loop does.
-func (e *Engine) shut(x *listener) {
+// shut ends accepting from listeners, and returns when no loop does.
+func (e *Engine) shut(all ...*listener) {
 	shut := make(chan struct{}, len(e.loops))
 	for _, l := range e.loops {
 		l.reactor.Post(func() {
-			l.closeAcceptor(x)
+			for _, x := range all {
+				l.closeAcceptor(x)
+			}
 			shut <- struct{}{}
 		})
 	}
@@ -176,9 +198,10 @@ func (e *Engine) Wait(ctx context.Context) error { return e.open.Wait(ctx) }
 func (e *Engine) Stop() error {
 	e.opening.Lock()
 	defer e.opening.Unlock()
-	if e.frozen {
+	if e.over {
 		return nil
 	}
+	e.over = true
 	e.endLoops()
 	var err error
 	for _, l := range e.loops {

@@ -2,7 +2,9 @@ package loop
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tcp-proxy/internal/relay"
@@ -20,14 +22,17 @@ import (
 // and what ends or counts sessions may be called, which find none. A connect that is under way is given up; the session connects
 // anew once it is adopted. The descriptors are the caller's. Sessions that end while Freeze begins are reported as always. An
 // error is one of closing what the loops had, and changes nothing else; after a second Freeze there is nothing to return.
+//
+// Until Adopt the sessions hold no slots. So the configuration must not change in between: of a target that is in no set any more,
+// upstream forgets the state once it has no sessions.
 func (e *Engine) Freeze() (*Frozen, error) {
 	e.opening.Lock()
 	defer e.opening.Unlock()
 	f := &Frozen{}
-	if e.frozen {
+	if e.over {
 		return f, errStopped
 	}
-	e.frozen = true
+	e.over = true
 	f.Ports = e.takePorts()
 	e.endLoops()
 	for _, l := range e.loops { // they have ended: what is theirs is this goroutine's now
@@ -50,8 +55,8 @@ func (e *Engine) takePorts() (all []FrozenPort) {
 	ports := e.ports
 	e.ports = map[*relay.Port]*listener{}
 	e.mu.Unlock()
+	e.shut(slices.Collect(maps.Values(ports))...)
 	for p, x := range ports {
-		e.shut(x)
 		all = append(all, FrozenPort{Port: p, FD: x.fd, FailingSince: x.failingSince()})
 	}
 	return all
@@ -80,6 +85,7 @@ func (l *loop) settle() {
 // freeze takes out the sessions of a loop that has ended. The close of its epoll instance removes all that is registered there,
 // whoever has duplicates of the sockets (epoll(7)).
 func (l *loop) freeze(f *Frozen) {
+	f.Sessions = slices.Grow(f.Sessions, int(l.open.Load()))
 	for n := range int32(l.sessions.Size()) {
 		if l.sessions.InUse(n) {
 			f.Sessions = append(f.Sessions, l.freezeSession(l.sessions.At(n)))
@@ -100,8 +106,10 @@ func (l *loop) freezeSession(s *sessionHot) FrozenSession {
 		x.Header, c.held[client] = c.held[client], nil
 	case session.Relaying:
 		l.sample(s)
-		if s.paced {
-			l.freezePace(s, &x)
+		for d := range x.Flow {
+			if s.paced { // a flow that waits for its rate finds out anew
+				x.Flow[d].Pace = c.pace.flow[d].State()
+			}
 		}
 	default:
 		s.side[target].drop()
@@ -119,17 +127,6 @@ func (l *loop) freezeSession(s *sessionHot) FrozenSession {
 	l.engine.workers.Release()
 	l.engine.open.Leave()
 	return x
-}
-
-// freezePace notes the rate state of a session. While a flow waits for its rate the session is not quiet.
-func (l *loop) freezePace(s *sessionHot, x *FrozenSession) {
-	pace := l.cold(s).pace
-	for d := range pace.flow {
-		x.Flow[d].Pace = pace.flow[d].State()
-	}
-	if pace.earliest() != session.Never {
-		s.Moved(l.engine.clock())
-	}
 }
 
 // takePending returns the pending bytes of a flow, and gives its pipe back. They are the caller's.

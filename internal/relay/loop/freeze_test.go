@@ -2,8 +2,11 @@ package loop
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -263,5 +266,67 @@ func TestDialledConnectionIsKnownAfterAdoption(t *testing.T) {
 	}
 	if known() {
 		t.Error("a session that has ended has dialled")
+	}
+}
+
+// Why a session is lost is told by the error of watching its socket (epoll_ctl(2)).
+func TestLosses(t *testing.T) {
+	for errno, want := range map[syscall.Errno]Loss{
+		unix.EBADF: LostDescriptor, unix.EPERM: LostDescriptor, unix.ENOMEM: LostMemory, unix.ENOSPC: LostWatches, unix.EEXIST: LostOther,
+	} {
+		if got := lossOf(fmt.Errorf("continue the session: %w", os.NewSyscallError("epoll_ctl", errno))); got != want {
+			t.Errorf("%v: %s, want %s", errno, got, want)
+		}
+	}
+}
+
+// BenchmarkFreeze is a Freeze and the Adopt after it, of sessions that are idle.
+func BenchmarkFreeze(b *testing.B) {
+	const sessions = 1000
+	workers := admit.NewWorkers(sessions)
+	e, err := New(workers, enginetest.NoEvents())
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	to := testkit.ListenLow(b, "127.0.0.1")
+	at := to.Addr().(*net.TCPAddr).AddrPort()
+	p := relay.NewPort("port", l)
+	set := upstream.NewSet([]config.Target{{Weight: 1, Address: config.Address{Network: "tcp", Host: "127.0.0.1", Port: at.Port()}}}, upstream.Policy{}, nil)
+	p.Route.Store(&relay.Route{App: "app", Targets: set, IdleTimeout: time.Hour})
+	if err := e.Open(p); err != nil {
+		b.Fatal(err)
+	}
+	for range sessions {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		server, err := to.Accept()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer server.Close()
+	}
+	for b.Loop() {
+		f, err := e.Freeze()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if e, err = New(workers, enginetest.NoEvents()); err != nil {
+			b.Fatal(err)
+		}
+		if a, err := e.Adopt(f); err != nil || a.Sessions != sessions {
+			b.Fatalf("%+v, %v", a, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/sessions, "µs/session")
+	e.End(relay.Stopped)
+	if err := errors.Join(e.Close(p), e.Wait(b.Context()), e.Stop()); err != nil {
+		b.Error(err)
 	}
 }

@@ -16,7 +16,7 @@ type Frozen struct {
 	LastID   uint64       // no session had a higher ID
 }
 
-// FrozenPort is a port that was open.
+// FrozenPort is a port that was open. The Listener of a unix port is open, too; its Close removes the path.
 type FrozenPort struct {
 	Port         *relay.Port
 	FD           int       // of its listening socket; the kernel goes on queueing connections there

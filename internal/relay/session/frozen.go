@@ -95,7 +95,8 @@ func (s *Session) giveUp() (targets []*upstream.Target) {
 }
 
 // Reenter takes the slots again that Freeze has given back, at the gate and on the target, whatever their limits are. An engine
-// calls it for all sessions before it calls Adopt for any: one that waits for a slot must not get that of another.
+// calls it for all sessions before it calls Adopt for any: one that waits for a slot must not get that of another. The meter of
+// the route is to have counted the session as open (meter.App.Begun).
 func (f *Frozen) Reenter() {
 	if f.Admitted {
 		f.Route.Gate.Reenter(f.Client)
