@@ -114,7 +114,7 @@ func TestOneOfTwoFails(t *testing.T) {
 			}
 			r.expectLeft(targets, failing != 0, failing != 1)
 		}
-	})
+	}, resting...)
 }
 
 // Each of the two has its own time.
