@@ -1,7 +1,5 @@
 package handover
 
-import "slices"
-
 // Decode reads a state of this start of the machine. The error is an *Error. Of a state that is not clean it leaves out the
 // records that are not complete, and counts them as Torn; in a clean one such a record is an error.
 //
@@ -16,6 +14,7 @@ func Decode(b []byte, boot BootID) (*State, error) {
 	d.fields.reading = true
 	d.fields.read = &textReader{all: string(table.bytes(b, text))}
 	d.fields.contents = table.bytes(b, pending)
+	d.fields.attempts, d.fields.stride = table.bytes(b, attempts), max(table[attempts].size, 1)
 	if err := d.records(); err != nil {
 		return nil, err
 	}
@@ -107,7 +106,7 @@ func (d *decoder) sessions() error {
 	for i := range d.table[sessions].count() {
 		n += int(d.table.record(d.b, sessions, i)[atValid] & 1)
 	}
-	s.Sessions = slices.Grow(s.Sessions, n)
+	list := make([]Session, 0, n) // a record takes at least 12 bytes of b
 	for i := range d.table[sessions].count() {
 		v = Session{}
 		is, err := d.record(sessions, i, &v)
@@ -123,7 +122,10 @@ func (d *decoder) sessions() error {
 			}
 			continue
 		}
-		s.Sessions = append(s.Sessions, v)
+		list = append(list, v)
+	}
+	if len(list) > 0 {
+		s.Sessions = list
 	}
 	return nil
 }

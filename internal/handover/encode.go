@@ -42,6 +42,7 @@ func (s *State) encode(as *shape) ([]byte, error) {
 		return nil, fmt.Errorf("notes: %w", err)
 	}
 	e.end(notes)
+	e.putAttempts()
 	putTable(e.b, &e.sections, len(e.b))
 	e.fill()
 	if s.Clean {
@@ -82,6 +83,19 @@ func (e *encoder) raw(k kind, content []byte) {
 	e.begin(k, 1)
 	e.b = append(e.b, content...)
 	e.end(k)
+}
+
+// putAttempts writes the section of attempts.
+func (e *encoder) putAttempts() {
+	size := e.record[attempts]
+	e.begin(attempts, size)
+	for at := 0; at < len(e.fields.attempts); at += sizes[attempts] {
+		e.b = append(e.b, e.fields.attempts[at:at+sizes[attempts]]...)
+		for range size - sizes[attempts] {
+			e.b = append(e.b, e.filler)
+		}
+	}
+	e.end(attempts)
 }
 
 // records writes the sections that have records.

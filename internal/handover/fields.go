@@ -22,6 +22,9 @@ type fields struct {
 	read     *textReader // while reading
 	contents []byte      // of the section of pending bytes, while reading
 	held     []byte      // what is to go there, while writing
+	attempts []byte      // the section of attempts while reading, and what is to go there while writing: 4 bytes each
+	stride   int         // of attempts, while reading
+	listed   uint64      // how many attempts were read so far
 	lack     string      // the first thing that is wrong with the record; empty: nothing
 	full     bool        // that there is no room for its text
 }
@@ -130,6 +133,32 @@ func (f *fields) word(v string, all []string) string {
 		n = 0
 	}
 	return all[n]
+}
+
+// indices are indices of targets, in the section of attempts.
+func (f *fields) indices(v []int) []int {
+	if !f.reading {
+		f.uint32(uint32(len(f.attempts) / sizes[attempts]))
+		f.uint32(uint32(len(v)))
+		for _, n := range v {
+			f.attempts = binary.LittleEndian.AppendUint32(f.attempts, uint32(n+1))
+		}
+		return v
+	}
+	first, n := uint64(f.uint32(0)), uint64(f.uint32(0))
+	if n == 0 {
+		return nil
+	}
+	all := uint64(len(f.attempts) / f.stride)
+	if f.listed += n; first+n > all || f.listed > all { // lists that overlap take no more memory than the section
+		f.fail("the targets that it has tried are not in the section of attempts")
+		return nil
+	}
+	v = make([]int, n)
+	for i := range v {
+		v[i] = int(binary.LittleEndian.Uint32(f.attempts[(int(first)+i)*f.stride:])) - 1
+	}
+	return v
 }
 
 // string is a string of the text section.

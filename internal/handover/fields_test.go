@@ -33,6 +33,10 @@ func TestReferences(t *testing.T) {
 			continue
 		}
 		raw = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(c.at)), uint32(c.length))
+		f = fields{reading: true, record: raw, attempts: make([]byte, there*6), stride: 6}
+		if n := f.indices(nil); c.length > 0 && f.lack == "" != c.ok || len(n) != int(c.length) && c.ok {
+			t.Errorf("attempts at %d, %d of them: %v, %q", c.at, c.length, n, f.lack)
+		}
 		f = fields{reading: true, record: raw, read: &textReader{all: strings.Repeat("x", there)}}
 		if s := f.string(""); f.lack == "" != c.ok || len(s) != int(c.length) && c.ok {
 			t.Errorf("text at %d, %d bytes of it: %q, %q", c.at, c.length, s, f.lack)

@@ -43,22 +43,22 @@ func full() *State {
 		OnDead: config.OnDeadClose,
 	}}
 	relaying := Session{
-		ID: 4711, Phase: Relaying, First: 1 + Server, Route: 0, Port: 0, Target: 2,
-		Admitted: true, Early: true, LocalFault: true, Unresolved: true, KeepaliveSet: true, Paced: true, FromHere: true,
+		ID: 4711, Phase: Relaying, Route: 0, Port: 0, Target: 2, First: 1 + Server, Finished: 1 << Server, Broken: 1 << Client,
+		Admitted: true, Early: true, LocalFault: true, KeepaliveSet: true, FromHere: true,
 		Side: [2]Side{
 			{Cookie: 0x1001, Finished: true, Broken: true, Unix: true, NoDelay: true},
 			{Cookie: 0x1002, PassedOn: true, Urgent: true, Written: true},
 		},
 		Flow: [2]Flow{
-			{Moved: 1 << 40, Metered: 1<<40 - 5, Pending: []byte("up\x00"), Balance: 17, BalanceKnown: true, Rate: Rate{Missing: 9e9, At: 5e12, Next: 5e12 + 1e6}},
-			{Moved: 3, Metered: 3, Pending: bytes.Repeat([]byte{0xff}, 300), Balance: -1, Rate: Rate{Missing: 1, At: 2, Next: 3}},
+			{Moved: 1 << 40, Metered: 1<<40 - 5, Pending: []byte("up\x00"), Balance: 17, BalanceKnown: true, Rate: Rate{Missing: 9e9, At: 5e12}},
+			{Moved: 3, Metered: 3, Pending: bytes.Repeat([]byte{0xff}, 300), Balance: -1, Rate: Rate{Missing: 1, At: 2}},
 		},
 		Peer: netip.MustParseAddrPort("192.0.2.7:50000"), PeerZone: 2,
 		HeaderSource: netip.MustParseAddrPort("[2001:db8::7]:1"), HeaderDestination: netip.MustParseAddrPort("[2001:db8::1]:443"),
-		Attempts: 2, Ticket: 99, Begun: 4e12, Connected: 4e12 + 1, Moved: 4e12 + 2, ResetAt: 4e12 + 3, Until: 4e12 + 4,
+		Attempts: 2, Tried: []int{0, 2}, Failure: "connect to unix:/run/app.sock: connection refused", Ticket: 99, Begun: 4e12, Connected: 4e12 + 1, Moved: 4e12 + 2, ResetAt: 4e12 + 3, Until: 4e12 + 4,
 	}
 	return &State{
-		Header: Header{Boot: boot, Generation: 7, Attempts: 2, Clean: true},
+		Header: Header{Boot: boot, Generation: 7, Attempts: 2, LastID: 5000, Clean: true},
 		Routes: []Route{route, {}, {App: "old"}},
 		Targets: []Target{
 			{App: "old", Target: config.Target{Address: config.Address{Network: "unix", Path: "/run/app.sock"}, Weight: 1}, Name: "unix:/run/app.sock", Path: "/run/app.sock"},
@@ -69,7 +69,7 @@ func full() *State {
 			},
 		},
 		Ports: []Port{
-			{App: "web", Port: config.Port{Network: "tcp", Addr: netip.MustParseAddrPort("192.0.2.1:443")}, Cookie: 0x2001, Address: "192.0.2.1:443", Inherited: true, Index: 1},
+			{App: "web", Port: config.Port{Network: "tcp", Addr: netip.MustParseAddrPort("192.0.2.1:443")}, Cookie: 0x2001, Address: "192.0.2.1:443", FailingSince: 4e12, Inherited: true, Index: 1},
 			{},
 			{App: "old", Port: config.Port{Network: "systemd", Path: "old"}, Address: "unix:/run/old.sock"},
 		},
@@ -77,7 +77,7 @@ func full() *State {
 			relaying,
 			{
 				ID: 4712, Phase: AwaitsHeader, Route: 2, Port: 2, Target: NoTarget, Side: [2]Side{{Cookie: 0x1003}, {}},
-				Flow: [2]Flow{{Pending: []byte("PROXY TCP4 ")}, {}}, Peer: netip.MustParseAddrPort("[2001:db8::9]:50001"), Begun: 1, Until: 3e9 + 1,
+				Attempts: 1, Tried: []int{0}, Flow: [2]Flow{{Pending: []byte("PROXY TCP4 ")}, {}}, Peer: netip.MustParseAddrPort("[2001:db8::9]:50001"), Begun: 1, Until: 3e9 + 1,
 			},
 		},
 		Notes: Notes{
@@ -101,11 +101,11 @@ func empty() *State { return &State{Header: Header{Boot: boot, Generation: 1, Cl
 
 // longer is the shape of a later release: everything has grown.
 var longer = shape{headerSize + 16, entrySize + 8, [kinds]int{
-	routes: sizes[routes] + 8, targets: sizes[targets] + 24, ports: sizes[ports] + 1, sessions: sizes[sessions] + 100,
+	routes: sizes[routes] + 8, targets: sizes[targets] + 24, ports: sizes[ports] + 1, sessions: sizes[sessions] + 100, attempts: sizes[attempts] + 2,
 }, 0xee}
 
 // shorter is the shape of an earlier release, as it may have been: the records end before the fields that missing names.
-var shorter = shape{headerSize, entrySize, [kinds]int{routes: 262, targets: 86, ports: 62, sessions: 288}, 0}
+var shorter = shape{headerSize, entrySize, [kinds]int{routes: 262, targets: 86, ports: 70, sessions: 290, attempts: sizes[attempts]}, 0}
 
 func missing(s *State) *State {
 	for i := range s.Routes {

@@ -6,7 +6,7 @@
 //
 // # Layout
 //
-// Numbers are little-endian. The header is in bytes 0 to 71:
+// Numbers are little-endian. The header is in bytes 0 to 79:
 //
 //	 0  8  magic
 //	 8  4  major: what follows has the layout of that number
@@ -20,13 +20,16 @@
 //	60  4  size of an entry of the table
 //	64  4  number of entries
 //	68  4  zero
+//	72  8  no session had a higher ID
 //
 // An entry of the table is the kind of a section (4 bytes), the size of its records (4), and its offset and length in bytes
-// (8 and 8). The kinds: 1 routes, 2 targets, 3 ports, 4 sessions, 5 pending bytes, 6 text, 7 notes. The last three have no
-// records: their size is 1. A section of an unknown kind is ignored, one that is not there is empty. The text section has all
-// strings of records; a field for a string is its offset and length there (4 and 4). Notes are JSON.
+// (8 and 8). The kinds: 1 routes, 2 targets, 3 ports, 4 sessions, 5 pending bytes, 6 text, 7 notes,
+// 8 attempts. A section of an unknown kind is ignored, one that is not there is empty. Pending bytes, text and notes have no
+// records: their size is 1. The text section has all strings of records; a field for a string is its offset and length there
+// (4 and 4). Notes are JSON. An attempt is the index of a target that a session has tried (4); the session has the number of
+// its first and how many there are (4 and 4).
 //
-// A record begins with the CRC-32C of all of it from byte 8 on (4 bytes), the busy byte (1), three of zero, and the valid byte,
+// A record of the first four kinds begins with the CRC-32C of all of it from byte 8 on (4 bytes), the busy byte (1), three of zero, and the valid byte,
 // which is 1, or 0 if the place is free. From byte 9 on it has its fields, without gaps, in the order of the methods named
 // fields in route.go, target.go, port.go and session.go; fields.go has how each kind of field is written. An index of another
 // record is written plus one: 0 is none. A section begins at a multiple of 8.
@@ -91,6 +94,7 @@ type Header struct {
 	Boot       BootID // of the machine when it was written
 	Generation uint64 // of the process that has written it, the first is 1
 	Attempts   uint32 // see SetAttempts
+	LastID     uint64 // no session of the process had a higher ID
 	Clean      bool   // the process has handed over in good order: nothing has moved since, and pending bytes are complete
 }
 

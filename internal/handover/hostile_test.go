@@ -90,6 +90,7 @@ func TestDecodeRefuses(t *testing.T) {
 func rewritten(t *testing.T, change func(s *State)) []byte {
 	t.Helper()
 	s := full()
+	s.Sessions[0].Failure = "" // the text section remains as it is
 	b, err := s.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +124,13 @@ func TestDecodeRefusesContradictions(t *testing.T) {
 		{"target", "there is no such target", func(s *State) { s.Sessions[0].Target = 1 }},
 		{"no phase", "its phase is not known", func(s *State) { s.Sessions[0].Phase = 0 }},
 		{"a later phase", "its phase is not known", func(s *State) { s.Sessions[0].Phase = Relaying + 1 }},
-		{"a third side", "the side that has finished first is not known", func(s *State) { s.Sessions[0].First = 3 }},
+		{"a third side", "a side that has finished or broken is not known", func(s *State) { s.Sessions[0].First = 3 }},
+		{"a third side has finished", "a side that has finished or broken is not known", func(s *State) { s.Sessions[0].Finished = 4 }},
+		{"a third side has broken", "a side that has finished or broken is not known", func(s *State) { s.Sessions[0].Broken = 255 }},
+		{"tried", "the targets that it has tried are not in the section of attempts", func(s *State) { s.Sessions[0].Tried = []int{0, 0, 0, 0} }},
+		{"tried by two", "the targets that it has tried are not in the section of attempts", func(s *State) {
+			s.Sessions[0].Tried, s.Sessions[1].Tried = []int{0, 0}, []int{0, 0}
+		}},
 		{"no client", "it has no socket of a client", func(s *State) { s.Sessions[0].Side[Client].Cookie = 0 }},
 		{"no target", "it relays, and has no target", func(s *State) { s.Sessions[0].Target = NoTarget }},
 		{"no socket of a target", "it relays, and has no target", func(s *State) { s.Sessions[0].Side[Server].Cookie = 0 }},
@@ -131,6 +138,7 @@ func TestDecodeRefusesContradictions(t *testing.T) {
 		{"half a header", "its PROXY header has only one address", func(s *State) { s.Sessions[0].HeaderSource = s.Sessions[1].HeaderSource }},
 		{"metered", "more bytes are counted than were moved", func(s *State) { s.Sessions[0].Flow[Server].Metered++ }},
 		{"negative", "a time or a number of bytes is negative", func(s *State) { s.Sessions[0].Flow[Client].Rate.Missing = -1 }},
+		{"negative bytes", "a time or a number of bytes is negative", func(s *State) { s.Sessions[0].Flow[Client].Metered = -1 }},
 		{"pending", "its pending bytes are not in the section of pending bytes", func(s *State) {
 			s.Sessions[0].Flow[Client].Pending = make([]byte, 400)
 		}},

@@ -20,8 +20,9 @@ const (
 	atChecksum   = 56
 	atEntrySize  = 60
 	atEntries    = 64
+	atLastID     = 72
 
-	headerSize = 72
+	headerSize = 80
 	entrySize  = 24
 )
 
@@ -38,13 +39,14 @@ const (
 	pending
 	text
 	notes
+	attempts
 
 	kinds
 )
 
 // names are the kinds as errors name them.
 var names = [kinds]string{
-	routes: "routes", targets: "targets", ports: "ports", sessions: "sessions", pending: "pending bytes", text: "text", notes: "notes",
+	routes: "routes", targets: "targets", ports: "ports", sessions: "sessions", pending: "pending bytes", text: "text", notes: "notes", attempts: "attempts",
 }
 
 // section is where a section is. The zero value is one that is not there.
@@ -101,6 +103,7 @@ func ReadHeader(b []byte, boot BootID) (Header, error) {
 	}
 	copy(h.Boot[:], b[atBoot:])
 	h.Generation = binary.LittleEndian.Uint64(b[atGeneration:])
+	h.LastID = binary.LittleEndian.Uint64(b[atLastID:])
 	h.Attempts = binary.LittleEndian.Uint32(b[atAttempts:])
 	h.Clean = binary.LittleEndian.Uint32(b[atFlags:])&flagClean != 0
 	if h.Boot != boot {
@@ -164,14 +167,14 @@ func parseTable(b []byte) (*sections, error) {
 func parseEntry(entry []byte, k kind, length uint64) (section, error) {
 	size := uint64(binary.LittleEndian.Uint32(entry[4:]))
 	offset, extent := binary.LittleEndian.Uint64(entry[8:]), binary.LittleEndian.Uint64(entry[16:])
-	least := uint64(1)
+	least := uint64(sizes[k])
 	if k < pending {
 		least = recordHead
 	}
 	switch {
 	case offset > length || extent > length-offset:
 		return section{}, fault(Damaged, "the section of %s in the stored state goes beyond its end", names[k])
-	case size < least || k >= pending && size != 1 || extent%size != 0:
+	case size < least || sizes[k] == 1 && size != 1 || extent%size != 0:
 		return section{}, fault(Damaged, "the section of %s in the stored state cannot have records of %d bytes", names[k], size)
 	}
 	return section{int(offset), int(extent), int(size)}, nil
@@ -189,6 +192,8 @@ func appendHeader(b []byte, h *Header, size, entry int) []byte {
 	b = append(b, make([]byte, 16)...) // flags, length and checksum
 	b = binary.LittleEndian.AppendUint32(b, uint32(entry))
 	b = binary.LittleEndian.AppendUint32(b, uint32(kinds-1))
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	b = binary.LittleEndian.AppendUint64(b, h.LastID)
 	return append(b, make([]byte, size-len(b)+int(kinds-1)*entry)...)
 }
 

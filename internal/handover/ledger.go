@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -84,10 +85,11 @@ func (l *Ledger) SetTarget(n int, t Target) error { return l.set(targets, n, &t)
 func (l *Ledger) SetPort(n int, p Port) error { return l.set(ports, n, &p) }
 
 // SetSession writes a session to place n. Its Pending is left out: a byte that is inside a process is lost with it, which
-// Balance shows.
+// Balance shows. So are Tried and Failure.
 func (l *Ledger) SetSession(n int, s *Session) error {
 	l.session = *s
 	l.session.Flow[Client].Pending, l.session.Flow[Server].Pending = nil, nil
+	l.session.Tried, l.session.Failure = nil, ""
 	if lack := l.session.lack(l.has); lack != "" {
 		return fmt.Errorf("%s, place %d: %s", names[sessions], n, lack)
 	}
@@ -96,6 +98,9 @@ func (l *Ledger) SetSession(n int, s *Session) error {
 
 // FreeSession makes place n free. There is such a place.
 func (l *Ledger) FreeSession(n int) { l.table.record(l.data, sessions, n)[atValid] = 0 }
+
+// SetLastID notes that no session has a higher ID than n.
+func (l *Ledger) SetLastID(n uint64) { binary.LittleEndian.PutUint64(l.data[atLastID:], n) }
 
 // SetBusy notes whether bytes of the session at place n are being moved: set before the system call that reads them, and
 // cleared after the one that has written the last of them. It is one byte, which no checksum covers. SetSession sets it too.
@@ -113,7 +118,7 @@ func (l *Ledger) Session(n int) (Session, bool) {
 	if conditionOf(place) != whole {
 		return Session{}, false
 	}
-	reader := fields{reading: true}
+	reader := fields{reading: true, read: &textReader{}}
 	readRecord(&reader, place, l.scratch[:sizes[sessions]], &l.session)
 	return l.session, true
 }

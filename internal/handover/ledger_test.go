@@ -53,6 +53,7 @@ func filled(t testing.TB) (*Ledger, []byte, *State) {
 			t.Fatal(err)
 		}
 		s.Sessions[i].Flow[Client].Pending, s.Sessions[i].Flow[Server].Pending = nil, nil
+		s.Sessions[i].Tried, s.Sessions[i].Failure = nil, ""
 	}
 	s.Header, s.Notes = Header{Boot: boot, Generation: 3, Attempts: 1}, Notes{}
 	return l, data, s
@@ -99,6 +100,8 @@ func TestLedger(t *testing.T) {
 	wantState(t, data, want)
 
 	SetAttempts(data, 5)
+	l.SetLastID(4800)
+	want.LastID = 4800
 	l.Seal()
 	want.Attempts, want.Clean = 5, true
 	wantState(t, data, want)
@@ -171,6 +174,10 @@ func TestSessionOfATornRecord(t *testing.T) {
 			}
 			if got.Torn != 2 || len(got.Sessions) != 1 || got.Sessions[0].ID != want.Sessions[1].ID {
 				t.Errorf("%d are torn, %d sessions are left", got.Torn, len(got.Sessions))
+			}
+			l.table.record(data, sessions, 2)[40]++
+			if got, err := Decode(data, boot); err != nil || got.Torn != 3 || got.Sessions != nil {
+				t.Errorf("with all sessions torn: %+v, %v", got, err)
 			}
 			l.Seal()
 			wantKind(t, data, boot, Damaged)

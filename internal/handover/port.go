@@ -4,12 +4,13 @@ import "tcp-proxy/internal/config"
 
 // Port is a listening socket, which may be closed already: sessions that were accepted there are reported with it.
 type Port struct {
-	App         string // empty: the place is free
-	config.Port        // as configured
-	Index       int    // as in listen.Key: which one of the sockets that serve this port
-	Cookie      uint64 // of the socket; 0: it is closed
-	Address     string // as relay.Port.Address returns it
-	Inherited   bool   // the service manager has made the socket
+	App          string // empty: the place is free
+	config.Port         // as configured
+	Index        int    // as in listen.Key: which one of the sockets that serve this port
+	Cookie       uint64 // of the socket; 0: it is closed
+	Address      string // as relay.Port.Address returns it
+	FailingSince int64  // when accepting began to fail, which was reported; 0: it does not fail
+	Inherited    bool   // the service manager has made the socket
 }
 
 var portNetworks = []string{"tcp", "unix", "systemd"}
@@ -22,6 +23,7 @@ func (p *Port) fields(f *fields) {
 	p.Index = f.limit(p.Index, 1<<31-1)
 	p.Cookie = f.uint64(p.Cookie)
 	p.Address = f.string(p.Address)
+	p.FailingSince = f.amount(p.FailingSince)
 	f.flags(&p.Inherited)
 }
 

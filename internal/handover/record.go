@@ -28,7 +28,8 @@ type recordOf[T any] interface {
 }
 
 // sizes are those of the records that this release writes.
-var sizes = [kinds]int{routes: sizeOf(&Route{}), targets: sizeOf(&Target{}), ports: sizeOf(&Port{}), sessions: sizeOf(&Session{})}
+var sizes = [kinds]int{routes: sizeOf(&Route{}), targets: sizeOf(&Target{}), ports: sizeOf(&Port{}), sessions: sizeOf(&Session{}),
+	pending: 1, text: 1, notes: 1, attempts: 4}
 
 // scratchSize is enough for a record of every kind.
 const scratchSize = 640

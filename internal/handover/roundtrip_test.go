@@ -38,6 +38,8 @@ func random(r *rand.Rand, name string, v reflect.Value) {
 		}
 		*into = config.NetworksOf(prefixes...)
 		return
+	case *[]int:
+		return
 	case *[]byte:
 		if n := r.IntN(100); n > 50 {
 			*into = bytes.Repeat([]byte{byte(n)}, n)
@@ -82,7 +84,7 @@ func randomAddr(r *rand.Rand) netip.Addr {
 
 // randomState is a state of random records, some places of which are free.
 func randomState(r *rand.Rand) *State {
-	s := &State{Header: Header{Boot: boot, Generation: r.Uint64(), Attempts: r.Uint32(), Clean: r.IntN(2) == 0}}
+	s := &State{Header: Header{Boot: boot, Generation: r.Uint64(), Attempts: r.Uint32(), LastID: r.Uint64(), Clean: r.IntN(2) == 0}}
 	s.Routes, s.Targets, s.Ports = randomPlaces[Route](r), randomPlaces[Target](r), randomPlaces[Port](r)
 	pick := func(n int, used func(int) bool) int {
 		for {
@@ -94,13 +96,17 @@ func randomState(r *rand.Rand) *State {
 	for i := range r.IntN(20) {
 		var x Session
 		random(r, "", reflect.ValueOf(&x).Elem())
-		x.ID, x.Phase, x.First = uint64(i), AwaitsHeader+Phase(r.IntN(int(Relaying))), uint8(r.IntN(3))
+		x.ID, x.Phase = uint64(i), AwaitsHeader+Phase(r.IntN(int(Relaying)))
+		x.First, x.Finished, x.Broken = uint8(r.IntN(3)), uint8(r.IntN(4)), uint8(r.IntN(4))
 		x.Route = pick(len(s.Routes), func(i int) bool { return s.Routes[i].used() })
 		x.Port = pick(len(s.Ports), func(i int) bool { return s.Ports[i].used() })
 		x.Target = pick(len(s.Targets), func(i int) bool { return s.Targets[i].used() })
 		for n := range x.Side {
 			x.Side[n].Cookie = uint64(1 + 2*i + n)
 			x.Flow[n].Moved += x.Flow[n].Metered
+		}
+		for range r.IntN(4) {
+			x.Tried = append(x.Tried, x.Target)
 		}
 		if x.Phase != Relaying {
 			x.Target, x.Side[Server].Cookie = NoTarget, 0
@@ -256,6 +262,7 @@ func TestEncodeRefuses(t *testing.T) {
 		{"a target that is not there", func(s *State) { s.Sessions[0].Target = 1 }, "session 0: there is no such target"},
 		{"a word that is none", func(s *State) { s.Routes[0].Balance = "best" }, "routes, record 0: it has a word that cannot be written"},
 		{"a zone in text", func(s *State) { s.Sessions[0].Peer = netip.MustParseAddrPort("[fe80::1%eth0]:1") }, "sessions, record 0: the address has a zone in text form"},
+		{"a target that was tried and is not there", func(s *State) { s.Sessions[1].Tried = []int{0, 5} }, "session 1: there is no such target as it has tried"},
 		{"a negative time", func(s *State) { s.Sessions[0].Begun = -1 }, "sessions, record 0: a time or a number of bytes is negative"},
 	} {
 		t.Run(c.fault, func(t *testing.T) {

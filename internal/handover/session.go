@@ -1,24 +1,28 @@
 package handover
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Session is one session. Its sockets are found by their cookies (socket(7): SO_COOKIE), which no two sockets have had since
 // the machine was started.
 type Session struct {
 	ID     uint64 // as in the list of open sessions
 	Phase  Phase
-	First  uint8 // 1 + the side that has finished first; 0: none has
-	Route  int   // index in State.Routes
-	Port   int   // index in State.Ports
-	Target int   // index in State.Targets; NoTarget unless it is Relaying
+	Route  int // index in State.Routes
+	Port   int // index in State.Ports
+	Target int // index in State.Targets; NoTarget unless it is Relaying
+
+	First    uint8 // 1 + the side that has finished first; 0: none has
+	Finished uint8 // the sides that have finished, and all bytes of which were passed on; a bit each
+	Broken   uint8 // the sides that have broken while there may be bytes left to relay; a bit each
 
 	Admitted     bool // the gate counts it
 	Early        bool // the target has finished first, and soon after its connect
 	LocalFault   bool // every connect that has failed so far was this machine's fault
-	Unresolved   bool // it waits for the first answer of a name, not for a slot
 	KeepaliveSet bool // on the target's socket, or it needs none
-	Paced        bool // its flows have a Rate
-	FromHere     bool // the client is on this machine
+	FromHere     bool // the client is on this machine; it has come through its own app only, unless Notes.Origins has it
 
 	Busy bool // bytes are being moved between unix sockets, which have no counters; see Ledger.SetBusy
 
@@ -31,14 +35,16 @@ type Session struct {
 	// The addresses in the client's PROXY header, both or none.
 	HeaderSource, HeaderDestination netip.AddrPort
 
-	Attempts uint32 // targets that were tried
+	Attempts uint32 // how many targets were tried
+	Tried    []int  // which, in their order: indices in State.Targets. A ledger has none
+	Failure  string // the error of the last attempt that failed. A ledger has none
 	Ticket   uint64 // its position in the queue of the app, the lowest first; 0: it has not waited
 
 	Begun     int64 // accepted
 	Connected int64 // to its target
 	Moved     int64 // a byte was last relayed, or a side has finished
 	ResetAt   int64 // when a broken side ends the session
-	Until     int64 // when what Phase waits for is given up
+	Until     int64 // when the header or the slot that it waits for is given up; 0: not by the clock, or it waits for neither
 }
 
 // NoTarget is the Target of a session that is not connected to one.
@@ -68,7 +74,7 @@ type Side struct {
 	Cookie   uint64 // 0: there is no socket, which only a session has that is not Relaying
 	Finished bool   // FIN was read
 	PassedOn bool   // and passed on to the other side
-	Broken   bool   // it was reset or given up, and what it has sent before may be left to relay
+	Broken   bool   // it was reset, or given up by the kernel, which reports that only once
 	Urgent   bool   // it may have urgent data: a short read does not mean that all was read
 	Unix     bool
 	Written  bool // something was written
@@ -97,17 +103,18 @@ type Flow struct {
 type Rate struct {
 	Missing int64 // until its bucket is full, in billionths of a byte
 	At      int64 // the time that Missing is for
-	Next    int64 // when the flow goes on; 0: it does not wait
 }
 
 func (s *Session) fields(f *fields) {
 	s.ID = f.uint64(s.ID)
 	s.Phase = Phase(f.uint8(uint8(s.Phase)))
 	s.First = f.uint8(s.First)
+	s.Finished = f.uint8(s.Finished)
+	s.Broken = f.uint8(s.Broken)
 	s.Route = f.index(s.Route)
 	s.Port = f.index(s.Port)
 	s.Target = f.index(s.Target)
-	f.flags(&s.Admitted, &s.Early, &s.LocalFault, &s.Unresolved, &s.KeepaliveSet, &s.Paced, &s.FromHere)
+	f.flags(&s.Admitted, &s.Early, &s.LocalFault, &s.KeepaliveSet, &s.FromHere)
 	for i := range s.Side {
 		s.Side[i].fields(f)
 	}
@@ -119,6 +126,8 @@ func (s *Session) fields(f *fields) {
 	s.HeaderSource = f.socketAddress(s.HeaderSource)
 	s.HeaderDestination = f.socketAddress(s.HeaderDestination)
 	s.Attempts = f.uint32(s.Attempts)
+	s.Tried = f.indices(s.Tried)
+	s.Failure = f.string(s.Failure)
 	s.Ticket = f.uint64(s.Ticket)
 	s.Begun = f.amount(s.Begun)
 	s.Connected = f.amount(s.Connected)
@@ -140,12 +149,14 @@ func (w *Flow) fields(f *fields) {
 	f.flags(&w.BalanceKnown)
 	w.Rate.Missing = f.amount(w.Rate.Missing)
 	w.Rate.At = f.amount(w.Rate.At)
-	w.Rate.Next = f.amount(w.Rate.Next)
 }
 
 func (s *Session) used() bool { return true }
 
 func (s *Session) isBusy() *bool { return &s.Busy }
+
+// sides has a bit for each side.
+const sides = 1<<Client | 1<<Server
 
 // lack returns what is wrong with a session, beyond its fields alone; empty: nothing. has reports whether there is a record of
 // a kind.
@@ -157,10 +168,12 @@ func (s *Session) lack(has func(k kind, n int) bool) string {
 		return "there is no such port"
 	case s.Target != NoTarget && !has(targets, s.Target):
 		return "there is no such target"
+	case slices.ContainsFunc(s.Tried, func(n int) bool { return !has(targets, n) }):
+		return "there is no such target as it has tried"
 	case s.Phase < AwaitsHeader || s.Phase > Relaying:
 		return "its phase is not known"
-	case s.First > 1+Server:
-		return "the side that has finished first is not known"
+	case s.First > 1+Server || s.Finished > sides || s.Broken > sides:
+		return "a side that has finished or broken is not known"
 	case s.Side[Client].Cookie == 0:
 		return "it has no socket of a client"
 	case s.Phase == Relaying && (s.Side[Server].Cookie == 0 || s.Target == NoTarget):
