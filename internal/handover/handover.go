@@ -37,11 +37,12 @@
 // # How it changes
 //
 // Records only grow, and so do the header and the entries of the table. What is missing at the end of a record is zero, what
-// is more than the reader knows is ignored. A number of an enumeration that the reader does not know is 0, and a limit
-// beyond those that the configuration allows is the nearest that it allows. Members of the notes that are not known, or that
-// have another type, are ignored.
+// is more than the reader knows is ignored. A word of the configuration that the reader does not know is the first one, and a
+// limit beyond those that the configuration allows is the nearest that it allows. Members of the notes that are not known, or
+// that have another type, are ignored. Phases and kinds of addresses have no default, so a session with one that the reader does
+// not know is refused: a release writes a new one only once the release before it reads it.
 //
-// A release writes a new major only once the release before it reads it, so that both an upgrade and a downgrade find what
+// The same holds for a new major: a release writes it only once the release before it reads it, so that both an upgrade and a downgrade find what
 // they can read. The files in testdata are of every release.
 //
 // # Times
