@@ -7,6 +7,7 @@ import "slices"
 // session waits.
 type Attempts struct {
 	targets []*Target
+	earlier int    // how many more were tried before Continue, that are not known any more
 	ticket  uint64 // position in the queue, the lowest first; 0: has not waited yet
 
 	held         *Target // the target on which the queue has reserved a slot; nil: none
@@ -24,7 +25,7 @@ const maxBalanced = 8
 func (t *Attempts) sequential() bool { return len(t.targets) >= maxBalanced }
 
 // Len is the number of targets that were tried.
-func (t *Attempts) Len() int { return len(t.targets) }
+func (t *Attempts) Len() int { return len(t.targets) + t.earlier }
 
 // Last is the target that was tried last, or nil.
 func (t *Attempts) Last() *Target {
@@ -66,13 +67,22 @@ func (t *Attempts) add(target *Target) {
 	}
 }
 
-// Keep returns what another engine needs to continue the attempts of a session, for Set.Continue: the targets that were tried,
-// without those that are given up and may be tried again, and the position in the queue. The session does not wait.
-func (t *Attempts) Keep(givenUp ...*Target) (tried []*Target, ticket uint64) {
+// Kept is what another engine needs to continue the attempts of a session.
+type Kept struct {
+	Tried  []*Target // in order
+	Count  int       // how many were tried; more than Tried has if some are not known any more
+	Ticket uint64    // the position in the queue, the lowest first; 0: the session has not waited
+}
+
+// Keep returns what is to be continued, by Set.Continue, without the targets that are given up and may be tried again. The
+// session does not wait.
+func (t *Attempts) Keep(givenUp ...*Target) Kept {
+	k := Kept{Count: t.earlier, Ticket: t.ticket}
 	for _, x := range t.targets {
 		if !slices.Contains(givenUp, x) {
-			tried = append(tried, x)
+			k.Tried = append(k.Tried, x)
+			k.Count++
 		}
 	}
-	return tried, t.ticket
+	return k
 }

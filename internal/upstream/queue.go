@@ -60,17 +60,17 @@ func (s *Set) Await(tried *Attempts, source netip.Addr, granted func()) *Waiter 
 	return w
 }
 
-// Continue makes t, which is zero, the attempts of a session of which Attempts.Keep has returned this. It keeps its position in
-// the queue; sessions that come later are behind it.
-func (s *Set) Continue(t *Attempts, tried []*Target, ticket uint64) {
-	for _, x := range tried {
+// Continue makes t, which is zero, the attempts of which Keep has returned this. The session keeps its position in the queue, and
+// those that come later are behind it.
+func (s *Set) Continue(t *Attempts, k Kept) {
+	for _, x := range k.Tried {
 		t.add(x)
 	}
-	t.ticket = ticket
+	t.earlier, t.ticket = max(0, k.Count-len(k.Tried)), k.Ticket
 	q := &s.shared.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.tickets = max(q.tickets, ticket)
+	q.tickets = max(q.tickets, k.Ticket)
 }
 
 // Granted reports whether a slot is reserved for the session, or its wait has ended.

@@ -378,8 +378,7 @@ func TestGoingOnElsewhere(t *testing.T) {
 	}
 	again := func(v *visit) *visit {
 		var next visit
-		tried, ticket := v.tried.Keep()
-		s.Continue(&next.tried, tried, ticket)
+		s.Continue(&next.tried, v.tried.Keep())
 		return wait(t, s, &next)
 	}
 	second = again(second)
@@ -410,19 +409,31 @@ func TestKeptAttempts(t *testing.T) {
 		}
 	}
 	last := before.Last()
-	tried, ticket := before.Keep(last)
+	kept := before.Keep(last)
 	var after Attempts
-	s.Continue(&after, tried, ticket)
+	s.Continue(&after, kept)
 	if after.Len() != 11 || after.has(last) {
 		t.Errorf("%d were tried", after.Len())
 	}
 	for range 9 {
 		x, _, err := s.Pick(&after, noClient)
-		if err != nil || slices.Contains(tried, x) {
+		if err != nil || slices.Contains(kept.Tried, x) {
 			t.Errorf("%v, %v", x, err)
 		}
 	}
 	if _, _, err := s.Pick(&after, noClient); !errors.Is(err, ErrNone) {
 		t.Error(err)
+	}
+	after = Attempts{}
+	s.Continue(&after, Kept{Tried: kept.Tried[:2], Count: 7})
+	if again := after.Keep(); after.Len() != 7 || again.Count != 7 || len(again.Tried) != 2 {
+		t.Errorf("%d were tried, and %+v is kept", after.Len(), again)
+	}
+	unresolved := NewSet([]config.Target{{Address: config.Address{Network: "tcp", Host: "name.test", Port: 1}, Weight: 1}}, Policy{}, nil)
+	if x, _, err := unresolved.Pick(&Attempts{earlier: 7}, noClient); !errors.Is(err, ErrUnresolved) {
+		t.Errorf("%v, %v: want ErrUnresolved, though others were tried before", x, err)
+	}
+	if after.Reset(); after.Len() != 0 {
+		t.Errorf("%d were tried after Reset", after.Len())
 	}
 }

@@ -137,7 +137,7 @@ func (s *Set) Pick(tried *Attempts, source netip.Addr) (t *Target, halfOpen bool
 	switch {
 	case r.full(tried):
 		return nil, false, ErrFull
-	case r.unresolved && len(r.priorities) == 0 && tried.Len() == 0:
+	case r.unresolved && len(r.priorities) == 0 && len(tried.targets) == 0:
 		return nil, false, ErrUnresolved
 	}
 	return nil, false, ErrNone

@@ -60,7 +60,7 @@ func (e *Engine) adoptSessions(f *Frozen) (a Adopted) {
 	for i := range all {
 		all[i] = &f.Sessions[i]
 	}
-	slices.SortStableFunc(all, func(x, y *FrozenSession) int { return cmp.Compare(x.Ticket, y.Ticket) })
+	slices.SortStableFunc(all, func(x, y *FrozenSession) int { return cmp.Compare(x.Attempts.Ticket, y.Attempts.Ticket) })
 	shares := make([]adoption, len(e.loops))
 	for i, x := range all {
 		to := &shares[i%len(shares)]

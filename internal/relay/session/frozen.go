@@ -33,11 +33,10 @@ type Frozen struct {
 	Header   *proxyproto.Header // what the client's PROXY header names; nil: nothing
 	Admitted bool               // the gate of the route has counted it
 
-	Target     *upstream.Target   // it is connected to; nil: none
-	Tried      []*upstream.Target // in order, Target among them; without those whose connect is given up
-	Ticket     uint64             // its position in the queue for a slot, the lowest first; 0: it has not waited
-	Err        error              // of the last attempt that failed
-	LocalFault bool               // every failure so far was this machine's
+	Target     *upstream.Target // it is connected to; nil: none
+	Attempts   upstream.Kept    // Target among them; without those whose connect is given up
+	Err        error            // of the last attempt that failed
+	LocalFault bool             // every failure so far was this machine's
 
 	FromHere bool     // its client is on this machine
 	Apps     []string // the apps that it has come through then, its own last
@@ -64,7 +63,7 @@ func (s *Session) Freeze() Frozen {
 		f.Target = s.Target(Target)
 		f.Target.Release()
 		s.forget(Target)
-		f.Tried, f.Ticket = s.tried.Keep()
+		f.Attempts = s.tried.Keep()
 	case Header:
 		f.Until = st.until
 	case Choosing, Waiting, Connecting:
@@ -72,7 +71,7 @@ func (s *Session) Freeze() Frozen {
 		if st.Phase == Waiting {
 			f.Until = st.until
 		}
-		f.Tried, f.Ticket = s.tried.Keep(s.giveUp()...)
+		f.Attempts = s.tried.Keep(s.giveUp()...)
 	}
 	if s.admitted {
 		s.route.Gate.Leave(s.client)
@@ -119,7 +118,7 @@ func (s *Session) Adopt(state *State, f *Frozen, events *relay.Events) {
 		begun: f.Begun, connected: f.Connected, moved: f.Moved, resetAt: f.ResetAt, until: Never, raceAt: Never,
 	}
 	s.attempts[0].target = f.Target
-	s.route.Targets.Continue(&s.tried, f.Tried, f.Ticket)
+	s.route.Targets.Continue(&s.tried, f.Attempts)
 	switch {
 	case f.Phase == Header:
 		state.until = f.Until

@@ -139,7 +139,7 @@ func TestFrozenWhileConnecting(t *testing.T) {
 		}
 		f := r.move()
 		noSessions(t, route)
-		if r.Phase != Choosing || len(f.Tried) != 0 || f.Target != nil || r.deadline() != Never {
+		if r.Phase != Choosing || f.Attempts.Count != 0 || f.Target != nil || r.deadline() != Never {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -162,7 +162,7 @@ func TestFrozenBetweenAttempts(t *testing.T) {
 		r := begin(t, newRoute(1, nil))
 		r.pick()
 		r.fail(Target, err)
-		if f := r.move(); len(f.Tried) != 1 {
+		if f := r.move(); f.Attempts.Count != 1 {
 			t.Errorf("%+v", f)
 		}
 		if x, action := r.Pick(r.now); x != nil || action != Abort {
@@ -191,13 +191,13 @@ func TestFrozenWhileWaiting(t *testing.T) {
 	wait()
 	until := second.deadline()
 	second.pass(time.Second / 2)
-	ticket := second.move().Ticket
+	ticket := second.move().Attempts.Ticket
 	wait()
 	if second.deadline() != until {
 		t.Errorf("it waits until %d, waited until %d", second.deadline(), until)
 	}
-	if f := second.move(); f.Ticket != ticket || ticket == 0 {
-		t.Errorf("ticket %d, was %d", f.Ticket, ticket)
+	if f := second.move(); f.Attempts.Ticket != ticket || ticket == 0 {
+		t.Errorf("ticket %d, was %d", f.Attempts.Ticket, ticket)
 	}
 	wait()
 	first.End(relay.Stopped, nil)
