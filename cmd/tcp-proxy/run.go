@@ -119,9 +119,9 @@ func leaveSignals(caught chan os.Signal) {
 	}
 }
 
-// onSignals turns signals that are caught into those of a daemon: the first SIGTERM or SIGINT into Stop, a later SIGINT into Hurry, and SIGHUP
-// into Reload, where several before a reload begins are one. lastResort after Hurry it ends the process. release ends the
-// handling of signals.
+// onSignals turns signals that are caught into those of a daemon: the first SIGTERM or SIGINT into Stop, a later SIGINT into
+// Hurry, and SIGHUP into Reload, where several before a reload begins are one. lastResort after Hurry it ends the process.
+// release ends the handling of signals.
 func onSignals(signals chan os.Signal) (requests daemon.Signals, release func()) {
 	stop, stopNow := context.WithCancel(context.Background())
 	hurry, hurryNow := context.WithCancel(context.Background())

@@ -39,17 +39,25 @@ func (s Stored) Discard(manager *Notifier) error {
 	return errors.Join(errs...)
 }
 
-// isStored reports whether a descriptor that systemd has passed comes from its store. systemd names those "stored" that were
-// stored without a name. A number that is not open, or that the Go runtime has taken, is not of a stored descriptor: systemd
-// stores only what is open, and what is stored here is a socket or has a size (memfd_create(2)).
+// isStored reports whether a descriptor that systemd has passed comes from its store. systemd names "stored" what was stored
+// without a name; a socket unit may have sockets of that name, too, which listen. A number that is not open, or that the Go
+// runtime has taken, is not of a stored descriptor: systemd stores only what is open, and what is stored here is a socket or has
+// a size (memfd_create(2)).
 func isStored(file *os.File) bool {
-	if file.Name() != "stored" && !strings.HasPrefix(file.Name(), StoredPrefix) {
+	fd, unnamed := int(file.Fd()), file.Name() == "stored"
+	if !unnamed && !strings.HasPrefix(file.Name(), StoredPrefix) {
 		return false
 	}
 	var stat unix.Stat_t
-	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
+	if err := unix.Fstat(fd, &stat); err != nil {
 		return false
 	}
-	kind := stat.Mode & unix.S_IFMT
-	return kind == unix.S_IFSOCK || kind == unix.S_IFREG
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return true
+	case unix.S_IFSOCK:
+		listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+		return err == nil && !(unnamed && listens != 0)
+	}
+	return false
 }

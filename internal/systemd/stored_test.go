@@ -36,6 +36,7 @@ func init() {
 // What another release has stored is no error. It is removed from the store and closed; the peer sees that.
 func TestStoredDescriptors(t *testing.T) {
 	_, socket := listening(t, "tcp", "127.0.0.1:0")
+	_, named := listening(t, "tcp", "127.0.0.1:0") // of a socket unit with FileDescriptorName=stored
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -52,9 +53,9 @@ func TestStoredDescriptors(t *testing.T) {
 
 	address := filepath.Join(t.TempDir(), "notify")
 	heard := manager(t, address)
-	got := play(t, "discard", []*os.File{socket, theirs, theirs, ledger, ledger}, "LISTEN_PID=$$", "LISTEN_FDS=5",
-		"LISTEN_FDNAMES=web:handover-0:handover-0:handover-ledger:stored", "NOTIFY_SOCKET="+address)
-	if want := "1 [handover-0 handover-ledger stored] <nil>\n"; got != want {
+	got := play(t, "discard", []*os.File{socket, theirs, theirs, ledger, ledger, named}, "LISTEN_PID=$$", "LISTEN_FDS=6",
+		"LISTEN_FDNAMES=web:handover-0:handover-0:handover-ledger:stored:stored", "NOTIFY_SOCKET="+address)
+	if want := "2 [handover-0 handover-ledger stored] <nil>\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	want := []string{"FDSTOREREMOVE=1\nFDNAME=handover-0", "FDSTOREREMOVE=1\nFDNAME=handover-ledger", "FDSTOREREMOVE=1\nFDNAME=stored"}

@@ -239,8 +239,9 @@ func goOptions(t *testing.T) []string {
 func (m *machine) checkOut(folder string) {
 	m.Helper()
 	m.script("go", `exec /usr/local/go/bin/go "$@"`)
-	out, err := exec.Command("sh", "-c", "cd ../.. && git clone -q . \"$1\" && git ls-files -z --cached --others --exclude-standard | tar -c --null --ignore-failed-read -T - | tar -x -C \"$1\"",
-		"sh", filepath.Join(m.root, folder)).CombinedOutput()
+	const copies = `cd ../.. && git clone -q . "$1" &&
+		git ls-files -z --cached --others --exclude-standard | tar -c --null --ignore-failed-read -T - | tar -x -C "$1"`
+	out, err := exec.Command("sh", "-c", copies, "sh", filepath.Join(m.root, folder)).CombinedOutput()
 	if err != nil {
 		m.Fatalf("copy the project: %v\n%s", err, out)
 	}
