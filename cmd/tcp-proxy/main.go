@@ -67,9 +67,7 @@ func newRoot(caught chan os.Signal) *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(explainFlag)
-	root.Flags().Bool("version", false, "print the version")
-	root.Version = versionText()
-	root.SetVersionTemplate("{{.Version}}\n")
+	addVersionTo(root)
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(running, newCheck(), newSchema(), newStatus(), newConfig(), newReload(), newDrain(true), newDrain(false),
 		newSessions(), newClose(), newLogLevel(),

@@ -218,3 +218,17 @@ func TestLittleIsPreparedBeforeMain(t *testing.T) {
 		}
 	}
 }
+
+// Whoever runs a template may call any exported method, so the linker keeps them all.
+func TestNoTemplateIsLinked(t *testing.T) {
+	program, err := os.ReadFile(harness.Binary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(program, []byte("github.com/spf13/cobra.(*Command).ExecuteC")) {
+		t.Fatal("the names of functions are not in the program")
+	}
+	if bytes.Contains(program, []byte("text/template.(*Template).Execute")) {
+		t.Error("the program has text/template, and with it the methods of everything")
+	}
+}
