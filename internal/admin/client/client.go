@@ -76,30 +76,17 @@ type Status struct {
 
 // Status asks how the proxy is doing. If it says so in a version that is not known here, that is an error, and the Body
 // is there all the same.
-func (c *Client) Status(ctx context.Context) (Status, error) {
-	header, body, err := c.do(ctx, http.MethodGet, "/api/v1/status")
-	if err != nil {
-		return Status{}, err
-	}
-	s := Status{Body: body, Program: sanitize.Text(strings.TrimPrefix(header.Get("Server"), "tcp-proxy/"), sanitize.Limit)}
-	if err := json.Unmarshal(body, &s.Snapshot); err != nil {
-		return Status{}, fmt.Errorf("the response from %s is not a status: %w", c.at, err)
-	}
-	if s.Version != proxy.SnapshotVersion {
-		return s, fmt.Errorf("the status from %s has version %d, but this program knows version %d: use the program that is running, or --json",
-			c.at, s.Version, proxy.SnapshotVersion)
-	}
-	return s, nil
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	var header http.Header
+	header, s.Body, err = c.document(ctx, "/api/v1/status", "status", &s.Snapshot, &s.Version, proxy.SnapshotVersion)
+	s.Program = sanitize.Text(strings.TrimPrefix(header.Get("Server"), "tcp-proxy/"), sanitize.Limit)
+	return s, err
 }
 
 // Reload makes the proxy re-read its configuration, and returns what has changed.
 func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) {
-	_, body, err := c.do(ctx, http.MethodPost, "/api/v1/reload")
-	if err != nil {
+	if err = c.ask(ctx, http.MethodPost, "/api/v1/reload", "does not list the changes", &changes); err != nil {
 		return changes, err
-	}
-	if err := json.Unmarshal(body, &changes); err != nil {
-		return changes, fmt.Errorf("the response from %s does not list the changes: %w", c.at, err)
 	}
 	for _, names := range [][]string{changes.Added, changes.Removed, changes.Changed, changes.Global} {
 		for i, name := range names {
@@ -112,19 +99,8 @@ func (c *Client) Reload(ctx context.Context) (changes proxy.Changes, err error) 
 // Sessions lists the open sessions that match parameters of /api/v1/sessions. As for Status, the Body of a list in another
 // version is there in spite of the error.
 func (c *Client) Sessions(ctx context.Context, query url.Values) (s Sessions, err error) {
-	_, body, err := c.do(ctx, http.MethodGet, "/api/v1/sessions?"+query.Encode())
-	if err != nil {
-		return s, err
-	}
-	s.Body = body
-	if err := json.Unmarshal(body, &s.Sessions); err != nil {
-		return Sessions{}, fmt.Errorf("the response from %s is not a list of sessions: %w", c.at, err)
-	}
-	if s.Version != proxy.SessionsVersion {
-		return s, fmt.Errorf("the list from %s has version %d, but this program knows version %d: use the program that is running, or --json",
-			c.at, s.Version, proxy.SessionsVersion)
-	}
-	return s, nil
+	_, s.Body, err = c.document(ctx, "/api/v1/sessions?"+query.Encode(), "list of sessions", &s.Sessions, &s.Version, proxy.SessionsVersion)
+	return s, err
 }
 
 // Sessions is a list of open sessions.
@@ -135,19 +111,8 @@ type Sessions struct {
 
 // Config asks for the active configuration. As for Status, the Body of one in another version is there in spite of the error.
 func (c *Client) Config(ctx context.Context) (s Config, err error) {
-	_, body, err := c.do(ctx, http.MethodGet, "/api/v1/config")
-	if err != nil {
-		return s, err
-	}
-	s.Body = body
-	if err := json.Unmarshal(body, &s.Config); err != nil {
-		return Config{}, fmt.Errorf("the response from %s is not a configuration: %w", c.at, err)
-	}
-	if s.Version != admin.ConfigVersion {
-		return s, fmt.Errorf("the configuration from %s has version %d, but this program knows version %d: use the program that is running, or --json",
-			c.at, s.Version, admin.ConfigVersion)
-	}
-	return s, nil
+	_, s.Body, err = c.document(ctx, "/api/v1/config", "configuration", &s.Config, &s.Version, admin.ConfigVersion)
+	return s, err
 }
 
 // Config is the active configuration.
@@ -183,12 +148,8 @@ func (c *Client) ResetLogLevel(ctx context.Context) (proxy.LogLevel, error) {
 }
 
 func (c *Client) logLevel(ctx context.Context, method, path string) (level proxy.LogLevel, err error) {
-	_, body, err := c.do(ctx, method, path)
-	if err != nil {
+	if err = c.ask(ctx, method, path, "is not a log level", &level); err != nil {
 		return level, err
-	}
-	if err := json.Unmarshal(body, &level); err != nil {
-		return level, fmt.Errorf("the response from %s is not a log level: %w", c.at, err)
 	}
 	level.Level, level.Configured = sanitize.Text(level.Level, sanitize.Limit), sanitize.Text(level.Configured, sanitize.Limit)
 	return level, nil
@@ -211,6 +172,36 @@ func verb(on bool) string {
 		return "drain"
 	}
 	return "undrain"
+}
+
+// document asks for a document that has a version, and reads its JSON into to, where version is. If it is not the version that
+// is known here, that is the error, even if the rest cannot be read, and the body is returned all the same.
+func (c *Client) document(ctx context.Context, path, name string, to any, version *int, known int) (http.Header, []byte, error) {
+	header, body, err := c.do(ctx, http.MethodGet, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	unread := json.Unmarshal(body, to)
+	switch {
+	case unread != nil && (*version == 0 || *version == known):
+		return nil, nil, fmt.Errorf("the response from %s is not a %s: %w", c.at, name, unread)
+	case *version != known:
+		return header, body, fmt.Errorf("the %s from %s has version %d, but this program knows version %d: use the program that is running, or --json",
+			name, c.at, *version, known)
+	}
+	return header, body, nil
+}
+
+// ask makes a request, and reads the JSON of a success into answer. wrong says what a body that cannot be read is.
+func (c *Client) ask(ctx context.Context, method, path, wrong string, answer any) error {
+	_, body, err := c.do(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return fmt.Errorf("the response from %s %s: %w", c.at, wrong, err)
+	}
+	return nil
 }
 
 // do makes a request and returns the body of a success.

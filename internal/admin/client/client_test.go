@@ -155,9 +155,11 @@ func TestHostileAnswers(t *testing.T) {
 // Another program at the socket, or another version of this one, is not taken for the proxy that was meant.
 func TestStrangeAnswers(t *testing.T) {
 	for body, want := range map[string]string{
-		"hello":                        "is not a status",
-		`{"version": 99, "apps": []}`:  "has version 99, but this program knows version 1",
-		`{"version": 1, "apps": [{}]}`: "",
+		"hello":                       "is not a ",
+		`[{"version": 1}]`:            "is not a ",
+		`{"version": 99, "apps": []}`: "has version 99, but this program knows version 1",
+		`{"apps": 1, "sessions": 1, "files": 1, "version": 99}`: "has version 99, but this program knows version 1",
+		`{"version": 1, "apps": [{}]}`:                          "",
 	} {
 		path := filepath.Join(t.TempDir(), "sock")
 		l, err := net.Listen("unix", path)
@@ -173,12 +175,18 @@ func TestStrangeAnswers(t *testing.T) {
 		})}
 		go server.Serve(l)
 		c := New(path)
-		s, err := c.Status(t.Context())
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", body, err)
-		}
-		if strings.Contains(want, "version") && string(s.Body) != body {
-			t.Errorf("the body is %q", s.Body)
+		for name, ask := range map[string]func() ([]byte, error){
+			"status":           func() ([]byte, error) { s, err := c.Status(t.Context()); return s.Body, err },
+			"list of sessions": func() ([]byte, error) { s, err := c.Sessions(t.Context(), nil); return s.Body, err },
+			"configuration":    func() ([]byte, error) { s, err := c.Config(t.Context()); return s.Body, err },
+		} {
+			got, err := ask()
+			if (err == nil) != (want == "") || err != nil && !(strings.Contains(err.Error(), want) && strings.Contains(err.Error(), name)) {
+				t.Errorf("%s as a %s: %v", body, name, err)
+			}
+			if strings.Contains(want, "version") && string(got) != body {
+				t.Errorf("the body is %q", got)
+			}
 		}
 		if err := c.Drain(t.Context(), true); err == nil || !strings.Contains(err.Error(), "418") {
 			t.Errorf("an answer that is none of ours: %v", err)
