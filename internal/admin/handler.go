@@ -65,9 +65,9 @@ func (s *Server) routes() *http.ServeMux {
 	}
 	get("/healthz", func(w http.ResponseWriter, _ *http.Request) { answerLine(w, http.StatusOK, "ok") })
 	get("/readyz", s.readyz)
-	get("/metrics", s.show(metricsView, "text/plain; version=0.0.4; charset=utf-8"))
-	get("/api/v1/config", s.config)
-	get("/api/v1/status", s.show(statusView, "application/json"))
+	get("/metrics", s.show("text/plain; version=0.0.4; charset=utf-8", s.renderings.of(metricsView)))
+	get("/api/v1/config", s.show("application/json", func(gzipped bool) ([]byte, error) { return s.running.render(s.node.Running(), gzipped) }))
+	get("/api/v1/status", s.show("application/json", s.renderings.of(statusView)))
 	get("/api/v1/sessions", s.sessions)
 	post("/api/v1/sessions/{session}/close", s.closeSession)
 	get("/api/v1/log-level", s.logLevel)
@@ -182,31 +182,26 @@ func discardBody(w http.ResponseWriter, r *http.Request) bool {
 	}
 }
 
-// show answers with a view of the node, of content type kind.
-func (s *Server) show(v view, kind string) http.HandlerFunc {
+// show answers with the text that render returns, of content type kind.
+func (s *Server) show(kind string, render func(gzipped bool) ([]byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		gzipped := takesGzip(r)
-		body, err := s.renderings.render(v, gzipped)
+		text, err := render(gzipped)
 		if err != nil {
 			s.log.Throttled(panicLog, "", logging.Error, "admin: answering a request failed", logging.Fields{logging.ErrorKey: err})
 			answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
 			return
 		}
-		answerText(w, r, kind, body, gzipped)
+		r.Context().Value(chargesKey{}).(charges).charge(len(text) / chunk)
+		h := w.Header()
+		h.Set("Content-Type", kind)
+		h.Set("Content-Length", fmt.Sprint(len(text)))
+		h.Set("Vary", "Accept-Encoding")
+		if gzipped {
+			h.Set("Content-Encoding", "gzip")
+		}
+		w.Write(text) // an error means that the client is gone
 	}
-}
-
-// answerText answers with a text of content type kind, which may be gzipped.
-func answerText(w http.ResponseWriter, r *http.Request, kind string, text []byte, gzipped bool) {
-	r.Context().Value(chargesKey{}).(charges).charge(len(text) / chunk)
-	h := w.Header()
-	h.Set("Content-Type", kind)
-	h.Set("Content-Length", fmt.Sprint(len(text)))
-	h.Set("Vary", "Accept-Encoding")
-	if gzipped {
-		h.Set("Content-Encoding", "gzip")
-	}
-	w.Write(text) // an error means that the client is gone
 }
 
 // readyz tells load balancers whether this node takes new connections.

@@ -43,8 +43,19 @@ const (
 	metricsView view = "metrics"
 )
 
-// body is the body of an answer. It does not change.
+// body is the body of an answer. Its bytes do not change; gzipped is made when it is first needed.
 type body struct{ plain, gzipped []byte }
+
+// in returns the body as it is sent.
+func (b *body) in(gzipped bool) []byte {
+	if !gzipped {
+		return b.plain
+	}
+	if b.gzipped == nil {
+		b.gzipped = compress(b.plain)
+	}
+	return b.gzipped
+}
 
 func newRenderings(take func() proxy.Snapshot, version string) *renderings {
 	return &renderings{take: take, gather: newGatherer(version)}
@@ -71,13 +82,12 @@ func (p *renderings) render(v view, gzipped bool) ([]byte, error) {
 			return nil, fmt.Errorf("render %s: %w", v, err)
 		}
 	}
-	if !gzipped {
-		return b.plain, nil
-	}
-	if b.gzipped == nil {
-		b.gzipped = compress(b.plain)
-	}
-	return b.gzipped, nil
+	return b.in(gzipped), nil
+}
+
+// of returns render for a view.
+func (p *renderings) of(v view) func(gzipped bool) ([]byte, error) {
+	return func(gzipped bool) ([]byte, error) { return p.render(v, gzipped) }
 }
 
 func (p *renderings) plain(v view, s *proxy.Snapshot) ([]byte, error) {

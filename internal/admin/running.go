@@ -2,13 +2,11 @@ package admin
 
 import (
 	"encoding/json"
-	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"tcp-proxy/internal/config"
-	"tcp-proxy/internal/logging"
 	"tcp-proxy/internal/proxy"
 )
 
@@ -69,13 +67,7 @@ func (c *runningConfig) render(r proxy.Running, gzipped bool) ([]byte, error) {
 		}
 		c.of, c.onDisk, c.current = r, onDisk, body{plain: append(text, '\n')}
 	}
-	if !gzipped {
-		return c.current.plain, nil
-	}
-	if c.current.gzipped == nil {
-		c.current.gzipped = compress(c.current.plain)
-	}
-	return c.current.gzipped, nil
+	return c.current.in(gzipped), nil
 }
 
 func describeConfig(r proxy.Running, onDisk OnDisk) Config {
@@ -160,16 +152,4 @@ func (d *disk) makeSum(path string, ended chan struct{}) {
 	defer d.mu.Unlock()
 	d.path, d.sum, d.began, d.reading = path, sum, began, nil
 	close(ended)
-}
-
-// config answers with the active configuration.
-func (s *Server) config(w http.ResponseWriter, r *http.Request) {
-	gzipped := takesGzip(r)
-	text, err := s.running.render(s.node.Running(), gzipped)
-	if err != nil {
-		s.log.Throttled(panicLog, "", logging.Error, "admin: answering a request failed", logging.Fields{logging.ErrorKey: err})
-		answerProblem(w, http.StatusInternalServerError, Problem{Error: err.Error()})
-		return
-	}
-	answerText(w, r, "application/json", text, gzipped)
 }
