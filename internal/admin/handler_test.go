@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -243,12 +244,17 @@ type broken struct{ Node }
 
 func (broken) Stage() proxy.Stage { panic("out of order") }
 
+func (broken) Sessions(context.Context, proxy.SessionQuery) proxy.Sessions { panic("out of order") }
+
 // A mistake of ours ends neither the proxy nor the API.
 func TestPanic(t *testing.T) {
 	a := start(t)
 	a.Server.node = broken{a.node}
 	a.expect(a.ask(a.socket, http.MethodGet, "/readyz"), http.StatusInternalServerError, "internal error")
 	a.expect(a.ask(a.socket, http.MethodGet, "/healthz"), http.StatusOK, "")
+	for range 2 { // the first does not keep its turn
+		a.expect(a.ask(a.socket, http.MethodGet, "/api/v1/sessions"), http.StatusInternalServerError, "internal error")
+	}
 	if text := a.logged(); !strings.Contains(text, "out of order") || !strings.Contains(text, "readyz") {
 		t.Errorf("the log has %s", text)
 	}

@@ -25,17 +25,25 @@ func (s *Server) sessions(w http.ResponseWriter, r *http.Request) {
 		answerProblem(w, http.StatusBadRequest, Problem{Error: err.Error()})
 		return
 	}
-	if !s.lists.begin(r.Context()) {
+	list, ok := s.listSessions(r.Context(), q)
+	if !ok {
 		w.Header().Set("Retry-After", "1")
 		answerProblem(w, http.StatusServiceUnavailable, Problem{Error: "too many lists of sessions are being made: ask again later"})
 		return
 	}
-	list := s.node.Sessions(r.Context(), q)
-	s.lists.end()
 	_, err = operatorOf(r)
 	list.MayClose = err == nil
 	r.Context().Value(chargesKey{}).(charges).charge(len(list.Sessions) * sessionSize / chunk)
 	answerJSON(w, http.StatusOK, list)
+}
+
+// listSessions lists sessions when it has its turn. It reports false if that takes too long.
+func (s *Server) listSessions(ctx context.Context, q proxy.SessionQuery) (proxy.Sessions, bool) {
+	if !s.lists.begin(ctx) {
+		return proxy.Sessions{}, false
+	}
+	defer s.lists.end() // also after a panic, which handler recovers: otherwise there would be no other list
+	return s.node.Sessions(ctx, q), true
 }
 
 // sessionSize is how many bytes a session takes in an answer, about.
@@ -115,7 +123,8 @@ func (s *Server) closeSession(w http.ResponseWriter, r *http.Request) {
 }
 
 // A lister lets requests list sessions one after the other, with a pause after each: so that lists take no more than one part
-// in renderingShare of the time of the loops, however many are asked for.
+// in renderingShare of the time of the loops, however many are asked for. Only a list that takes longer than that part of
+// listPause takes more.
 type lister struct {
 	turn  chan struct{} // holds a value while somebody has the turn
 	begun time.Time     // when the last one began; of who has the turn
