@@ -26,8 +26,8 @@ var actionLog = logging.Kind{Name: "action", Burst: 20, Every: time.Second, Tota
 func (s *Server) requireOperator(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		peer, err := operatorOf(r)
-		if err == nil {
-			err = checkOrigin(r)
+		if err == nil && crossOrigin.Check(r) != nil {
+			err = errors.New("another web page may not do actions")
 		}
 		if err != nil {
 			answerProblem(w, http.StatusForbidden, Problem{Error: err.Error()})
@@ -60,21 +60,10 @@ func operatorOf(r *http.Request) (peer linux.Peer, err error) {
 	return peer, nil
 }
 
-// crossOrigin is the check of net/http against forged requests of other web pages.
+// crossOrigin is the check of net/http against forged requests of other web pages. A browser on the machine of an operator, who
+// has forwarded a port to the unix socket, sends requests of any page there. A name that such a page has made resolve to that port
+// is the page's own origin, which isForwardedRebinding refuses.
 var crossOrigin http.CrossOriginProtection
-
-// checkOrigin returns why an action may come from a web page that is not this proxy's own; nil if it cannot. A browser on the
-// machine of an operator, who has forwarded a port to the unix socket, sends requests of any page there. A name that such a page
-// has made resolve to that port (DNS rebinding) is the page's own origin: over http, only localhost and addresses are believed.
-func checkOrigin(r *http.Request) error {
-	if err := crossOrigin.Check(r); err != nil {
-		return errors.New("another web page may not do actions")
-	}
-	if r.Header.Get("Origin") != "" && r.Header.Get("Sec-Fetch-Site") == "" && !isPlainHost(r.Host) {
-		return fmt.Errorf("a web page may do actions only as localhost or an IP address, not as %q", r.Host)
-	}
-	return nil
-}
 
 // groupName gives the name of a group, or its number where it has none.
 func groupName(gid uint32) string {

@@ -134,11 +134,13 @@ func isRebinding(r *http.Request) bool {
 }
 
 // isForwardedRebinding is isRebinding for a unix socket, to which an operator has forwarded a port of the machine with the
-// browser. Other clients of a socket may use any name. A browser sends Accept-Encoding with every request, and Sec-Fetch-Site
-// over https, as through a server in front of the socket, where the certificate prevents rebinding. No page can set or remove
-// these headers (Fetch standard, forbidden request-headers; W3C Fetch Metadata).
+// browser. Other clients of a socket may use any name. A browser sends Accept-Encoding with every request, Origin with every
+// action, also through a server that removes Accept-Encoding, and Sec-Fetch-Site over https, as through a server in front of the
+// socket, where the certificate prevents rebinding. No page can set or remove these headers (Fetch standard, forbidden
+// request-headers; W3C Fetch Metadata).
 func isForwardedRebinding(r *http.Request) bool {
-	return !isPlainHost(r.Host) && r.Header.Get("Accept-Encoding") != "" && r.Header.Get("Sec-Fetch-Site") == ""
+	browser := r.Header.Get("Accept-Encoding") != "" || r.Header.Get("Origin") != ""
+	return browser && r.Header.Get("Sec-Fetch-Site") == "" && !isPlainHost(r.Host)
 }
 
 // isPlainHost reports whether the Host of a request is localhost, an IP address or nothing.
