@@ -45,7 +45,7 @@ func (s *Server) DrainTarget(appName, name string, on bool) error {
 		}
 		found := false
 		for _, t := range a.targets.All() {
-			if t.Name != name && t.Address.String() != name {
+			if !isTarget(t, name) {
 				continue
 			}
 			found = true
