@@ -218,7 +218,8 @@ func childNamed(pid int, name string) int {
 
 // command prepares a command in the machine. The end of the context kills it.
 func (m *machine) command(ctx context.Context, command ...string) *exec.Cmd {
-	enter := []string{"-t", strconv.Itoa(m.leader), "-m", "-u", "-i", "-n", "-p", "-C", "--"}
+	// -r, -w: if the tests run in a chroot, the root of the machine is not that of its mount namespace.
+	enter := []string{"-t", strconv.Itoa(m.leader), "-m", "-r", "-w", "-u", "-i", "-n", "-p", "-C", "--"}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, command...)...)
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "SYSTEMD_COLORS=0"}
 	cmd.WaitDelay = time.Second
