@@ -179,7 +179,7 @@ func (f *File) follow() (missing bool) {
 		most += mostFiles
 		for _, name := range f.parts(path) {
 			beyond := func(directory, name string) {
-				if directory != path { // path is watched already
+				if directory != path || !f.content.Part(name) { // else it is watched already
 					entry(directory, name)
 				}
 			}

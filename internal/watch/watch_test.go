@@ -154,6 +154,20 @@ func TestALinkThatIsSwapped(t *testing.T) {
 	expectChange(t, f, "writing behind the links")
 }
 
+// The same if the volume itself is the directory: the links stand beside the files.
+func TestALinkThatIsSwappedInADirectory(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	must(t, os.Mkdir(in("..1"), 0o755), write(in("..1/one.part"), "1"), os.Symlink("..1", in("..data")), os.Symlink("..data/one.part", in("one.part")))
+	f := watched(t, dir)
+	for _, next := range []string{"..2", "..3"} {
+		must(t, os.Mkdir(in(next), 0o755), write(in(next+"/one.part"), next), os.Symlink(next, in("..new")), os.Rename(in("..new"), in("..data")))
+		expectChange(t, f, "the swap to "+next)
+	}
+	must(t, write(in("..3/one.part"), "in place"))
+	expectChange(t, f, "writing behind the links")
+}
+
 func TestAFolderThatComesLate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a", "b", "config.json")
