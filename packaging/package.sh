@@ -55,7 +55,7 @@ tcp-proxy ($VERSION-1) unstable; urgency=medium
 END
 # A changelog given to nfpm goes into an RPM as its %changelog. The .deb has the one above.
 cat >"$stage"/changelog.yaml <<END
-- semver: $VERSION
+- semver: $VERSION-1
   date: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
   packager: $maintainer
   changes:

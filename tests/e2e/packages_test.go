@@ -275,7 +275,7 @@ func TestPackagesAreReproducible(t *testing.T) {
 	}
 	for _, check := range [][]string{
 		{"lintian", "--allow-root", "--fail-on", "error,warning"},
-		{"rpmlint", "--rpmlintrc", "../../packaging/rpm/rpmlintrc"},
+		{"rpmlint", "--strict", "--rpmlintrc", "../../packaging/rpm/rpmlintrc"},
 	} {
 		if _, err := exec.LookPath(check[0]); err != nil {
 			fmt.Printf("SKIP: faults of the packages: %s is not installed\n", check[0])
