@@ -340,9 +340,11 @@ func TestHolders(t *testing.T) {
 	at := l.Addr().(*net.TCPAddr).AddrPort()
 	mine := fmt.Sprintf("PID %d", os.Getpid())
 	for _, in := range []netip.AddrPort{at, netip.AddrPortFrom(netip.Addr{}, at.Port()), netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())} {
-		if got := holder(in); !strings.HasSuffix(got, mine) {
-			t.Errorf("%v: %q, want it to end with %q", in, got, mine)
-		}
+		var got string
+		testkit.Eventually(t, fmt.Sprintf("%v is held by %s", in, mine), func() bool {
+			got = holder(in) // a machine that is busy may not have the time to find the process
+			return strings.HasSuffix(got, mine)
+		}, func() any { return got })
 	}
 	other := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port())
 	if got := holder(other); strings.HasSuffix(got, mine) {
@@ -368,12 +370,16 @@ func TestHoldersOfConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	got := Holders([]netip.AddrPort{held, listened, netip.AddrPortFrom(netip.Addr{}, held.Port()), netip.AddrPortFrom(netip.MustParseAddr("127.9.9.9"), held.Port())})
 	mine := fmt.Sprintf(", PID %d", os.Getpid())
-	if !strings.HasPrefix(got[0], "an outgoing connection of ") || !strings.HasSuffix(got[0], mine) || got[2] != got[0] {
+	var got []string
+	testkit.Eventually(t, "the holders are found", func() bool {
+		got = Holders([]netip.AddrPort{held, listened, netip.AddrPortFrom(netip.Addr{}, held.Port()), netip.AddrPortFrom(netip.MustParseAddr("127.9.9.9"), held.Port())})
+		return strings.HasSuffix(got[0], mine) && strings.HasSuffix(got[1], mine)
+	}, func() any { return got })
+	if !strings.HasPrefix(got[0], "an outgoing connection of ") || got[2] != got[0] {
 		t.Errorf("%q and %q, want an outgoing connection of this process", got[0], got[2])
 	}
-	if strings.Contains(got[1], "connection") || !strings.HasSuffix(got[1], mine) {
+	if strings.Contains(got[1], "connection") {
 		t.Errorf("%q, want this process", got[1])
 	}
 	if got[3] != "" {
