@@ -53,7 +53,10 @@ func (o Options) open(port config.Port, shared bool) (net.Listener, error) {
 
 // explain adds to EACCES which capability a privileged port needs.
 func explain(err error, port uint16) error {
-	if first := linux.FirstUnprivilegedPort(); errors.Is(err, unix.EACCES) && port < first {
+	if !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	if first := linux.FirstUnprivilegedPort(); port < first {
 		return fmt.Errorf("%w: a port below %d needs the capability CAP_NET_BIND_SERVICE", err, first)
 	}
 	return err
