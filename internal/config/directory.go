@@ -162,8 +162,8 @@ func loadDirectory(path string, read func(path string) (*reading, error)) (*Conf
 	return nil, Error{File: path, Text: fmt.Sprintf("has changed each of the %d times it was read: try again when its files stay as they are", mostReadings)}
 }
 
-// parse parses the files as one configuration. Without a file the error is an Error, otherwise Errors: those of files that cannot be read or have the wrong
-// syntax, the first one of each file; if there are none, all others.
+// parse parses the files as one configuration. Without a file the error is an Error, otherwise Errors: those of files that
+// cannot be read or have the wrong syntax, the first one of each file; if there are none, all others.
 func (r *reading) parse(path string) (*Config, error) {
 	if len(r.parts) == 0 {
 		return nil, Error{File: path, Text: "is a directory without a configuration file: it needs at least one with a name like web.json" + r.besides()}
