@@ -68,7 +68,7 @@ limits() {
   if [ "$(id -u)" -ne 0 ]; then
     echo "SKIP: packages and service on a booted systemd, targets by name, other users: these tests need root"
   elif ! unshare --mount true 2>/dev/null; then
-    echo "SKIP: targets by name, a journal that nobody reads: unshare --mount fails, as in a chroot whose / is no mount point"
+    echo "SKIP: packages and service on a booted systemd, targets by name, a journal that nobody reads: unshare --mount fails, as in a chroot whose / is no mount point"
   fi
   if ! unshare --net --map-root-user true 2>/dev/null && ! unshare --net true 2>/dev/null; then
     echo "SKIP: the demo: this machine permits no network namespaces"

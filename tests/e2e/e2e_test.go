@@ -78,6 +78,10 @@ func cannot() string {
 	if _, err := cgroupRoot(); err != nil {
 		return err.Error()
 	}
+	// It fails in a chroot whose / is no mount point; systemd-nspawn does too.
+	if err := harness.TryNamespace("--mount"); err != nil {
+		return err.Error()
+	}
 	folder, err := os.MkdirTemp("", "tcp-proxy-mount-")
 	if err != nil {
 		return err.Error()
