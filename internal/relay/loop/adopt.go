@@ -36,7 +36,7 @@ type Adopted struct {
 // They get a worker and the slots at their gates and on their targets again, whatever the limits are: limits hold for those
 // who come later. The meters of their routes have them as open sessions already. A session that cannot go on is reset. Of an
 // error of ports the listening sockets concerned are closed; all else goes on. Afterwards f is empty, and its descriptors are
-// the engine's.
+// the engine's. After Stop or Freeze there is nothing but an error: f is as it was, and the caller's.
 func (e *Engine) Adopt(f *Frozen) (Adopted, error) {
 	e.opening.Lock()
 	defer e.opening.Unlock()
@@ -166,7 +166,8 @@ func (m marks) when(holds bool) marks {
 	return 0
 }
 
-// adoptFlows restores the flows of a session. What is pending is in memory.
+// adoptFlows restores the flows of a session. What is pending is in memory, which may be part of a larger one and is not to
+// become a buffer of the loop's: bytes of that size are copied into one.
 func (l *loop) adoptFlows(s *sessionHot, x *FrozenSession) {
 	c := l.cold(s)
 	if s.paced && s.Phase == session.Relaying {
@@ -179,10 +180,14 @@ func (l *loop) adoptFlows(s *sessionHot, x *FrozenSession) {
 			c.pace.flow[d].Restore(from.Pace)
 		}
 		if n := len(from.Pending); n > 0 {
-			c.held[d], f.pending = from.Pending, int32(n)
-			if cap(from.Pending) > bufferSize { // as giveBuffer counts it
-				l.unloaded += cap(from.Pending)
+			rest := from.Pending
+			switch { // as giveBuffer does
+			case cap(rest) > bufferSize:
+				l.unloaded += cap(rest)
+			case cap(rest) == bufferSize:
+				rest = append(l.takeBuffer(), rest...)
 			}
+			c.held[d], f.pending = rest, int32(n)
 		}
 	}
 }

@@ -123,10 +123,46 @@ func TestWalkEndsBeforeTheFreeze(t *testing.T) {
 func toListener(t *testing.T) (s *still, target *net.TCPListener) {
 	t.Helper()
 	target = testkit.ListenLow(t, "127.0.0.1")
-	s = newStill(t, config.Target{Weight: 1, Address: config.Address{
-		Network: "tcp", Host: "127.0.0.1", Port: target.Addr().(*net.TCPAddr).AddrPort().Port(),
-	}})
-	return s, target
+	return newStill(t, targetAt(target)), target
+}
+
+func targetAt(l *net.TCPListener) config.Target {
+	return config.Target{Weight: 1, Address: config.Address{Network: "tcp", Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).AddrPort().Port()}}
+}
+
+// openEngine is an engine with a port, whose sessions go to a target that listens.
+func openEngine(tb testing.TB, workers *admit.Workers, events relay.Events) (e *Engine, p *relay.Port, target *net.TCPListener) {
+	tb.Helper()
+	e, err := New(workers, events)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	target = testkit.ListenLow(tb, "127.0.0.1")
+	p = relay.NewPort("port", l)
+	p.Route.Store(&relay.Route{App: "app", Targets: upstream.NewSet([]config.Target{targetAt(target)}, upstream.Policy{}, nil), IdleTimeout: time.Hour})
+	if err := e.Open(p); err != nil {
+		tb.Fatal(err)
+	}
+	return e, p, target
+}
+
+// connectTo connects to a port, and accepts what its session connects to the target.
+func connectTo(tb testing.TB, p *relay.Port, target *net.TCPListener) (client, server net.Conn) {
+	tb.Helper()
+	client, err := net.Dial("tcp", p.Address())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { client.Close() })
+	if server, err = target.Accept(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { server.Close() })
+	return client, server
 }
 
 // frozen is what the loop freezes, which is one session.
@@ -184,23 +220,51 @@ func TestPendingBytesAreCounted(t *testing.T) {
 	}
 	s = newStill(t)
 	h := s.adopted(x)
+	s.drain(h, target)
+	if s.unloaded != 0 || h.flow[client].moved != 4*bufferSize {
+		t.Errorf("%d bytes are counted, %d were moved", s.unloaded, h.flow[client].moved)
+	}
+	s.do(h, session.Abort)
+}
+
+// drain has the loop write the pending bytes of a client to the target.
+func (s *still) drain(h *sessionHot, target *net.TCPListener) {
+	s.Helper()
 	server, err := target.Accept()
 	if err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
-	defer server.Close()
+	s.Cleanup(func() { server.Close() })
 	server.SetDeadline(time.Now().Add(testkit.Timeout))
 	go io.Copy(io.Discard, server)
-	testkit.Eventually(t, "all is written", func() bool {
+	testkit.Eventually(s.T, "all is written", func() bool {
 		h.side[1].mark &^= full
 		s.push(h)
 		s.work()
 		return h.flow[client].pending == 0
 	})
-	if s.unloaded != 0 || h.flow[client].moved != 4*bufferSize {
-		t.Errorf("%d bytes are counted, %d were moved", s.unloaded, h.flow[client].moved)
+}
+
+// The memory in which pending bytes come is no buffer of the loop's, whatever its size: it may be part of a larger one, and
+// read-only.
+func TestPendingBytesAreNotWrittenTo(t *testing.T) {
+	s, target := toListener(t)
+	s.session()
+	x := s.frozen()
+	given := make([]byte, bufferSize)
+	x.Flow[client].Pending = given
+	s = newStill(t)
+	h := s.adopted(x)
+	s.drain(h, target)
+	if h.flow[client].moved != bufferSize {
+		t.Errorf("%d bytes were moved", h.flow[client].moved)
 	}
 	s.do(h, session.Abort)
+	for range 2 {
+		if b := append(s.takeBuffer(), 1); &b[0] == &given[0] {
+			t.Error("the memory is a buffer of the loop")
+		}
+	}
 }
 
 // What a session from this machine has dialled is known to the next engine: the connection is recognised should it come back.
@@ -208,32 +272,8 @@ func TestDialledConnectionIsKnownAfterAdoption(t *testing.T) {
 	events := enginetest.NoEvents()
 	events.Own = &relay.Own{}
 	workers := admit.NewWorkers(1)
-	first, err := New(workers, events)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	to := testkit.ListenLow(t, "127.0.0.1")
-	at := to.Addr().(*net.TCPAddr).AddrPort()
-	p := relay.NewPort("port", l)
-	set := upstream.NewSet([]config.Target{{Weight: 1, Address: config.Address{Network: "tcp", Host: "127.0.0.1", Port: at.Port()}}}, upstream.Policy{}, nil)
-	p.Route.Store(&relay.Route{App: "app", Targets: set})
-	if err := first.Open(p); err != nil {
-		t.Fatal(err)
-	}
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	server, err := to.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	first, p, target := openEngine(t, workers, events)
+	_, server := connectTo(t, p, target)
 	known := func() bool {
 		var circle *relay.Dialled
 		err := linux.Control(server, func(fd int) error {
@@ -284,33 +324,9 @@ func TestLosses(t *testing.T) {
 func BenchmarkFreeze(b *testing.B) {
 	const sessions = 1000
 	workers := admit.NewWorkers(sessions)
-	e, err := New(workers, enginetest.NoEvents())
-	if err != nil {
-		b.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	to := testkit.ListenLow(b, "127.0.0.1")
-	at := to.Addr().(*net.TCPAddr).AddrPort()
-	p := relay.NewPort("port", l)
-	set := upstream.NewSet([]config.Target{{Weight: 1, Address: config.Address{Network: "tcp", Host: "127.0.0.1", Port: at.Port()}}}, upstream.Policy{}, nil)
-	p.Route.Store(&relay.Route{App: "app", Targets: set, IdleTimeout: time.Hour})
-	if err := e.Open(p); err != nil {
-		b.Fatal(err)
-	}
+	e, p, target := openEngine(b, workers, enginetest.NoEvents())
 	for range sessions {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer c.Close()
-		server, err := to.Accept()
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer server.Close()
+		connectTo(b, p, target)
 	}
 	for b.Loop() {
 		f, err := e.Freeze()

@@ -52,6 +52,6 @@ type FrozenSide struct {
 // FrozenFlow is what goes from one side to the other.
 type FrozenFlow struct {
 	Moved   int64  // bytes written, all of which the meter of the route has counted
-	Pending []byte // bytes that were read and not written
+	Pending []byte // bytes that were read and not written; an engine that adopts them does not write to that memory
 	Pace    ratelimit.PacerState
 }
