@@ -89,9 +89,9 @@ func (e *encoder) raw(k kind, content []byte) {
 func (e *encoder) putAttempts() {
 	size := e.record[attempts]
 	e.begin(attempts, size)
-	for at := 0; at < len(e.fields.attempts); at += sizes[attempts] {
-		e.b = append(e.b, e.fields.attempts[at:at+sizes[attempts]]...)
-		for range size - sizes[attempts] {
+	for at := 0; at < len(e.fields.attempts); at += attemptSize {
+		e.b = append(e.b, e.fields.attempts[at:at+attemptSize]...)
+		for range size - attemptSize {
 			e.b = append(e.b, e.filler)
 		}
 	}

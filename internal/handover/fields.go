@@ -138,7 +138,7 @@ func (f *fields) word(v string, all []string) string {
 // indices are indices of targets, in the section of attempts.
 func (f *fields) indices(v []int) []int {
 	if !f.reading {
-		f.uint32(uint32(len(f.attempts) / sizes[attempts]))
+		f.uint32(uint32(len(f.attempts) / attemptSize))
 		f.uint32(uint32(len(v)))
 		for _, n := range v {
 			f.attempts = binary.LittleEndian.AppendUint32(f.attempts, uint32(n+1))
