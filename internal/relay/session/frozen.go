@@ -67,7 +67,7 @@ func (s *Session) Freeze() Frozen {
 	case Header:
 		f.Until = st.until
 	case Choosing, Waiting, Connecting:
-		f.Phase = Choosing
+		f.Phase, f.Until = Choosing, s.waitUntil
 		if st.Phase == Waiting {
 			f.Until = st.until
 		}
