@@ -273,3 +273,19 @@ func TestScriptsParse(t *testing.T) {
 		}
 	}
 }
+
+// An upgrade decides in the same way in both formats whether a service may be restarted.
+func TestScriptsShareTheCheckOfAnUpgrade(t *testing.T) {
+	functions := func(script string) string {
+		text := read(t, script)
+		begin, last := strings.Index(text, "# accepted PID "), strings.Index(text, "\nrunning_instances() {\n")
+		if begin < 0 || last < begin {
+			t.Fatalf("%s does not have accepted to running_instances", script)
+		}
+		body, _, _ := strings.Cut(text[last:], "\n}\n")
+		return text[begin:last] + body
+	}
+	if functions("deb/postinst") != functions("rpm/postun") {
+		t.Error("deb/postinst and rpm/postun differ in accepted, may_restart or running_instances")
+	}
+}
